@@ -1,0 +1,154 @@
+//! An asking, as it comes in and as the policy answers it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::broker::directory::Person;
+use crate::id::{PolicyName, Principal, RequestId, ResourceName, Timestamp};
+use crate::policy::terms::{MfaTerms, ResourceDef, Scope, Terms};
+use crate::span::Span;
+
+/// What someone asks for, not yet checked against any policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// The resource.
+    pub resource: ResourceName,
+    /// Why. Cleaned by [`crate::policy::text::clean`] before it is kept.
+    #[serde(default)]
+    pub reason: String,
+    /// How long; the policy's default if absent.
+    #[serde(default)]
+    pub duration: Option<Span>,
+    /// Under which policy; the first that the requester is eligible for if absent.
+    #[serde(default)]
+    pub policy: Option<PolicyName>,
+    /// A ticket.
+    #[serde(default)]
+    pub ticket: Option<String>,
+    /// When the window opens; as soon as approved if absent.
+    #[serde(default)]
+    pub start: Option<Timestamp>,
+    /// Only these methods.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Only these paths and what is below them.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// At most this many requests.
+    #[serde(default)]
+    pub max_requests: Option<u64>,
+    /// At most this many bytes sent to the client.
+    #[serde(default)]
+    pub max_bytes: Option<u64>,
+    /// How the gate shall recognise the holder.
+    #[serde(default)]
+    pub selector: Selector,
+    /// The request whose grant this one continues.
+    #[serde(default)]
+    pub extends: Option<RequestId>,
+    /// Immediate access in an emergency.
+    #[serde(default)]
+    pub break_glass: bool,
+}
+
+/// How a gate recognises the holder of a grant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Selector {
+    /// By the proven principal.
+    #[default]
+    Principal,
+}
+
+/// How strongly and how recently someone signed in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assurance {
+    /// Authentication methods (RFC 8176 `amr` values).
+    pub methods: Vec<String>,
+    /// The authentication context class (OpenID Connect Core §2 `acr`).
+    pub context: Option<String>,
+    /// When the person actively signed in (`auth_time`).
+    pub authenticated_at: Option<Timestamp>,
+}
+
+impl Assurance {
+    /// Whether this satisfies `terms` at `now`. What is not known does not satisfy.
+    pub fn satisfies(&self, terms: &MfaTerms, now: Timestamp) -> bool {
+        // RFC 8176 §2: `mfa` says that several factors were used; the others are single strong factors bound to a device.
+        let strong = self
+            .methods
+            .iter()
+            .any(|m| matches!(m.as_str(), "mfa" | "hwk" | "swk" | "otp" | "fpt" | "face"));
+        let fresh = terms.max_age.is_none_or(|max_age| {
+            self.authenticated_at
+                .is_some_and(|at| at <= now && now <= max_age.after(at))
+        });
+        strong && fresh
+    }
+}
+
+/// Someone as proven on the call at hand, and the person the Directory says that is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actor {
+    /// The identity proven.
+    pub principal: Principal,
+    /// Who that is.
+    pub person: Person,
+    /// How.
+    pub assurance: Assurance,
+    /// What the issuer said besides, for conditions.
+    #[serde(default)]
+    pub claims: BTreeMap<String, serde_json::Value>,
+}
+
+/// What a policy makes of an asking: every word of it decided, nothing left to look up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ruling {
+    /// The governing policy's terms.
+    pub terms: Terms,
+    /// The resource as it is now.
+    pub resource: ResourceDef,
+    /// The part of it asked for, canonical, inside the resource.
+    pub scope: Scope,
+    /// How long, within the terms.
+    pub duration: Span,
+    /// When the window opens. `None`: as soon as approved.
+    pub start: Option<Timestamp>,
+    /// The reason, cleaned.
+    pub reason: String,
+    /// The ticket, cleaned.
+    pub ticket: Option<String>,
+    /// At most this many requests: the smaller of what was asked and the terms' limit.
+    pub max_requests: Option<u64>,
+    /// At most this many bytes: likewise.
+    pub max_bytes: Option<u64>,
+    /// How the gate recognises the holder.
+    pub selector: Selector,
+    /// Who must agree.
+    pub route: Route,
+}
+
+/// Who must agree to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever handles routes must handle all of them"
+)]
+pub enum Route {
+    /// The stages, in order.
+    Stages,
+    /// Nobody: the policy is automatic (`rule` is `None`), or the rule of this number held.
+    Automatic {
+        /// Which of the terms' automatic rules, counted from 0.
+        rule: Option<u16>,
+    },
+    /// Nobody now, another person afterwards.
+    BreakGlass,
+}

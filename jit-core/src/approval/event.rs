@@ -1,0 +1,203 @@
+//! What happened: the words of the audit log.
+
+use serde::{Deserialize, Serialize};
+
+use crate::approval::ask::Actor;
+use crate::approval::grant::Grant;
+use crate::approval::lockdown::Lockdown;
+use crate::approval::request::Request;
+use crate::approval::review::Review;
+use crate::id::{Digest, LockdownId, PersonId, Principal, RequestId, Timestamp};
+use crate::policy::terms::Scope;
+
+/// Something that happened to one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Event {
+    /// Someone asked. Holds the whole request as it was then.
+    Requested {
+        /// The request, pending.
+        request: Box<Request>,
+    },
+    /// Someone reviewed it; an earlier review by the same person is replaced.
+    Reviewed {
+        /// The review.
+        review: Review,
+    },
+    /// A review stopped counting: its author is no longer eligible.
+    ReviewVoided {
+        /// Whose.
+        person: PersonId,
+        /// Why.
+        reason: String,
+    },
+    /// A stage was opened: the one before has its quorum, or lost it.
+    StageOpened {
+        /// Which, counted from 0.
+        stage: u16,
+    },
+    /// All who must agree have: the grant as it was granted.
+    Approved {
+        /// On whose word.
+        by: ApprovedBy,
+        /// The grant.
+        grant: Box<Grant>,
+    },
+    /// The grant was activated; from its `not_before` it admits.
+    Activated,
+    /// The policy changed while the request was pending: it was asked anew under the new terms, and all reviews are void.
+    Restated {
+        /// The request with its new ruling and digest.
+        request: Box<Request>,
+    },
+    /// A policy change took something from a live grant.
+    Narrowed {
+        /// The new end of the window, never later than before.
+        not_after: Timestamp,
+        /// The new scope, never wider than before.
+        scope: Scope,
+        /// Why.
+        reason: String,
+    },
+    /// Another request asks to continue this one.
+    Extended {
+        /// Which.
+        by: RequestId,
+    },
+    /// The grant's last use became known.
+    Used {
+        /// When it was last used.
+        last: Timestamp,
+    },
+    /// It ended.
+    Ended {
+        /// In which state.
+        state: crate::approval::state::State,
+        /// By what or by whom.
+        cause: EndCause,
+        /// In words.
+        reason: String,
+        /// When it took effect: for a window that closed, the moment it closed, which may be before this was written down.
+        at: Timestamp,
+    },
+    /// Another person looked into a break-glass.
+    AfterReviewed {
+        /// What they found.
+        review: AfterReview,
+    },
+}
+
+/// On whose word a request was approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ApprovedBy {
+    /// These persons, one for each seat.
+    Quorum(Vec<PersonId>),
+    /// The policy is automatic, or this rule of it held (counted from 0).
+    Automatic(Option<u16>),
+    /// Nobody yet.
+    BreakGlass,
+}
+
+/// By what or by whom a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EndCause {
+    /// A person decided so.
+    Person {
+        /// The identity.
+        principal: Principal,
+        /// The person.
+        person: PersonId,
+    },
+    /// A deadline or a budget in the grant itself.
+    Limit,
+    /// A lockdown.
+    Lockdown(LockdownId),
+    /// The request that this one continues was revoked.
+    Parent(RequestId),
+    /// The policy no longer permits it.
+    Policy,
+    /// The requester or an approver was no longer eligible.
+    Recheck,
+}
+
+impl EndCause {
+    /// By this actor.
+    pub fn actor(actor: &Actor) -> Self {
+        Self::Person {
+            principal: actor.principal.clone(),
+            person: actor.person.id.clone(),
+        }
+    }
+}
+
+/// What someone found when they looked into a break-glass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AfterReview {
+    /// The identity.
+    pub principal: Principal,
+    /// Who.
+    pub person: PersonId,
+    /// Was it right?
+    pub finding: Finding,
+    /// In words, cleaned.
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The outcome of an after-review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "there is no third answer")]
+pub enum Finding {
+    /// It was called for.
+    Justified,
+    /// It was not.
+    Unjustified,
+}
+
+/// Something that happened to lockdowns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum LockdownEvent {
+    /// One was declared.
+    LockedDown {
+        /// It.
+        lockdown: Lockdown,
+    },
+    /// One was lifted. What it ended stays ended.
+    LockdownLifted {
+        /// Which.
+        id: LockdownId,
+        /// By which identity.
+        principal: Principal,
+        /// By whom.
+        person: PersonId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Something that the control plane did by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum ControlEvent {
+    /// A policy was put in force.
+    PolicyLoaded {
+        /// Over its source text.
+        digest: Digest,
+    },
+    /// A break-glass was not reviewed in time.
+    ReviewOverdue {
+        /// Which.
+        request: RequestId,
+    },
+}

@@ -1,0 +1,5 @@
+//! The control plane: the one place that awaits.
+
+pub mod directory;
+pub mod notify;
+pub mod store;
