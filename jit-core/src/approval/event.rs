@@ -7,6 +7,7 @@ use crate::approval::grant::Grant;
 use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
 use crate::approval::review::Review;
+use crate::approval::state::State;
 use crate::id::{Digest, LockdownId, PersonId, Principal, RequestId, Timestamp};
 use crate::policy::terms::Scope;
 
@@ -19,6 +20,9 @@ pub enum Event {
     Requested {
         /// The request, pending.
         request: Box<Request>,
+        /// The caller's own key for this asking, so that a repeat finds it again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<IdempotencyKey>,
     },
     /// Someone reviewed it; an earlier review by the same person is replaced.
     Reviewed {
@@ -65,15 +69,10 @@ pub enum Event {
         /// Which.
         by: RequestId,
     },
-    /// The grant's last use became known.
-    Used {
-        /// When it was last used.
-        last: Timestamp,
-    },
     /// It ended.
     Ended {
         /// In which state.
-        state: crate::approval::state::State,
+        state: State,
         /// By what or by whom.
         cause: EndCause,
         /// In words.
@@ -86,6 +85,16 @@ pub enum Event {
         /// What they found.
         review: AfterReview,
     },
+}
+
+/// The caller's own key for an asking, hashed, beside a hash of what was asked under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdempotencyKey {
+    /// Over the key.
+    pub key: Digest,
+    /// Over the asking.
+    pub ask: Digest,
 }
 
 /// On whose word a request was approved.
@@ -194,10 +203,5 @@ pub enum ControlEvent {
     PolicyLoaded {
         /// Over its source text.
         digest: Digest,
-    },
-    /// A break-glass was not reviewed in time.
-    ReviewOverdue {
-        /// Which.
-        request: RequestId,
     },
 }

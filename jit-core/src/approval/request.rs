@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::approval::ask::Ruling;
+use crate::approval::ask::{Actor, Route, Ruling};
+use crate::approval::digest::digest;
 use crate::approval::event::{AfterReview, EndCause};
 use crate::approval::grant::Grant;
 use crate::approval::review::Review;
@@ -44,14 +45,61 @@ pub struct Request {
     pub reviews: Vec<Review>,
     /// The grant, once approved.
     pub grant: Option<Grant>,
-    /// When the grant was last known to be used.
-    pub last_used: Option<Timestamp>,
     /// How it ended, once it has.
     pub end: Option<End>,
     /// Whether the glass was broken, and who has looked into it since.
     pub break_glass: Option<BreakGlassDebt>,
     /// When it last changed.
     pub changed_at: Timestamp,
+}
+
+impl Request {
+    /// A request as it is when it has just been asked: pending in its first stage. `approvers` are those who can fill a seat in each
+    /// stage now.
+    ///
+    /// # Errors
+    /// The encoder's, from [`digest`].
+    pub fn new(
+        id: RequestId,
+        actor: &Actor,
+        ruling: Ruling,
+        extends: Option<RequestId>,
+        approvers: Vec<Option<BTreeSet<PersonId>>>,
+        now: Timestamp,
+    ) -> Result<Self, serde_json::Error> {
+        let requester = Requester {
+            principal: actor.principal.clone(),
+            person: actor.person.id.clone(),
+            name: actor.person.name.clone(),
+        };
+        let glass = ruling
+            .terms
+            .break_glass
+            .as_ref()
+            .filter(|_| ruling.route == Route::BreakGlass);
+        Ok(Self {
+            id,
+            digest: digest(id, &requester, &ruling, extends)?,
+            requester,
+            extends,
+            extended_by: Vec::new(),
+            approvers,
+            asked_at: now,
+            stage_since: now,
+            pending_until: ruling.terms.pending_timeout.after(now),
+            state: State::Pending,
+            stage: 0,
+            reviews: Vec::new(),
+            grant: None,
+            end: None,
+            break_glass: glass.map(|glass| BreakGlassDebt {
+                review_by: glass.review_within.after(now),
+                review: None,
+            }),
+            changed_at: now,
+            ruling,
+        })
+    }
 }
 
 /// Who asked.

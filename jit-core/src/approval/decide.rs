@@ -1,0 +1,523 @@
+//! The machine's decisions: state × command × now → events, or a refusal.
+
+use crate::approval::ask::{Actor, Route};
+use crate::approval::command::{Command, Panel};
+use crate::approval::event::{AfterReview, ApprovedBy, EndCause, Event, IdempotencyKey};
+use crate::approval::grant::Grant;
+use crate::approval::quorum::{open_stage, remainder};
+use crate::approval::refused::Refused;
+use crate::approval::request::Request;
+use crate::approval::review::{Decision, Narrowing, Opinion, Review};
+use crate::approval::state::State;
+use crate::id::{GrantId, Timestamp};
+use crate::policy::terms::covers;
+use crate::policy::text::{REASON_MAX, clean};
+use crate::span::Span;
+
+/// A scheduled grant may be activated this long before its window opens; it admits from `not_before` all the same.
+pub const ACTIVATION_LEAD: Span = match Span::seconds(5) {
+    Ok(span) => span,
+    Err(_) => Span::MAX,
+};
+
+/// The first events of a request: it was asked, and, where nobody has to agree, granted at once.
+///
+/// # Errors
+/// [`Refused::Invalid`] when the window would be over before it opens.
+pub fn open(request: Request, key: Option<IdempotencyKey>, now: Timestamp) -> Result<Vec<Event>, Refused> {
+    let by = match &request.ruling.route {
+        Route::Stages => None,
+        Route::Automatic { rule } => Some(ApprovedBy::Automatic(*rule)),
+        Route::BreakGlass => Some(ApprovedBy::BreakGlass),
+    };
+    let mut events = match by {
+        Some(by) => request.approved(by, [], now)?,
+        None => Vec::new(),
+    };
+    events.insert(
+        0,
+        Event::Requested {
+            request: Box::new(request),
+            key,
+        },
+    );
+    Ok(events)
+}
+
+impl Request {
+    /// What `command` does to this request at `now`, when its grant was last used at `used` as far as any gate has told. No events: it
+    /// is done already, or there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Refused`] when it can't be done; nothing changes.
+    pub fn decide(
+        &self,
+        command: &Command<'_>,
+        used: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refused> {
+        use State::{Active, Denied, Pending, Released, Revoked, Scheduled, Withdrawn};
+        let state = self.state_at(used, now);
+        match (state, command) {
+            (_, Command::Lapse) => Ok(self.lapse(used, now)),
+            (_, Command::AfterReview { by, finding, comment }) => {
+                self.after_review(state, by, *finding, comment, now)
+            }
+            (Pending, Command::Review { by, opinion, panel }) => self.review(by, opinion, panel, now),
+            (_, Command::Review { by, opinion, .. }) => self.late_review(state, by, opinion),
+            (Pending, Command::Withdraw { by, reason }) => {
+                self.own(by)?;
+                Ok(vec![ended(Withdrawn, EndCause::actor(by), reason, now)])
+            }
+            (Scheduled | Active, Command::Release { by, reason }) => {
+                self.own(by)?;
+                Ok(vec![ended(Released, EndCause::actor(by), reason, now)])
+            }
+            (Scheduled | Active, Command::Revoke { by, reason }) => {
+                Ok(vec![ended(Revoked, EndCause::actor(by), reason, now)])
+            }
+            (Scheduled, Command::Activate { panel }) => Ok(self.activate(panel, now)),
+            // Activated before, by a call that did not hear the answer.
+            (Active, Command::Activate { .. }) => Ok(Vec::new()),
+            (Pending, Command::Kill { cause, reason }) => Ok(vec![ended(Denied, cause.clone(), reason, now)]),
+            (Scheduled | Active, Command::Kill { cause, reason }) => {
+                Ok(vec![ended(Revoked, cause.clone(), reason, now)])
+            }
+            (
+                Pending,
+                Command::Restate {
+                    ruling,
+                    digest,
+                    approvers,
+                },
+            ) => {
+                if **ruling == self.ruling {
+                    return Ok(Vec::new());
+                }
+                let mut request = self.clone();
+                request.ruling = (*ruling).clone();
+                request.digest = *digest;
+                request.approvers = approvers.to_vec();
+                request.reviews.clear();
+                request.stage = 0;
+                request.stage_since = now;
+                request.changed_at = now;
+                request.pending_until = self
+                    .pending_until
+                    .min(ruling.terms.pending_timeout.after(self.asked_at));
+                Ok(vec![Event::Restated {
+                    request: Box::new(request),
+                }])
+            }
+            (
+                Scheduled | Active,
+                Command::Narrow {
+                    not_after,
+                    scope,
+                    reason,
+                },
+            ) => {
+                let Some(grant) = &self.grant else {
+                    return Err(Refused::AlreadyDecided { state });
+                };
+                let not_after = grant.not_after.min(*not_after);
+                let inside = |path: &String| {
+                    grant.scope.paths.is_empty()
+                        || grant.scope.paths.iter().any(|prefix| covers(prefix, path))
+                };
+                let wider = (scope.methods.is_empty() && !grant.scope.methods.is_empty())
+                    || !(grant.scope.methods.is_empty() || scope.methods.is_subset(&grant.scope.methods))
+                    || (scope.paths.is_empty() && !grant.scope.paths.is_empty())
+                    || !scope.paths.iter().all(inside);
+                if wider {
+                    return Err(Refused::invalid("scope", "may only become narrower"));
+                }
+                if not_after == grant.not_after && **scope == grant.scope {
+                    return Ok(Vec::new());
+                }
+                Ok(vec![Event::Narrowed {
+                    not_after,
+                    scope: (*scope).clone(),
+                    reason: clean(reason),
+                }])
+            }
+            (Scheduled | Active, Command::Extend { by }) => Ok(vec![Event::Extended { by: *by }]),
+            (Active, Command::Exhaust) => Ok(vec![ended(
+                State::Exhausted,
+                EndCause::Limit,
+                "its budget is used up",
+                now,
+            )]),
+            (_, _) => Err(Refused::AlreadyDecided { state }),
+        }
+    }
+
+    /// The state that holds at `now`, whatever has been written down: deadlines count by themselves. `used` is the latest use known.
+    pub fn state_at(&self, used: Option<Timestamp>, now: Timestamp) -> State {
+        self.due(used, now).map_or(self.state, |(state, _, _)| state)
+    }
+
+    /// This request as it stands at `now`: with the end that time has brought about, if it has.
+    pub fn effective(mut self, used: Option<Timestamp>, now: Timestamp) -> Self {
+        for event in self.lapse(used, now) {
+            if let Event::Ended {
+                state,
+                cause,
+                reason,
+                at,
+            } = event
+            {
+                self.state = state;
+                self.end = Some(crate::approval::request::End { at, cause, reason });
+            }
+        }
+        self
+    }
+
+    /// The next moment at which time alone changes something: a deadline, or when a scheduled grant may be activated.
+    pub fn next_deadline(&self, used: Option<Timestamp>) -> Option<Timestamp> {
+        match self.state {
+            State::Pending => Some(self.pending_end()),
+            State::Scheduled => self.grant.as_ref().map(|grant| {
+                grant
+                    .not_before
+                    .checked_sub_signed(ACTIVATION_LEAD.as_delta())
+                    .unwrap_or(grant.not_before)
+            }),
+            State::Active => self.ends(used).map(|(at, _, _)| at).min(),
+            _ => None,
+        }
+    }
+
+    /// A scheduled window that is over can't be granted any more: the asking dies with it.
+    pub(super) fn pending_end(&self) -> Timestamp {
+        match self.ruling.start {
+            Some(start) => self.pending_until.min(self.ruling.duration.after(start)),
+            None => self.pending_until,
+        }
+    }
+
+    fn ends(&self, used: Option<Timestamp>) -> impl Iterator<Item = (Timestamp, State, &'static str)> {
+        let grant = self.grant.as_ref();
+        let closes = grant.map(|g| (g.not_after, State::Expired, "its window closed"));
+        let unused = grant
+            .filter(|_| used.is_none())
+            .and_then(|g| g.use_within.map(|span| span.after(g.not_before)))
+            .map(|at| (at, State::Unused, "it was not used in time"));
+        // Before the first use the first-use limit rules, where there is one.
+        let idle = grant
+            .filter(|g| used.is_some() || g.use_within.is_none())
+            .and_then(|g| {
+                g.idle_timeout
+                    .map(|span| span.after(used.unwrap_or(g.not_before).max(g.not_before)))
+            })
+            .map(|at| (at, State::IdleExpired, "it was idle for too long"));
+        [closes, unused, idle].into_iter().flatten()
+    }
+
+    fn due(&self, used: Option<Timestamp>, now: Timestamp) -> Option<(State, Timestamp, &'static str)> {
+        match self.state {
+            State::Pending => {
+                let end = self.pending_end();
+                (now >= end).then_some((State::TimedOut, end, "nobody decided in time"))
+            }
+            State::Scheduled => self
+                .grant
+                .as_ref()
+                .filter(|grant| now >= grant.not_after)
+                .map(|grant| {
+                    (
+                        State::Expired,
+                        grant.not_after,
+                        "its window closed before it was activated",
+                    )
+                }),
+            State::Active => self
+                .ends(used)
+                .filter(|(at, _, _)| now >= *at)
+                .min_by_key(|(at, _, _)| *at)
+                .map(|(at, state, reason)| (state, at, reason)),
+            _ => None,
+        }
+    }
+
+    fn lapse(&self, used: Option<Timestamp>, now: Timestamp) -> Vec<Event> {
+        self.due(used, now)
+            .map(|(state, at, reason)| ended(state, EndCause::Limit, reason, at))
+            .into_iter()
+            .collect()
+    }
+
+    fn own(&self, by: &Actor) -> Result<(), Refused> {
+        if by.person.id == self.requester.person {
+            Ok(())
+        } else {
+            Err(Refused::NotEligible)
+        }
+    }
+
+    /// Everything that makes a review count, in the order in which a caller should learn of it.
+    fn check_reviewer(&self, by: &Actor) -> Result<(), Refused> {
+        if by.person.id == self.requester.person {
+            return Err(Refused::SelfReview);
+        }
+        if !self.may_review(&by.person) {
+            return Err(Refused::NotEligible);
+        }
+        Ok(())
+    }
+
+    fn review(
+        &self,
+        by: &Actor,
+        opinion: &Opinion,
+        panel: &Panel,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refused> {
+        self.check_reviewer(by)?;
+        if opinion.digest != self.digest {
+            return Err(Refused::StaleDigest { current: self.digest });
+        }
+        let comment = clean(&opinion.comment);
+        if comment.chars().count() > REASON_MAX {
+            return Err(Refused::invalid(
+                "comment",
+                format!("must be at most {REASON_MAX} characters"),
+            ));
+        }
+        let mine = self.reviews.iter().find(|review| review.person == by.person.id);
+        // A seat once taken is kept, so that one person never fills two.
+        let stage = mine.map_or(self.stage, |review| review.stage);
+        let review = Review {
+            principal: by.principal.clone(),
+            person: by.person.id.clone(),
+            name: by.person.name.clone(),
+            stage,
+            decision: opinion.decision,
+            digest: opinion.digest,
+            comment,
+            narrowing: opinion.narrowing.clone(),
+            at: now,
+        };
+        match opinion.decision {
+            Decision::Deny => {
+                self.step_up(by, now)?;
+                let reason = review.comment.clone();
+                let cause = EndCause::actor(by);
+                Ok(vec![
+                    Event::Reviewed { review },
+                    ended(State::Denied, cause, &reason, now),
+                ])
+            }
+            Decision::Approve => {
+                if mine
+                    .is_some_and(|old| old.narrowing == review.narrowing && old.decision == review.decision)
+                {
+                    return Ok(Vec::new());
+                }
+                if mine.is_none() && !self.may_fill(stage, &by.person, now) {
+                    return Err(Refused::NotEligible);
+                }
+                self.step_up(by, now)?;
+                self.count(review, panel, now)
+            }
+        }
+    }
+
+    fn step_up(&self, by: &Actor, now: Timestamp) -> Result<(), Refused> {
+        match self.stage_terms(self.stage).and_then(|stage| stage.mfa.as_ref()) {
+            Some(terms) if !by.assurance.satisfies(terms, now) => {
+                Err(Refused::StepUp { terms: terms.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts an approval: drops the reviews that no longer count, opens the stage that is now short, and grants when none is.
+    fn count(&self, review: Review, panel: &Panel, now: Timestamp) -> Result<Vec<Event>, Refused> {
+        let void = self.void_reviews(panel);
+        let others = self
+            .reviews
+            .iter()
+            .filter(|old| old.person != review.person && !void.contains(&old.person));
+        let counted: Vec<Review> = others.cloned().chain([review.clone()]).collect();
+        // Even when more must agree: an approval that leaves nothing to grant is refused to the one who gives it.
+        remainder(self, counted.iter().map(|review| &review.narrowing))?;
+
+        let gone = void.into_iter().filter(|person| *person != review.person);
+        let mut events: Vec<Event> = gone
+            .map(|person| Event::ReviewVoided {
+                person,
+                reason: "no longer eligible to review this".to_owned(),
+            })
+            .collect();
+        events.push(Event::Reviewed { review });
+        let stage = open_stage(self, &counted);
+        if stage != self.stage {
+            events.push(Event::StageOpened { stage });
+        }
+        if self.stage_terms(stage).is_some() {
+            return Ok(events);
+        }
+        if self.requester_stands(panel) {
+            let by = ApprovedBy::Quorum(counted.iter().map(|review| review.person.clone()).collect());
+            events.extend(self.approved(by, counted.iter().map(|review| &review.narrowing), now)?);
+        } else {
+            events.push(ended(
+                State::Denied,
+                EndCause::Recheck,
+                "the requester is no longer eligible",
+                now,
+            ));
+        }
+        Ok(events)
+    }
+
+    /// A review that comes after the decision. The same one again is harmless; anything else is too late.
+    fn late_review(&self, state: State, by: &Actor, opinion: &Opinion) -> Result<Vec<Event>, Refused> {
+        self.check_reviewer(by)?;
+        if opinion.digest != self.digest {
+            return Err(Refused::StaleDigest { current: self.digest });
+        }
+        let again = self.reviews.iter().any(|review| {
+            review.person == by.person.id
+                && review.decision == opinion.decision
+                && review.narrowing == opinion.narrowing
+        });
+        if again {
+            Ok(Vec::new())
+        } else {
+            Err(Refused::AlreadyDecided { state })
+        }
+    }
+
+    /// The grant, and its activation if its window is open or nearly so.
+    fn approved<'a>(
+        &self,
+        by: ApprovedBy,
+        narrowings: impl IntoIterator<Item = &'a Narrowing>,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refused> {
+        let ruling = &self.ruling;
+        let left = remainder(self, narrowings)?;
+        // Waiting for approval never eats a window that has no set start; one that has does not move.
+        let not_before = ruling.start.unwrap_or(now);
+        let not_after = left.duration.after(not_before);
+        if not_after <= now {
+            return Err(Refused::invalid(
+                "duration",
+                "leaves a window that is already over",
+            ));
+        }
+        let glass = ruling
+            .terms
+            .break_glass
+            .as_ref()
+            .filter(|_| self.break_glass.is_some());
+        let grant = Grant {
+            id: GrantId::from(self.id),
+            holder: self.requester.principal.clone(),
+            person: self.requester.person.clone(),
+            selector: ruling.selector,
+            policy: ruling.terms.policy.clone(),
+            resource: ruling.resource.clone(),
+            scope: left.scope,
+            not_before,
+            not_after,
+            use_within: ruling.terms.use_within,
+            idle_timeout: ruling.terms.idle_timeout,
+            max_requests: left.max_requests,
+            max_bytes: ruling.max_bytes,
+            max_concurrent: ruling.terms.limits.concurrent,
+            mfa: glass.map_or_else(|| ruling.terms.mfa.clone(), |glass| glass.mfa.clone()),
+            extends: self.extends,
+        };
+        let near = now >= activation_from(&grant);
+        let mut events = vec![Event::Approved {
+            by,
+            grant: Box::new(grant),
+        }];
+        if near {
+            events.push(Event::Activated);
+        }
+        Ok(events)
+    }
+
+    fn activate(&self, panel: &Panel, now: Timestamp) -> Vec<Event> {
+        let due = self
+            .grant
+            .as_ref()
+            .is_some_and(|grant| now >= activation_from(grant));
+        if !due {
+            return Vec::new();
+        }
+        let revoked = |reason| vec![ended(State::Revoked, EndCause::Recheck, reason, now)];
+        if !self.requester_stands(panel) {
+            return revoked("the requester is no longer eligible");
+        }
+        let void = self.void_reviews(panel);
+        let counted: Vec<Review> = self
+            .reviews
+            .iter()
+            .filter(|review| !void.contains(&review.person))
+            .cloned()
+            .collect();
+        let by_quorum = matches!(self.ruling.route, Route::Stages);
+        if by_quorum && self.stage_terms(open_stage(self, &counted)).is_some() {
+            return revoked("those who approved are no longer enough");
+        }
+        vec![Event::Activated]
+    }
+
+    fn after_review(
+        &self,
+        state: State,
+        by: &Actor,
+        finding: crate::approval::event::Finding,
+        comment: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Refused> {
+        if by.person.id == self.requester.person {
+            return Err(Refused::SelfReview);
+        }
+        let Some(debt) = &self.break_glass else {
+            return Err(Refused::AlreadyDecided { state });
+        };
+        let comment = clean(comment);
+        if comment.chars().count() > REASON_MAX {
+            return Err(Refused::invalid(
+                "comment",
+                format!("must be at most {REASON_MAX} characters"),
+            ));
+        }
+        match &debt.review {
+            Some(old) if old.person == by.person.id && old.finding == finding => Ok(Vec::new()),
+            Some(_) => Err(Refused::AlreadyDecided { state }),
+            None => Ok(vec![Event::AfterReviewed {
+                review: AfterReview {
+                    principal: by.principal.clone(),
+                    person: by.person.id.clone(),
+                    finding,
+                    comment,
+                    at: now,
+                },
+            }]),
+        }
+    }
+}
+
+fn activation_from(grant: &Grant) -> Timestamp {
+    grant
+        .not_before
+        .checked_sub_signed(ACTIVATION_LEAD.as_delta())
+        .unwrap_or(grant.not_before)
+}
+
+fn ended(state: State, cause: EndCause, reason: &str, at: Timestamp) -> Event {
+    Event::Ended {
+        state,
+        cause,
+        reason: reason.to_owned(),
+        at,
+    }
+}
