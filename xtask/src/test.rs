@@ -1,0 +1,306 @@
+//! `cargo xtask test`: everything that must hold before a change goes in.
+//!
+//! Every step runs, whatever became of the ones before; the failures are listed at the end, and the last line counts. A step
+//! counts 1, but the tests count each by itself.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::args::Args;
+use crate::tally::Tally;
+use crate::workspace::{Workspace, cargo, stopwatch};
+use crate::{COMMANDS, Result};
+
+pub(crate) const COMMAND: crate::Command = crate::Command {
+    name: "test",
+    usage: "[--quick]",
+    about: "Format, clippy, docs, features, tests and checks; --quick: format, clippy and tests of the library crates.",
+    in_test: None,
+    run,
+};
+
+/// Something that passes or fails as one.
+struct Step {
+    name: String,
+    command: Command,
+    /// Whether its output is to be read for single tests.
+    tests: bool,
+}
+
+/// What the run has come to so far.
+#[derive(Debug, Default)]
+struct Score {
+    passed: usize,
+    failures: Vec<String>,
+}
+
+fn run(mut args: Args) -> Result<ExitCode> {
+    let quick = args.flag("--quick");
+    args.finish()?;
+
+    let workspace = Workspace::load()?;
+    println!("Nothing is installed beyond the crates that Cargo.lock names.");
+    let mut score = Score::default();
+    for component in [Component::FMT, Component::CLIPPY] {
+        if let Some(problem) = component.problem() {
+            println!("{problem}");
+        }
+    }
+    for step in if quick {
+        quick_steps(&workspace)
+    } else {
+        full_steps(&workspace)
+    } {
+        step.run(&mut score);
+    }
+
+    println!();
+    for failure in &score.failures {
+        println!("failed: {failure}");
+    }
+    println!("{} passed, {} failed", score.passed, score.failures.len());
+    Ok(if score.failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn quick_steps(workspace: &Workspace) -> Vec<Step> {
+    let libraries: Vec<_> = workspace.libraries().flat_map(|p| ["-p", &p.name]).collect();
+    let mut clippy = Step::new(
+        "clippy of the library crates",
+        &["clippy", "--all-targets", "--all-features"],
+    );
+    clippy.command.args(&libraries).args(DENY_WARNINGS);
+    let mut tests = Step::tests(
+        "tests of the library crates",
+        &["test", "--all-features", "--no-fail-fast"],
+    );
+    tests.command.args(&libraries);
+    vec![format_step(), clippy, tests]
+}
+
+fn full_steps(workspace: &Workspace) -> Vec<Step> {
+    let mut clippy = Step::new(
+        "clippy",
+        &["clippy", "--workspace", "--all-targets", "--all-features"],
+    );
+    clippy.command.args(DENY_WARNINGS);
+    let mut docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
+    docs.command.env("RUSTDOCFLAGS", "-Dwarnings");
+    let tests = Step::tests(
+        "tests and doctests",
+        &["test", "--workspace", "--all-features", "--no-fail-fast"],
+    );
+
+    let mut steps = vec![format_step(), clippy, docs];
+    steps.extend(feature_steps(workspace));
+    steps.push(tests);
+    for command in COMMANDS {
+        if let Some(arguments) = command.in_test {
+            let mut step = Step::new(command.name, &["xtask", command.name]);
+            step.command.args(arguments);
+            steps.push(step);
+        }
+    }
+    steps
+}
+
+fn format_step() -> Step {
+    Step::new("format", &["fmt", "--all", "--check"])
+}
+
+/// Each library that has features, with none of them and with each alone: a user's choice must never be the first to build it.
+/// Clippy instead of a plain check, as that can deny the warnings that only show with a feature off.
+fn feature_steps(workspace: &Workspace) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for package in workspace
+        .libraries()
+        .filter(|package| !package.features.is_empty())
+    {
+        let features = package.features.keys().filter(|name| *name != "default");
+        for feature in std::iter::once(None).chain(features.map(Some)) {
+            let name = format!(
+                "{} with {}",
+                package.name,
+                feature.map_or("no feature", String::as_str)
+            );
+            let mut step = Step::new(
+                &name,
+                &["clippy", "--lib", "--no-default-features", "-p", &package.name],
+            );
+            if let Some(feature) = feature {
+                step.command.args(["--features", feature]);
+            }
+            step.command.args(DENY_WARNINGS);
+            steps.push(step);
+        }
+    }
+    steps
+}
+
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+impl Step {
+    fn new(name: &str, arguments: &[&str]) -> Self {
+        let mut command = cargo();
+        command.args(arguments);
+        Self {
+            name: name.to_owned(),
+            command,
+            tests: false,
+        }
+    }
+
+    fn tests(name: &str, arguments: &[&str]) -> Self {
+        Self {
+            tests: true,
+            ..Self::new(name, arguments)
+        }
+    }
+
+    fn run(mut self, score: &mut Score) {
+        println!("\n==> {}", self.name);
+        let started = stopwatch();
+        let (success, tally) = self.execute().unwrap_or_else(|error| {
+            println!("could not run: {error}");
+            (false, Tally::default())
+        });
+        let verdict = if success { "ok" } else { "FAILED" };
+        println!(
+            "<== {}: {verdict} ({:.1} s)",
+            self.name,
+            started.elapsed().as_secs_f64()
+        );
+        if self.tests {
+            score.add_tests(&self.name, success, tally);
+        } else if success {
+            score.passed += 1;
+        } else {
+            score.failures.push(self.name);
+        }
+    }
+
+    /// Runs it to its end. What tests print goes through line by line, as it comes, and is read on the way.
+    fn execute(&mut self) -> Result<(bool, Tally)> {
+        let mut tally = Tally::default();
+        if !self.tests {
+            return Ok((self.command.status()?.success(), tally));
+        }
+        let mut child = self.command.stdout(Stdio::piped()).spawn()?;
+        let mut stdout = std::io::stdout().lock();
+        if let Some(output) = child.stdout.take() {
+            for line in BufReader::new(output).split(b'\n') {
+                let line = line?;
+                stdout.write_all(&line)?;
+                stdout.write_all(b"\n")?;
+                tally.read(&String::from_utf8_lossy(&line));
+            }
+        }
+        Ok((child.wait()?.success(), tally))
+    }
+}
+
+impl Score {
+    /// Counts each test. A run that failed without a failed test to show for it (it did not compile, a binary died) counts as
+    /// one failure more for each such binary.
+    fn add_tests(&mut self, step: &str, success: bool, tally: Tally) {
+        self.passed += tally.passed;
+        let unnamed = tally.failed.saturating_sub(tally.failures.len());
+        let died = tally.died();
+        let silent = !success && tally.failed == 0 && died == 0;
+        self.failures
+            .extend(tally.failures.into_iter().map(|test| format!("test {test}")));
+        self.failures.extend(std::iter::repeat_n(
+            format!("{step}: a test without a name"),
+            unnamed,
+        ));
+        self.failures
+            .extend(std::iter::repeat_n(format!("{step}: a test binary died"), died));
+        if silent {
+            self.failures
+                .push(format!("{step}: did not build or could not run"));
+        }
+    }
+}
+
+/// A part of the toolchain that some installations leave out.
+struct Component {
+    subcommand: &'static str,
+    name: &'static str,
+}
+
+impl Component {
+    const FMT: Self = Self {
+        subcommand: "fmt",
+        name: "rustfmt",
+    };
+    const CLIPPY: Self = Self {
+        subcommand: "clippy",
+        name: "clippy",
+    };
+
+    /// How to get it, if it is missing.
+    fn problem(&self) -> Option<String> {
+        let there = cargo()
+            .args([self.subcommand, "--version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        (!there).then(|| format!("{0} is missing; get it with: rustup component add {0}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_fails_is_never_counted_as_none() {
+        let good =
+            "running 2 tests\ntest a ... ok\ntest b ... ok\ntest result: ok. 2 passed; 0 failed; 0 ignored";
+        let bad = "running 1 test\ntest c ... FAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored";
+        let dead = "running 3 tests\ntest d ... ok";
+        for (success, output, passed, failures) in [
+            (true, good.to_owned(), 2, vec![]),
+            (false, format!("{good}\n{bad}"), 2, vec!["test c"]),
+            (
+                false,
+                format!("{good}\n{dead}"),
+                2,
+                vec!["tests: a test binary died"],
+            ),
+            (
+                false,
+                String::new(),
+                0,
+                vec!["tests: did not build or could not run"],
+            ),
+        ] {
+            let mut score = Score::default();
+            score.add_tests("tests", success, Tally::of(&output));
+            assert_eq!(
+                (score.passed, score.failures),
+                (passed, failures.iter().map(|f| (*f).to_owned()).collect())
+            );
+        }
+    }
+
+    #[test]
+    fn the_commands_that_ask_for_it_are_steps() {
+        let steps = full_steps(&Workspace::load().unwrap());
+        let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+        for due in [
+            "format",
+            "clippy",
+            "docs",
+            "jit-core with no feature",
+            "jit-core with testing",
+            "mutants",
+        ] {
+            assert!(names.contains(&due), "{due} is not among {names:?}");
+        }
+    }
+}
