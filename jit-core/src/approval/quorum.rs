@@ -81,17 +81,19 @@ impl Request {
             .collect()
     }
 
-    /// Whether the requester may still have what was asked for.
-    pub(super) fn requester_stands(&self, panel: &Panel) -> bool {
+    /// Whether `person` is the requester and may still have what was asked for, under the terms it was asked under.
+    pub fn may_hold(&self, person: &Person) -> bool {
         let terms = &self.ruling.terms;
-        panel.requester.as_ref().is_some_and(|person| {
-            person.id == self.requester.person
-                && match (&self.break_glass, &terms.break_glass) {
-                    (None, _) => terms.requesters.includes(person),
-                    (Some(_), Some(glass)) => glass.requesters.includes(person),
-                    (Some(_), None) => false,
-                }
-        })
+        person.id == self.requester.person
+            && match (&self.break_glass, &terms.break_glass) {
+                (None, _) => terms.requesters.includes(person),
+                (Some(_), Some(glass)) => glass.requesters.includes(person),
+                (Some(_), None) => false,
+            }
+    }
+
+    pub(super) fn requester_stands(&self, panel: &Panel) -> bool {
+        panel.requester.as_ref().is_some_and(|person| self.may_hold(person))
     }
 }
 

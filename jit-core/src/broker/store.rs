@@ -9,6 +9,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::audit::Tail;
 use crate::approval::state::State;
 use crate::id::{Digest, ParseError, PersonId, RequestId, ResourceName, Timestamp};
 
@@ -287,6 +288,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Records after position `after`, in order, at most `limit` and never more than [`PAGE_MAX`].
     async fn feed(&self, after: Position, limit: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// The end of the log: the last record's position and hash, or [`Tail::START`].
+    async fn tail(&self) -> Result<Tail, StoreError>;
 
     /// Reads a cell, or puts a value into it if it has the expected version; answers the cell as it then is.
     async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError>;

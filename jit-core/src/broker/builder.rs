@@ -1,0 +1,96 @@
+//! Making a broker.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::approval::audit::Tail;
+use crate::approval::person::Limits;
+use crate::broker::agenda::Agenda;
+use crate::broker::directory::Directory;
+use crate::broker::notify::Notifier;
+use crate::broker::store::Store;
+use crate::broker::{Broker, Inner, Rejection};
+use crate::clock::{Clock, SystemClock};
+use crate::gate::enforcer::{Enforcer, EnforcerSettings};
+use crate::policy::Policy;
+
+/// Makes a [`Broker`].
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    store: Arc<dyn Store>,
+    directory: Arc<dyn Directory>,
+    policy: Policy,
+    notifier: Option<Arc<dyn Notifier>>,
+    clock: Arc<dyn Clock>,
+    enforcer: Option<Arc<Enforcer>>,
+    limits: Limits,
+}
+
+impl Builder {
+    pub(super) fn new(store: Arc<dyn Store>, directory: Arc<dyn Directory>, policy: Policy) -> Self {
+        Self {
+            store,
+            directory,
+            policy,
+            notifier: None,
+            clock: Arc::new(SystemClock::new()),
+            enforcer: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Tells people. None by default.
+    pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
+        self.notifier = Some(notifier);
+        self
+    }
+
+    /// Another clock than the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The enforcer of a gate that stands already.
+    pub fn enforcer(mut self, enforcer: Arc<Enforcer>) -> Self {
+        self.enforcer = Some(enforcer);
+        self
+    }
+
+    /// Other limits on what one person can have open.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Reads what is live from the store, hands it to the gate, and records the policy put in force.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn build(self) -> Result<Broker, Rejection> {
+        let enforcer = self.enforcer.unwrap_or_else(|| Arc::new(Enforcer::new(EnforcerSettings::default())));
+        let (changes, _) = watch::channel(Tail::START.position);
+        let digest = self.policy.digest();
+        let broker = Broker {
+            inner: Arc::new(Inner {
+                store: self.store,
+                directory: self.directory,
+                notifier: self.notifier,
+                clock: self.clock,
+                enforcer,
+                policy: ArcSwap::from_pointee(self.policy),
+                limits: self.limits,
+                agenda: Agenda::default(),
+                changes,
+                followed: tokio::sync::Mutex::new(Tail::START.position),
+            }),
+        };
+        broker.boot().await?;
+        broker.policy_loaded(digest).await?;
+        broker.reconsider().await?;
+        Ok(broker)
+    }
+}

@@ -1,0 +1,364 @@
+//! Changing requests: load, decide, append, publish; and again when the compare-and-set is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::approval::ask::Actor;
+use crate::approval::event::{EndCause, Event, Finding};
+use crate::approval::lockdown::Lockdowns;
+use crate::approval::person::PersonState;
+use crate::approval::refused::Refused;
+use crate::approval::request::Request;
+use crate::approval::review::{Decision, Opinion};
+use crate::approval::state::State;
+use crate::approval::{Command, Panel, fold};
+use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Version, Write};
+use crate::broker::{Broker, Rejection, View};
+use crate::id::{GrantId, PersonId, RequestId, Timestamp};
+
+/// How often a lost compare-and-set is tried again. Each loss means that someone else got through.
+const TRIES: usize = 256;
+/// How many extensions of one grant are revoked with it in one transaction.
+const DESCENDANTS_MAX: usize = 32;
+
+/// A stream's folded state with its version; the default state at version 0 if it was never written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Loaded<T> {
+    pub(super) state: T,
+    pub(super) version: Version,
+}
+
+/// What is wanted of one request.
+#[derive(Debug)]
+pub(super) enum Intent<'a> {
+    Review { by: &'a Actor, opinion: &'a Opinion },
+    Withdraw { by: &'a Actor, reason: &'a str },
+    Release { by: &'a Actor, reason: &'a str },
+    Revoke { by: &'a Actor, reason: &'a str },
+    AfterReview { by: &'a Actor, finding: Finding, comment: &'a str },
+    Kill { cause: EndCause, reason: &'a str },
+    Activate,
+    Lapse,
+    Exhaust,
+}
+
+/// One request's part in a change.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) version: Version,
+    pub(super) before: Option<Request>,
+    pub(super) events: Vec<Event>,
+}
+
+impl Broker {
+    /// Does `intent` to a request, or finds it done.
+    pub(super) async fn act(&self, id: RequestId, intent: &Intent<'_>) -> Result<View, Rejection> {
+        let came_in = self.now();
+        for _ in 0..TRIES {
+            let loaded = self.request(id).await?;
+            self.authorise(&loaded.state, intent)?;
+            let now = self.now();
+            let used = self.last_use(&loaded.state).await?;
+            let events = match self.decide(&loaded, intent, used, now).await {
+                // Another approval got there while this one was under way: both were right, and both are told so.
+                Err(Rejection::Refused(Refused::AlreadyDecided { state: State::Scheduled | State::Active }))
+                    if approves(intent) && loaded.state.changed_at >= came_in =>
+                {
+                    Vec::new()
+                }
+                other => other?,
+            };
+            if events.is_empty() {
+                return Ok(View { request: loaded.state.effective(used, now), version: loaded.version });
+            }
+            if takes_away(&events) {
+                self.inner.enforcer.shut(GrantId::from(id));
+            }
+            let outcome = self.carry_out(loaded, events, now).await;
+            match outcome {
+                Err(Rejection::Store(StoreError::Conflict { .. })) => {}
+                Err(failure) => {
+                    self.owe(id, intent, &failure);
+                    return Err(failure);
+                }
+                Ok(view) => return Ok(view),
+            }
+        }
+        Err(StoreError::unavailable("too many others are changing the same request; try again").into())
+    }
+
+    /// Who may do what, where the machine can't know. Whoever may not even see the request learns nothing.
+    fn authorise(&self, request: &Request, intent: &Intent<'_>) -> Result<(), Rejection> {
+        let by = match intent {
+            Intent::Review { by, .. }
+            | Intent::Withdraw { by, .. }
+            | Intent::Release { by, .. }
+            | Intent::Revoke { by, .. }
+            | Intent::AfterReview { by, .. } => by,
+            Intent::Kill { .. } | Intent::Activate | Intent::Lapse | Intent::Exhaust => return Ok(()),
+        };
+        if !self.may_see(by, request) {
+            return Err(Refused::NotFound.into());
+        }
+        let reviewer = request.may_review(&by.person);
+        let may = match intent {
+            Intent::Revoke { .. } => reviewer || self.powers(by).revoker,
+            Intent::AfterReview { .. } => {
+                // A policy without stages has no reviewers of its own.
+                let own = request.requester.person == by.person.id;
+                own || reviewer || self.powers(by).revoker
+            }
+            _ => true,
+        };
+        if may { Ok(()) } else { Err(Refused::NotEligible.into()) }
+    }
+
+    async fn decide(
+        &self,
+        loaded: &Loaded<Request>,
+        intent: &Intent<'_>,
+        used: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Rejection> {
+        let request = &loaded.state;
+        let panel;
+        let command = match intent {
+            Intent::Review { by, opinion } => {
+                let lockdowns = self.lockdown_state().await?;
+                if let Some(lockdown) = lockdowns.state.person(&by.principal, &by.person) {
+                    return Err(Refused::LockedDown { reason: lockdown.reason.clone() }.into());
+                }
+                panel = self.panel(request, now).await?;
+                Command::Review { by, opinion, panel: &panel }
+            }
+            Intent::Activate => {
+                panel = self.panel(request, now).await?;
+                Command::Activate { panel: &panel }
+            }
+            Intent::Withdraw { by, reason } => Command::Withdraw { by, reason },
+            Intent::Release { by, reason } => Command::Release { by, reason },
+            Intent::Revoke { by, reason } => Command::Revoke { by, reason },
+            Intent::AfterReview { by, finding, comment } => {
+                Command::AfterReview { by, finding: *finding, comment }
+            }
+            Intent::Kill { cause, reason } => Command::Kill { cause: cause.clone(), reason },
+            Intent::Lapse => Command::Lapse,
+            Intent::Exhaust => Command::Exhaust,
+        };
+        Ok(request.decide(&command, used, now)?)
+    }
+
+    /// Writes the events of one request, with what they entail for its requester's other requests.
+    async fn carry_out(
+        &self,
+        loaded: Loaded<Request>,
+        events: Vec<Event>,
+        now: Timestamp,
+    ) -> Result<View, Rejection> {
+        let request = &loaded.state;
+        let mut unchanged = Vec::new();
+        let mut person = self.person(&request.requester.person).await?;
+        if grants(&events) {
+            // What is granted must fit beside everything else that this person holds, and no lockdown may stand against it, at the
+            // moment of writing: both streams are part of the compare-and-set.
+            person.state.holds(request, now)?;
+            let lockdowns = self.lockdown_state().await?;
+            if let Some(holder) = self.inner.directory.resolve(&request.requester.principal, now).await? {
+                let resource = &request.ruling.resource.name;
+                if let Some(l) = lockdowns.state.access(&request.requester.principal, &holder, resource) {
+                    return Err(Refused::LockedDown { reason: l.reason.clone() }.into());
+                }
+            }
+            unchanged.push((StreamId::Lockdowns, lockdowns.version));
+        }
+        let children = if revokes(&events) { self.descendants(request).await? } else { Vec::new() };
+        let cause = EndCause::Parent(request.id);
+        let mut parts =
+            vec![Part { version: loaded.version, before: Some(loaded.state.clone()), events }];
+        for child in children {
+            let kill = Command::Kill { cause: cause.clone(), reason: "the grant that it continues was revoked" };
+            let used = self.last_use(&child.state).await?;
+            if let Ok(events) = child.state.decide(&kill, used, now) {
+                self.inner.enforcer.shut(GrantId::from(child.state.id));
+                parts.push(Part { version: child.version, before: Some(child.state), events });
+            }
+        }
+        let mut views = self.commit(parts, &mut person, unchanged, now).await?;
+        if views.is_empty() {
+            return Err(StoreError::Invalid { problem: "a change without a part".to_owned() }.into());
+        }
+        Ok(views.swap_remove(0))
+    }
+
+    /// Appends the parts of one change, all of requests of one person, and publishes what became of them.
+    pub(super) async fn commit(
+        &self,
+        parts: Vec<Part>,
+        person: &mut Loaded<PersonState>,
+        unchanged: Vec<(StreamId, Version)>,
+        now: Timestamp,
+    ) -> Result<Vec<View>, Rejection> {
+        let mut writes = Vec::with_capacity(parts.len() + 1);
+        let mut views = Vec::with_capacity(parts.len());
+        let mut owner: Option<PersonId> = None;
+        for part in parts {
+            let mut request = part.before;
+            let mut drafts = Vec::with_capacity(part.events.len());
+            for event in &part.events {
+                let after = fold(request.take(), event, now)
+                    .map_err(|misfit| StoreError::Damaged { what: misfit.to_string() })?;
+                if PersonState::concerns(event) {
+                    owner = Some(after.requester.person.clone());
+                    let state = std::mem::take(&mut person.state);
+                    person.state = state.fold(&after, event, now, &self.inner.limits);
+                }
+                drafts.push(Draft { at: now, body: encode(event)? });
+                request = Some(after);
+            }
+            let Some(request) = request else { continue };
+            writes.push(Write {
+                stream: StreamId::Request(request.id),
+                expected: part.version,
+                events: drafts,
+                state: encode(&request)?,
+                facets: facets(&request),
+            });
+            views.push(View { request, version: part.version + 1 });
+        }
+        if let Some(owner) = owner {
+            writes.push(Write {
+                stream: StreamId::Person(owner),
+                expected: person.version,
+                events: Vec::new(),
+                state: encode(&person.state)?,
+                facets: Facets::default(),
+            });
+        }
+        let records = self.inner.store.append(Batch { writes, unchanged }).await?;
+        for view in &views {
+            self.publish(view.version, &view.request);
+        }
+        if let Some(last) = records.last() {
+            self.announce(last.position);
+        }
+        Ok(views)
+    }
+
+    /// Tells the gate and the agenda what a request is now.
+    pub(super) fn publish(&self, version: Version, request: &Request) {
+        self.inner.enforcer.publish(version, request);
+        self.inner.agenda.put(version, request);
+    }
+
+    pub(super) fn announce(&self, position: crate::broker::store::Position) {
+        self.inner.changes.send_if_modified(|known| {
+            let newer = position > *known;
+            *known = (*known).max(position);
+            newer
+        });
+    }
+
+    /// A revocation that shut the gate and could not be written is owed: the sweeper tries again, and the gate stays shut.
+    fn owe(&self, id: RequestId, intent: &Intent<'_>, failure: &Rejection) {
+        let (cause, reason) = match (intent, failure) {
+            (_, Rejection::Refused(_)) => return,
+            (Intent::Revoke { by, reason }, _) => (EndCause::actor(by), *reason),
+            (Intent::Release { by, reason }, _) => (EndCause::actor(by), *reason),
+            (Intent::Kill { cause, reason }, _) => (cause.clone(), *reason),
+            _ => return,
+        };
+        tracing::error!(request = %id, error = %failure, "a revocation could not be written; the gate stays shut and it is tried again");
+        self.inner.agenda.owe(id, cause, reason.to_owned());
+    }
+
+    /// A request as written down.
+    pub(super) async fn request(&self, id: RequestId) -> Result<Loaded<Request>, Rejection> {
+        let snapshot = self.inner.store.load(&StreamId::Request(id)).await?;
+        let snapshot = snapshot.ok_or(Refused::NotFound)?;
+        Ok(Loaded { state: decode(&snapshot.state)?, version: snapshot.version })
+    }
+
+    pub(super) async fn person(&self, id: &PersonId) -> Result<Loaded<PersonState>, Rejection> {
+        self.folded(&StreamId::Person(id.clone())).await
+    }
+
+    pub(super) async fn lockdown_state(&self) -> Result<Loaded<Lockdowns>, Rejection> {
+        self.folded(&StreamId::Lockdowns).await
+    }
+
+    async fn folded<T: Default + DeserializeOwned>(&self, stream: &StreamId) -> Result<Loaded<T>, Rejection> {
+        match self.inner.store.load(stream).await? {
+            None => Ok(Loaded::default()),
+            Some(snapshot) => Ok(Loaded { state: decode(&snapshot.state)?, version: snapshot.version }),
+        }
+    }
+
+    /// Everyone in a request, as the Directory knows them now.
+    async fn panel(&self, request: &Request, now: Timestamp) -> Result<Panel, Rejection> {
+        let directory = &self.inner.directory;
+        let mut reviewers = BTreeMap::new();
+        for review in &request.reviews {
+            if let Some(person) = directory.resolve(&review.principal, now).await? {
+                reviewers.insert(review.person.clone(), person);
+            }
+        }
+        let requester = directory.resolve(&request.requester.principal, now).await?;
+        Ok(Panel { requester, reviewers })
+    }
+
+    /// The requests that continue `request`, and those that continue them, that have not ended.
+    async fn descendants(&self, request: &Request) -> Result<Vec<Loaded<Request>>, Rejection> {
+        let mut found = Vec::new();
+        let mut seen: BTreeSet<RequestId> = BTreeSet::from([request.id]);
+        let mut next = request.extended_by.clone();
+        while let Some(id) = next.pop() {
+            if !seen.insert(id) || found.len() >= DESCENDANTS_MAX {
+                continue;
+            }
+            let child = self.request(id).await?;
+            next.extend(child.state.extended_by.iter().copied());
+            if !child.state.state.is_terminal() {
+                found.push(child);
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn approves(intent: &Intent<'_>) -> bool {
+    matches!(intent, Intent::Review { opinion, .. } if opinion.decision == Decision::Approve)
+}
+
+/// Whether a grant comes to be, or begins to admit.
+fn grants(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::Approved { .. } | Event::Activated))
+}
+
+fn revokes(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::Ended { state: State::Revoked, .. }))
+}
+
+/// Whether someone or something ends a grant before its time: the gate is shut before that is written.
+fn takes_away(events: &[Event]) -> bool {
+    events
+        .iter()
+        .any(|event| matches!(event, Event::Ended { state: State::Revoked | State::Released | State::Exhausted, .. }))
+}
+
+pub(super) fn facets(request: &Request) -> Facets {
+    Facets {
+        state: Some(request.state),
+        resource: Some(request.ruling.resource.name.clone()),
+        requester: Some(request.requester.person.clone()),
+    }
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Invalid { problem: error.to_string() })
+}
+
+pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged { what: error.to_string() })
+}

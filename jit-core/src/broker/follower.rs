@@ -1,0 +1,91 @@
+//! Following the log: keeps the gate in step with the store, whoever wrote.
+
+use std::collections::BTreeSet;
+
+use crate::approval::request::Request;
+use crate::broker::change::decode;
+use crate::broker::store::{PAGE_MAX, Position, StreamId};
+use crate::broker::{Broker, Rejection};
+
+impl Broker {
+    /// Reads everything live from the store. The log's end is read first: whatever is written meanwhile is followed afterwards.
+    pub(super) async fn boot(&self) -> Result<(), Rejection> {
+        let mut followed = self.inner.followed.lock().await;
+        let began = self.now();
+        let tail = self.inner.store.tail().await?;
+        let mut after: Position = 0;
+        loop {
+            let page = self.inner.store.live(after, PAGE_MAX).await?;
+            let Some(last) = page.last() else { break };
+            after = last.created;
+            for snapshot in page {
+                let request: Request = decode(&snapshot.state)?;
+                if let Some(grant) = &request.grant
+                    && let Some(used) = self.shared_use(grant.id).await?
+                {
+                    self.publish(snapshot.version, &request);
+                    self.inner.agenda.used(request.id, used);
+                    self.inner.enforcer.note_use(grant.id, used);
+                } else {
+                    self.publish(snapshot.version, &request);
+                }
+            }
+        }
+        let lockdowns = self.lockdown_state().await?;
+        self.inner.enforcer.set_lockdowns(lockdowns.version, lockdowns.state.iter().cloned().collect());
+        *followed = tail.position;
+        self.announce(tail.position);
+        self.inner.enforcer.synced(began);
+        Ok(())
+    }
+
+    /// Reads what was written since the last call, brings the gate up to date, and tells it how fresh its view is. Answers how many
+    /// records there were.
+    ///
+    /// # Errors
+    /// The store's: the gate's view then ages, and once it is stale the gate admits nothing.
+    pub async fn follow(&self) -> Result<usize, Rejection> {
+        let mut followed = self.inner.followed.lock().await;
+        let mut read = 0;
+        loop {
+            let began = self.now();
+            let records = self.inner.store.feed(*followed, PAGE_MAX).await?;
+            let streams: BTreeSet<&StreamId> = records.iter().map(|record| &record.stream).collect();
+            for stream in streams {
+                self.refresh(stream, records.iter().filter(|r| r.stream == *stream).map(|r| r.version).max())
+                    .await?;
+            }
+            read += records.len();
+            if let Some(last) = records.last() {
+                *followed = last.position;
+                self.announce(last.position);
+            }
+            if records.len() < PAGE_MAX {
+                self.inner.enforcer.synced(began);
+                return Ok(read);
+            }
+        }
+    }
+
+    async fn refresh(&self, stream: &StreamId, version: Option<u64>) -> Result<(), Rejection> {
+        match stream {
+            StreamId::Request(id) => {
+                if self.inner.agenda.version(*id) >= version {
+                    return Ok(());
+                }
+                match self.request(*id).await {
+                    Ok(loaded) => self.publish(loaded.version, &loaded.state),
+                    Err(Rejection::Refused(_)) => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+            StreamId::Lockdowns => {
+                let lockdowns = self.lockdown_state().await?;
+                let all = lockdowns.state.iter().cloned().collect();
+                self.inner.enforcer.set_lockdowns(lockdowns.version, all);
+            }
+            StreamId::Person(_) | StreamId::Control => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! Reviews, withdrawals, revocations and lockdowns: what people do to what was asked.
+
+use crate::approval::ask::Actor;
+use crate::approval::event::{EndCause, Finding, LockdownEvent};
+use crate::approval::lockdown::{LOCKDOWNS_MAX, Lockdown, Target};
+use crate::approval::refused::Refused;
+use crate::approval::request::Request;
+use crate::approval::review::Opinion;
+use crate::approval::state::State;
+use crate::broker::change::{Intent, Loaded, encode};
+use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Write};
+use crate::broker::{Broker, Rejection, View};
+use crate::gate::target::canonical_prefix;
+use crate::id::{LockdownId, RequestId};
+use crate::policy::text::{REASON_MAX, clean};
+
+/// How often a lost compare-and-set on the lockdowns' stream is tried again.
+const TRIES: usize = 64;
+
+impl Broker {
+    /// Approves or denies.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port.
+    pub async fn review(&self, by: &Actor, id: RequestId, mut opinion: Opinion) -> Result<View, Rejection> {
+        let paths = &mut opinion.narrowing.paths;
+        if paths.len() > 32 || opinion.narrowing.methods.len() > 32 {
+            return Err(Refused::invalid("paths", "and methods may be at most 32 each").into());
+        }
+        *paths = std::mem::take(paths)
+            .iter()
+            .map(|path| canonical_prefix(path))
+            .collect::<Result<_, _>>()
+            .map_err(|problem| Refused::invalid("paths", problem.to_string()))?;
+        self.act(id, &Intent::Review { by, opinion: &opinion }).await
+    }
+
+    /// Takes back what the actor asked for, while it is pending.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port.
+    pub async fn withdraw(&self, by: &Actor, id: RequestId, reason: &str) -> Result<View, Rejection> {
+        let reason = &cleaned(reason)?;
+        self.act(id, &Intent::Withdraw { by, reason }).await
+    }
+
+    /// Gives a grant back before its end.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port: the gate is shut all the same.
+    pub async fn release(&self, by: &Actor, id: RequestId, reason: &str) -> Result<View, Rejection> {
+        let reason = &cleaned(reason)?;
+        self.act(id, &Intent::Release { by, reason }).await
+    }
+
+    /// Takes a grant away: for revokers and for those who may review it.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port: the gate is shut all the same, and the write is
+    /// tried again until it succeeds.
+    pub async fn revoke(&self, by: &Actor, id: RequestId, reason: &str) -> Result<View, Rejection> {
+        let reason = &cleaned(reason)?;
+        self.act(id, &Intent::Revoke { by, reason }).await
+    }
+
+    /// Records what another person found when they looked into a break-glass; settles the requester's debt.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port.
+    pub async fn after_review(
+        &self,
+        by: &Actor,
+        id: RequestId,
+        finding: Finding,
+        comment: &str,
+    ) -> Result<View, Rejection> {
+        self.act(id, &Intent::AfterReview { by, finding, comment }).await
+    }
+
+    /// The lockdowns in force: for those who may declare them, auditors and revokers.
+    ///
+    /// # Errors
+    /// [`Refused::NotEligible`] for everyone else; the store's.
+    pub async fn lockdowns(&self, by: &Actor) -> Result<Vec<Lockdown>, Rejection> {
+        let powers = self.powers(by);
+        if !(powers.lockdown || powers.auditor || powers.revoker) {
+            return Err(Refused::NotEligible.into());
+        }
+        Ok(self.lockdown_state().await?.state.iter().cloned().collect())
+    }
+
+    /// Declares a lockdown: this gate is shut at once, then it is written, then every grant that it matches is revoked.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port: this gate stays locked until it restarts, call again.
+    pub async fn lock_down(&self, by: &Actor, target: Target, reason: &str) -> Result<Lockdown, Rejection> {
+        if !self.powers(by).lockdown {
+            return Err(Refused::NotEligible.into());
+        }
+        let reason = cleaned(reason)?;
+        if reason.is_empty() {
+            return Err(Refused::invalid("reason", "must say why; everyone who is refused will read it").into());
+        }
+        let lockdown = Lockdown {
+            id: LockdownId::random()?,
+            target,
+            reason,
+            principal: by.principal.clone(),
+            person: by.person.id.clone(),
+            at: self.now(),
+        };
+        if self.lockdown_state().await?.state.len() >= LOCKDOWNS_MAX {
+            let limit = format!("{LOCKDOWNS_MAX} lockdowns are in force; lift some");
+            return Err(Refused::LimitReached { limit, retry_at: None, request: None }.into());
+        }
+        self.inner.enforcer.lock(lockdown.clone());
+        let event = LockdownEvent::LockedDown { lockdown: lockdown.clone() };
+        self.record_lockdown(&event).await.inspect_err(|error| {
+            tracing::error!(lockdown = %lockdown.id, %error, "a lockdown could not be written; this gate stays locked");
+        })?;
+        // What can't be revoked at once is locked out by the lockdown itself, and every sweep tries again while it is in force.
+        self.revoke_matching(&lockdown).await?;
+        Ok(lockdown)
+    }
+
+    /// Lifts a lockdown. What it ended stays ended: it is lifted only when every grant that it matches has been revoked.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port.
+    pub async fn lift(&self, by: &Actor, id: LockdownId, reason: &str) -> Result<(), Rejection> {
+        if !self.powers(by).lockdown {
+            return Err(Refused::NotEligible.into());
+        }
+        let reason = cleaned(reason)?;
+        let lockdowns = self.lockdown_state().await?.state;
+        let lockdown = lockdowns.get(id).ok_or(Refused::NotFound)?;
+        // Nobody lifts what locks them, unless it locks everyone.
+        if lockdown.target != Target::All && lockdown.target.concerns(&by.principal, &by.person) {
+            return Err(Refused::NotEligible.into());
+        }
+        self.revoke_matching(lockdown).await?;
+        let event = LockdownEvent::LockdownLifted {
+            id,
+            principal: by.principal.clone(),
+            person: by.person.id.clone(),
+            reason,
+        };
+        self.record_lockdown(&event).await
+    }
+
+    async fn record_lockdown(&self, event: &LockdownEvent) -> Result<(), Rejection> {
+        for _ in 0..TRIES {
+            let before = self.lockdown_state().await?;
+            if let LockdownEvent::LockdownLifted { id, .. } = event
+                && before.state.get(*id).is_none()
+            {
+                return Err(Refused::NotFound.into());
+            }
+            let after = Loaded { state: before.state.fold(event), version: before.version + 1 };
+            let write = Write {
+                stream: StreamId::Lockdowns,
+                expected: before.version,
+                events: vec![Draft { at: self.now(), body: encode(event)? }],
+                state: encode(&after.state)?,
+                facets: Facets::default(),
+            };
+            match self.inner.store.append(Batch { writes: vec![write], unchanged: Vec::new() }).await {
+                Err(StoreError::Conflict { .. }) => {}
+                Err(failure) => return Err(failure.into()),
+                Ok(records) => {
+                    self.inner.enforcer.set_lockdowns(after.version, after.state.iter().cloned().collect());
+                    if let Some(last) = records.last() {
+                        self.announce(last.position);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Err(StoreError::unavailable("too many lockdowns at once; try again").into())
+    }
+
+    /// Revokes every live grant that `lockdown` matches.
+    pub(super) async fn revoke_matching(&self, lockdown: &Lockdown) -> Result<(), Rejection> {
+        for id in self.inner.agenda.live() {
+            let request = match self.request(id).await {
+                Ok(loaded) => loaded.state,
+                Err(Rejection::Refused(_)) => continue,
+                Err(failure) => return Err(failure),
+            };
+            if request.state != State::Pending && self.matches(lockdown, &request).await? {
+                let cause = EndCause::Lockdown(lockdown.id);
+                match self.act(id, &Intent::Kill { cause, reason: &lockdown.reason }).await {
+                    Ok(_) | Err(Rejection::Refused(_)) => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn matches(&self, lockdown: &Lockdown, request: &Request) -> Result<bool, Rejection> {
+        let requester = &request.requester;
+        Ok(match &lockdown.target {
+            Target::All => true,
+            Target::Resource(resource) => *resource == request.ruling.resource.name,
+            Target::Principal(principal) => *principal == requester.principal,
+            Target::Person(person) => *person == requester.person,
+            // Whoever the Directory no longer knows has every role that is being locked.
+            Target::Role(role) => self
+                .inner
+                .directory
+                .resolve(&requester.principal, self.now())
+                .await?
+                .is_none_or(|person| person.roles.contains(role)),
+        })
+    }
+}
+
+pub(super) fn cleaned(reason: &str) -> Result<String, Refused> {
+    let reason = clean(reason);
+    if reason.chars().count() > REASON_MAX {
+        return Err(Refused::invalid("reason", format!("must be at most {REASON_MAX} characters")));
+    }
+    Ok(reason)
+}

@@ -1,0 +1,150 @@
+//! Putting a policy in force: what waits is asked anew under it, and what is live and no longer permitted is cut back or revoked.
+
+use crate::approval::Command;
+use crate::approval::digest::digest;
+use crate::approval::event::{ControlEvent, EndCause, Event};
+use crate::approval::refused::Refused;
+use crate::approval::request::Request;
+use crate::approval::state::State;
+use crate::broker::change::{Intent, Loaded, Part, encode};
+use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Write};
+use crate::broker::{Broker, Rejection};
+use crate::id::{Digest, GrantId, RequestId};
+use crate::policy::Policy;
+
+/// How often a lost compare-and-set is tried again.
+const TRIES: usize = 64;
+
+impl Broker {
+    /// Puts `policy` in force. Pending requests are put to its terms (their reviews are void where anything changed); live grants that it
+    /// no longer permits are shortened or revoked. The gate's rules are the gate's own: hand them the same policy first, so that
+    /// nothing new is open before what it protects is known.
+    ///
+    /// # Errors
+    /// The store's or the directory's. The policy is in force all the same; [`Broker::reconsider`] goes on where this stopped.
+    pub async fn set_policy(&self, policy: Policy) -> Result<(), Rejection> {
+        let digest = policy.digest();
+        self.inner.policy.store(std::sync::Arc::new(policy));
+        self.policy_loaded(digest).await?;
+        self.reconsider().await
+    }
+
+    /// Records which policy is in force, if it is not the one recorded last.
+    pub(super) async fn policy_loaded(&self, digest: Digest) -> Result<(), Rejection> {
+        for _ in 0..TRIES {
+            let before = self.inner.store.load(&StreamId::Control).await?;
+            let state = encode(&digest)?;
+            if before.as_ref().is_some_and(|snapshot| snapshot.state == state) {
+                return Ok(());
+            }
+            let write = Write {
+                stream: StreamId::Control,
+                expected: before.map_or(0, |snapshot| snapshot.version),
+                events: vec![Draft { at: self.now(), body: encode(&ControlEvent::PolicyLoaded { digest })? }],
+                state,
+                facets: Facets::default(),
+            };
+            match self.inner.store.append(Batch { writes: vec![write], unchanged: Vec::new() }).await {
+                Err(StoreError::Conflict { .. }) => {}
+                other => return other.map(|_| ()).map_err(Rejection::from),
+            }
+        }
+        Err(StoreError::unavailable("too many policies at once; try again").into())
+    }
+
+    /// Holds everything that is live against the policy in force.
+    ///
+    /// # Errors
+    /// The store's or the directory's, after everything else has been tried.
+    pub async fn reconsider(&self) -> Result<(), Rejection> {
+        let mut failed = None;
+        for id in self.inner.agenda.live() {
+            match self.reconsider_one(id).await {
+                Ok(()) | Err(Rejection::Refused(_)) => {}
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn reconsider_one(&self, id: RequestId) -> Result<(), Rejection> {
+        for _ in 0..TRIES {
+            let loaded = self.request(id).await?;
+            let done = if loaded.state.state == State::Pending {
+                self.restate(loaded).await
+            } else {
+                self.cut_back(loaded).await
+            };
+            match done {
+                Err(Rejection::Store(StoreError::Conflict { .. })) => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::unavailable("too many others are changing the same request").into())
+    }
+
+    async fn restate(&self, loaded: Loaded<Request>) -> Result<(), Rejection> {
+        let request = &loaded.state;
+        let now = self.now();
+        let person = self.inner.directory.resolve(&request.requester.principal, now).await?;
+        let ruling = match person {
+            Some(person) => self.policy().restate(&request.ruling, &person, now),
+            None => Err(Refused::NotEligible),
+        };
+        let Ok(mut ruling) = ruling else {
+            let reason = "the policy no longer permits this request";
+            return self.act(request.id, &Intent::Kill { cause: EndCause::Policy, reason }).await.map(|_| ());
+        };
+        ruling.start = request.ruling.start;
+        let fresh = digest(request.id, &request.requester, &ruling, request.extends)
+            .map_err(|error| StoreError::Invalid { problem: error.to_string() })?;
+        let approvers = self.approvers(&ruling.terms, now).await?;
+        let command = Command::Restate { ruling: &ruling, digest: fresh, approvers: &approvers };
+        let events = request.decide(&command, None, now)?;
+        self.write(loaded, events).await
+    }
+
+    async fn cut_back(&self, loaded: Loaded<Request>) -> Result<(), Rejection> {
+        let request = &loaded.state;
+        let Some(grant) = &request.grant else { return Ok(()) };
+        let now = self.now();
+        let policy = self.policy();
+        let kill = Intent::Kill { cause: EndCause::Policy, reason: "the policy no longer permits this grant" };
+        let Some(terms) = policy.terms(&grant.policy, &grant.resource.name) else {
+            return self.act(request.id, &kill).await.map(|_| ());
+        };
+        let person = self.inner.directory.resolve(&request.requester.principal, now).await?;
+        let glass = terms.break_glass.as_ref();
+        let permitted = person.is_some_and(|person| match (&request.break_glass, glass) {
+            (None, _) => terms.requesters.includes(&person),
+            (Some(_), Some(glass)) => glass.requesters.includes(&person),
+            (Some(_), None) => false,
+        });
+        let longest = match (&request.break_glass, glass) {
+            (Some(_), Some(glass)) => glass.max,
+            _ => terms.duration.max,
+        };
+        let not_after = longest.after(grant.not_before);
+        if !permitted || not_after <= now {
+            return self.act(request.id, &kill).await.map(|_| ());
+        }
+        let reason = "the policy now allows less time";
+        let command = Command::Narrow { not_after, scope: &grant.scope, reason };
+        let used = self.last_use(request).await?;
+        let events = request.decide(&command, used, now)?;
+        self.write(loaded, events).await
+    }
+
+    async fn write(&self, loaded: Loaded<Request>, events: Vec<Event>) -> Result<(), Rejection> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut person = self.person(&loaded.state.requester.person).await?;
+        let id = loaded.state.id;
+        let part = Part { version: loaded.version, before: Some(loaded.state), events };
+        self.commit(vec![part], &mut person, Vec::new(), now).await.map(|_| ()).inspect_err(|error| {
+            tracing::debug!(grant = %GrantId::from(id), %error, "a policy change could not be applied yet");
+        })
+    }
+}
