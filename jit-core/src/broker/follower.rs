@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
 use crate::broker::change::decode;
 use crate::broker::store::{PAGE_MAX, Position, StreamId};
@@ -32,7 +33,8 @@ impl Broker {
             }
         }
         let lockdowns = self.lockdown_state().await?;
-        self.inner.enforcer.set_lockdowns(lockdowns.version, lockdowns.state.iter().cloned().collect());
+        let all: Vec<Lockdown> = lockdowns.state.iter().cloned().collect();
+        self.inner.enforcer.set_lockdowns(lockdowns.version, &all);
         *followed = tail.position;
         self.announce(tail.position);
         self.inner.enforcer.synced(began);
@@ -81,8 +83,8 @@ impl Broker {
             }
             StreamId::Lockdowns => {
                 let lockdowns = self.lockdown_state().await?;
-                let all = lockdowns.state.iter().cloned().collect();
-                self.inner.enforcer.set_lockdowns(lockdowns.version, all);
+                let all: Vec<Lockdown> = lockdowns.state.iter().cloned().collect();
+                self.inner.enforcer.set_lockdowns(lockdowns.version, &all);
             }
             StreamId::Person(_) | StreamId::Control => {}
         }

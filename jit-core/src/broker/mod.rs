@@ -17,6 +17,7 @@
 //! - [`Broker::sweep`] writes down what time has ended, activates what is due, and checks holders again. Access never depends on it;
 //! - [`Broker::deliver`] hands the log to the notifier.
 
+mod acting;
 mod agenda;
 mod asking;
 mod builder;
@@ -24,7 +25,7 @@ mod change;
 mod courier;
 pub mod directory;
 mod follower;
-mod lockdowns;
+
 pub mod notify;
 pub mod people;
 mod reading;

@@ -113,7 +113,7 @@ impl Broker {
             let limit = format!("{LOCKDOWNS_MAX} lockdowns are in force; lift some");
             return Err(Refused::LimitReached { limit, retry_at: None, request: None }.into());
         }
-        self.inner.enforcer.lock(lockdown.clone());
+        self.inner.enforcer.lock(&lockdown);
         let event = LockdownEvent::LockedDown { lockdown: lockdown.clone() };
         self.record_lockdown(&event).await.inspect_err(|error| {
             tracing::error!(lockdown = %lockdown.id, %error, "a lockdown could not be written; this gate stays locked");
@@ -168,7 +168,8 @@ impl Broker {
                 Err(StoreError::Conflict { .. }) => {}
                 Err(failure) => return Err(failure.into()),
                 Ok(records) => {
-                    self.inner.enforcer.set_lockdowns(after.version, after.state.iter().cloned().collect());
+                    let all: Vec<Lockdown> = after.state.iter().cloned().collect();
+                    self.inner.enforcer.set_lockdowns(after.version, &all);
                     if let Some(last) = records.last() {
                         self.announce(last.position);
                     }
