@@ -208,18 +208,13 @@ impl Rig {
         let clock = Arc::new(ManualClock::new(start()));
         let people = Arc::new(PeopleFile::parse(PEOPLE, PeopleFormat::Toml, "people.toml").unwrap());
         let policy = policy(source);
-        let rules = RuleSet::compile(policy.resources(), policy.open());
         let broker = Broker::builder(store.clone(), people.clone(), policy)
             .clock(clock.clone())
             .limits(limits)
             .build()
             .await
             .unwrap();
-        let tokens = ApiTokens::new(people.tokens().into_iter().map(|token| (token.sha256, token.principal)));
-        let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people.clone())
-            .with_clock(clock.clone())
-            .with_reserve(Arc::new(broker.clone()))
-            .build();
+        let gate = gate(&broker, &people, &clock, source);
         Self { broker, gate, clock, people, store, _folder: folder }
     }
 
@@ -350,4 +345,15 @@ pub(crate) fn refused<T: std::fmt::Debug>(outcome: Result<T, Rejection>) -> Refu
         Err(Rejection::Refused(refused)) => refused,
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// A gate in front of `broker`.
+pub(crate) fn gate(broker: &Broker, people: &Arc<PeopleFile>, clock: &Arc<ManualClock>, source: &str) -> Gate {
+    let policy = policy(source);
+    let rules = RuleSet::compile(policy.resources(), policy.open());
+    let tokens = ApiTokens::new(people.tokens().into_iter().map(|token| (token.sha256, token.principal)));
+    Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people.clone())
+        .with_clock(clock.clone())
+        .with_reserve(Arc::new(broker.clone()))
+        .build()
 }
