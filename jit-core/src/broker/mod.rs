@@ -2,4 +2,5 @@
 
 pub mod directory;
 pub mod notify;
+pub mod people;
 pub mod store;
