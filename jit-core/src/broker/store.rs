@@ -23,6 +23,9 @@ pub const BATCH_MAX: usize = 64;
 /// Most items in one page.
 pub const PAGE_MAX: usize = 1000;
 
+/// Longest value of a cell, in bytes.
+pub const CELL_MAX: usize = 64 * 1024;
+
 /// The stream that something happens to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -208,7 +211,7 @@ pub struct Cell {
 pub struct Put {
     /// The version that the cell must have.
     pub expected: Version,
-    /// The new value; at most 64 KiB.
+    /// The new value; at most [`CELL_MAX`] bytes.
     pub value: String,
 }
 
