@@ -85,7 +85,12 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     fn present<'r>(&self, head: &'r Parts, peer: Option<IpAddr>) -> Presented<'r>;
 
     /// Proves a credential.
-    async fn verify(&self, credential: &[u8], source: CredentialSource, now: Timestamp) -> Result<Subject, AuthError>;
+    async fn verify(
+        &self,
+        credential: &[u8],
+        source: CredentialSource,
+        now: Timestamp,
+    ) -> Result<Subject, AuthError>;
 
     /// Whether a credential that was proven before has been revoked since; asked with the SHA-256 of its bytes, from memory, for
     /// every request of a cached session.
