@@ -1,3 +1,8 @@
 //! The data plane.
 
 pub mod authenticate;
+pub mod enforcer;
+mod live;
+mod locks;
+pub mod permit;
+pub mod refusal;

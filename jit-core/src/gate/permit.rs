@@ -1,0 +1,81 @@
+//! The Permit: proof that one HTTP request was admitted under one grant.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::gate::live::{Live, Slot};
+use crate::id::{GrantId, PersonId, PolicyName, Principal, RequestId, ResourceName, Timestamp};
+
+/// Proof that one HTTP request was admitted under one grant.
+///
+/// There is no public constructor: a function that takes a `Permit` can't be reached by a request that the
+/// [`Enforcer`](crate::gate::enforcer::Enforcer) did not admit. It says what was true when the request was admitted;
+/// [`Permit::holds`] says whether it still is.
+///
+/// Clones share one place in the grant's limit of concurrent requests. The place is free again when the last clone is dropped:
+/// whoever keeps a `Permit` beyond its request keeps the place taken.
+#[derive(Clone)]
+pub struct Permit {
+    live: Arc<Live>,
+    slot: Option<Arc<Slot>>,
+}
+
+impl Permit {
+    /// The only constructor, with one caller: the enforcer's `admit`.
+    pub(in crate::gate) fn admitted(live: Arc<Live>, slot: Option<Arc<Slot>>) -> Self {
+        Self { live, slot }
+    }
+
+    /// The grant.
+    pub fn grant_id(&self) -> GrantId {
+        self.live.grant().id
+    }
+
+    /// The request that became this grant.
+    pub fn request_id(&self) -> RequestId {
+        self.live.grant().id.into()
+    }
+
+    /// The identity that was admitted: the grant's holder.
+    pub fn holder(&self) -> &Principal {
+        &self.live.grant().holder
+    }
+
+    /// The holder's person.
+    pub fn person(&self) -> &PersonId {
+        &self.live.grant().person
+    }
+
+    /// The resource that governs the request.
+    pub fn resource(&self) -> &ResourceName {
+        &self.live.grant().resource.name
+    }
+
+    /// The policy of the grant.
+    pub fn policy(&self) -> &PolicyName {
+        &self.live.grant().policy
+    }
+
+    /// The first moment after the grant's window, less the enforcer's clock lag: what goes on longer than this is to be cut.
+    pub fn not_after(&self) -> Timestamp {
+        self.live.until()
+    }
+
+    /// Whether the grant's window is still open at `now` and nobody shut it. Idle and budget limits are not asked: a request in
+    /// flight is neither idle nor another request.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        !self.live.usage().is_shut() && now < self.live.until()
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("grant", &self.grant_id())
+            .field("holder", self.holder())
+            .field("resource", self.resource())
+            .field("not_after", &self.not_after())
+            .field("counted", &self.slot.is_some())
+            .finish()
+    }
+}
