@@ -199,6 +199,10 @@ impl Store for MemoryStore {
         Ok(records.take(limit.min(PAGE_MAX)).cloned().collect())
     }
 
+    async fn tail(&self) -> Result<Tail, StoreError> {
+        Ok(self.content().tail)
+    }
+
     async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError> {
         let Some(put) = put else {
             return Ok(self

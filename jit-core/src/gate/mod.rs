@@ -6,3 +6,4 @@ mod live;
 mod locks;
 pub mod permit;
 pub mod refusal;
+pub mod target;
