@@ -1,5 +1,6 @@
 //! The control plane: the one place that awaits.
 
+pub mod api;
 pub mod directory;
 pub mod notify;
 pub mod store;
