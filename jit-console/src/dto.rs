@@ -1,0 +1,394 @@
+//! What callers send: read strictly, turned into the core's types, refused with the field's name and what would be right.
+//!
+//! 1. Unknown and doubled fields are refused. An optional field that is `null` counts as absent.
+//! 2. Values arrive as text and numbers and are parsed here, so that each refusal can name its field.
+//! 3. What a policy says about a value is the broker's to check.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use jit_core::approval::ask::{Ask, Selector};
+use jit_core::approval::event::Finding;
+use jit_core::approval::lockdown::Target;
+use jit_core::approval::review::{Decision, Narrowing, Opinion};
+use jit_core::id::{Principal, Timestamp};
+use jit_core::policy::text::{self, REASON_MAX};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// Most methods or paths in one body.
+const LIST_MAX: usize = 64;
+/// The largest whole number that every JSON reader keeps exact (RFC 8259 §6).
+const COUNT_MAX: u64 = (1 << 53) - 1;
+
+/// A `T` written as a JSON object. Derived readers also take an array of the fields in order, which nobody means.
+pub(crate) struct ObjectOnly<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ObjectOnly<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData)).map(Self)
+    }
+}
+
+/// How many: a whole number from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = u64, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+pub(crate) struct Count(u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl Visitor<'_> for Whole {
+            type Value = Count;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 1 to {COUNT_MAX}")
+            }
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Count, E> {
+                if (1..=COUNT_MAX).contains(&value) {
+                    Ok(Count(value))
+                } else {
+                    Err(E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
+                }
+            }
+        }
+        deserializer.deserialize_u64(Whole)
+    }
+}
+
+fn field<T: FromStr<Err: ToString>>(name: &str, value: &str) -> Result<T, Problem> {
+    value
+        .parse()
+        .map_err(|error: T::Err| Problem::invalid(name, format!("is not right: {}", error.to_string())))
+}
+
+fn optional<T: FromStr<Err: ToString>>(name: &str, value: Option<&str>) -> Result<Option<T>, Problem> {
+    value.map(|value| field(name, value)).transpose()
+}
+
+/// Text for people; measured as it will be kept.
+fn prose(name: &str, value: Option<String>) -> Result<String, Problem> {
+    let value = value.unwrap_or_default();
+    let length = text::clean(&value).chars().count();
+    if length > REASON_MAX {
+        return Err(Problem::invalid(
+            name,
+            format!("may hold at most {REASON_MAX} characters, and holds {length}"),
+        ));
+    }
+    Ok(value)
+}
+
+/// Text for people that must say something.
+fn said(name: &str, value: Option<String>) -> Result<String, Problem> {
+    let value = prose(name, value)?;
+    if text::clean(&value).is_empty() {
+        return Err(Problem::invalid(name, "must say why"));
+    }
+    Ok(value)
+}
+
+fn list(name: &str, value: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+    let value = value.unwrap_or_default();
+    if value.len() > LIST_MAX {
+        return Err(Problem::invalid(
+            name,
+            format!("may hold at most {LIST_MAX} entries"),
+        ));
+    }
+    Ok(value)
+}
+
+fn set(name: &str, value: Option<Vec<String>>) -> Result<BTreeSet<String>, Problem> {
+    list(name, value).map(|entries| entries.into_iter().collect())
+}
+
+fn moment(name: &str, value: &str) -> Result<Timestamp, Problem> {
+    DateTime::parse_from_rfc3339(value)
+        .map(|at| at.with_timezone(&Utc))
+        .map_err(|_| {
+            Problem::invalid(
+                name,
+                "must be a time as in RFC 3339, such as \"2026-03-01T09:00:00Z\"",
+            )
+        })
+}
+
+/// An asking for access.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Ask)]
+pub(crate) struct AskBody {
+    /// The resource's name.
+    #[schema(example = "admin")]
+    resource: String,
+    /// Why, for the people who decide. The policy says whether there must be one.
+    #[schema(max_length = 500, example = "INC-4711: reset the stuck import")]
+    reason: Option<String>,
+    /// How long, such as `30m`; the policy's default if absent.
+    #[schema(example = "30m")]
+    duration: Option<String>,
+    /// Under which policy; the first that you are eligible for if absent.
+    policy: Option<String>,
+    /// A ticket.
+    ticket: Option<String>,
+    /// When the window opens; as soon as approved if absent.
+    #[schema(format = DateTime)]
+    start: Option<String>,
+    /// Only these methods; all if absent.
+    #[schema(max_items = 64)]
+    methods: Option<Vec<String>>,
+    /// Only these paths and what is below them; the whole resource if absent.
+    #[schema(max_items = 64)]
+    paths: Option<Vec<String>>,
+    /// At most this many HTTP requests.
+    max_requests: Option<Count>,
+    /// At most this many bytes sent to the client.
+    max_bytes: Option<Count>,
+    /// How a gate recognises the holder.
+    selector: Option<SelectorName>,
+    /// The id of the request whose grant this one continues.
+    extends: Option<String>,
+    /// Immediate access in an emergency, reviewed afterwards.
+    break_glass: Option<bool>,
+}
+
+/// How a gate recognises the holder of a grant.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Selector)]
+pub(crate) enum SelectorName {
+    /// By the proven principal.
+    Principal,
+}
+
+impl TryFrom<AskBody> for Ask {
+    type Error = Problem;
+
+    fn try_from(body: AskBody) -> Result<Self, Problem> {
+        Ok(Self {
+            resource: field("resource", &body.resource)?,
+            reason: prose("reason", body.reason)?,
+            duration: optional("duration", body.duration.as_deref())?,
+            policy: optional("policy", body.policy.as_deref())?,
+            ticket: body
+                .ticket
+                .map(|ticket| prose("ticket", Some(ticket)))
+                .transpose()?,
+            start: body.start.map(|at| moment("start", &at)).transpose()?,
+            methods: list("methods", body.methods)?,
+            paths: list("paths", body.paths)?,
+            max_requests: body.max_requests.map(|count| count.0),
+            max_bytes: body.max_bytes.map(|count| count.0),
+            selector: match body.selector {
+                None | Some(SelectorName::Principal) => Selector::Principal,
+            },
+            extends: optional("extends", body.extends.as_deref())?,
+            break_glass: body.break_glass.unwrap_or(false),
+        })
+    }
+}
+
+/// A review of one exact version of a request.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReviewRequest)]
+pub(crate) struct ReviewBody {
+    decision: DecisionName,
+    /// The digest of the request as you saw it.
+    digest: String,
+    /// In words, for the requester and the log.
+    #[schema(max_length = 500)]
+    comment: Option<String>,
+    /// Approve a shorter window.
+    #[schema(example = "15m")]
+    duration: Option<String>,
+    /// Approve fewer methods.
+    #[schema(max_items = 64)]
+    methods: Option<Vec<String>>,
+    /// Approve fewer or deeper paths.
+    #[schema(max_items = 64)]
+    paths: Option<Vec<String>>,
+    /// Approve fewer HTTP requests.
+    max_requests: Option<Count>,
+}
+
+/// Approve or deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Decision)]
+pub(crate) enum DecisionName {
+    /// Yes, perhaps to less than was asked.
+    Approve,
+    /// No.
+    Deny,
+}
+
+impl TryFrom<ReviewBody> for Opinion {
+    type Error = Problem;
+
+    fn try_from(body: ReviewBody) -> Result<Self, Problem> {
+        let narrowing = Narrowing {
+            duration: optional("duration", body.duration.as_deref())?,
+            methods: set("methods", body.methods)?,
+            paths: set("paths", body.paths)?,
+            max_requests: body.max_requests.map(|count| count.0),
+        };
+        let decision = match body.decision {
+            DecisionName::Approve => Decision::Approve,
+            DecisionName::Deny if narrowing == Narrowing::default() => Decision::Deny,
+            DecisionName::Deny => {
+                return Err(Problem::invalid(
+                    "decision",
+                    "is `deny`, which leaves nothing to narrow: send no duration, methods, paths or max_requests with it",
+                ));
+            }
+        };
+        Ok(Self {
+            decision,
+            digest: field("digest", &body.digest)?,
+            comment: prose("comment", body.comment)?,
+            narrowing,
+        })
+    }
+}
+
+/// Words that may go with taking back or giving back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = OptionalReason)]
+pub(crate) struct NoteBody {
+    /// Why.
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+}
+
+impl NoteBody {
+    pub(crate) fn reason(self) -> Result<String, Problem> {
+        prose("reason", self.reason)
+    }
+}
+
+/// Words that must go with taking something from others.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Reason)]
+pub(crate) struct ReasonBody {
+    /// Why.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+impl ReasonBody {
+    pub(crate) fn reason(self) -> Result<String, Problem> {
+        said("reason", Some(self.reason))
+    }
+}
+
+/// What you found when you looked into a break-glass.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AfterReviewRequest)]
+pub(crate) struct AfterReviewBody {
+    finding: FindingName,
+    /// In words.
+    #[schema(max_length = 500)]
+    comment: Option<String>,
+}
+
+/// The outcome of an after-review.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Finding)]
+pub(crate) enum FindingName {
+    /// It was called for.
+    Justified,
+    /// It was not.
+    Unjustified,
+}
+
+impl AfterReviewBody {
+    pub(crate) fn read(self) -> Result<(Finding, String), Problem> {
+        let finding = match self.finding {
+            FindingName::Justified => Finding::Justified,
+            FindingName::Unjustified => Finding::Unjustified,
+        };
+        Ok((finding, prose("comment", self.comment)?))
+    }
+}
+
+/// A lockdown to be declared. Exactly one of `principal`, `person`, `role`, `resource` and `all` says what it matches.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = LockdownRequest)]
+pub(crate) struct LockdownBody {
+    /// One identity.
+    principal: Option<PrincipalBody>,
+    /// One person, under every identity.
+    person: Option<String>,
+    /// Everyone with this role.
+    role: Option<String>,
+    /// One resource.
+    resource: Option<String>,
+    /// `true`: everything and everyone.
+    all: Option<bool>,
+    /// Why. Shown to those who are locked out.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// One identity.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PrincipalRequest)]
+pub(crate) struct PrincipalBody {
+    /// Who vouches for the subject.
+    issuer: String,
+    /// The issuer's lasting name for it.
+    subject: String,
+}
+
+impl LockdownBody {
+    pub(crate) fn read(self) -> Result<(Target, String), Problem> {
+        const ONE: &str = "must be named exactly once: as `principal`, `person`, `role`, `resource` or `all`";
+        let principal = self.principal.map(|raw| {
+            Principal::new(&raw.issuer, &raw.subject)
+                .map(Target::Principal)
+                .map_err(|error| Problem::invalid("principal", format!("is not right: {error}")))
+        });
+        let all = self.all.map(|all| {
+            all.then_some(Target::All).ok_or_else(|| {
+                Problem::invalid("all", "can only be true; name something else or leave it away")
+            })
+        });
+        let named = [
+            principal,
+            self.person.map(|text| field("person", &text).map(Target::Person)),
+            self.role.map(|text| field("role", &text).map(Target::Role)),
+            self.resource
+                .map(|text| field("resource", &text).map(Target::Resource)),
+            all,
+        ];
+        let mut targets = named.into_iter().flatten();
+        match (targets.next(), targets.next()) {
+            (Some(target), None) => Ok((target?, said("reason", Some(self.reason))?)),
+            _ => Err(Problem::invalid("target", ONE)),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Problems (RFC 9457): one way to say no, with a stable `type` for programs and a sentence for people.
+//!
+//! 1. What the control plane refuses is told as it is; what failed inside is logged with its source and told as "try again".
+//! 2. Text that came from the caller is cleaned and cut before it is sent back.
+//! 3. Only [`Problem::render`] writes a body: the prefix and the time come in there, once, from the layer around all handlers.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use jit_core::approval::refused::Refused;
+use jit_core::approval::state::State;
+use jit_core::broker::Rejection;
+use jit_core::id::{Digest, RequestId, Timestamp};
+use jit_core::policy::text;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::settings::ApiSettings;
+use crate::view::Time;
+
+/// Longest detail, in characters.
+const DETAIL_MAX: usize = 400;
+/// When to come back after something inside failed, in seconds.
+const RETRY_SECONDS: u64 = 5;
+
+/// What kind of problem: its name is part of the API and never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unauthenticated,
+    NotFound,
+    MethodNotAllowed,
+    NotEligible,
+    SelfReview,
+    StaleDigest,
+    AlreadyDecided,
+    LimitReached,
+    LockedDown,
+    StepUpRequired,
+    Invalid,
+    BodyTooLarge,
+    BodyTooSlow,
+    UnsupportedMediaType,
+    CrossOrigin,
+    AuditUnavailable,
+    DirectoryUnavailable,
+}
+
+impl Kind {
+    /// The last part of `type`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::NotEligible => "not-eligible",
+            Self::SelfReview => "self-review",
+            Self::StaleDigest => "stale-digest",
+            Self::AlreadyDecided => "already-decided",
+            Self::LimitReached => "limit-reached",
+            Self::LockedDown => "locked-down",
+            Self::StepUpRequired => "step-up-required",
+            Self::Invalid => "invalid",
+            Self::BodyTooLarge => "body-too-large",
+            Self::BodyTooSlow => "body-too-slow",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::CrossOrigin => "cross-origin",
+            Self::AuditUnavailable => "audit-unavailable",
+            Self::DirectoryUnavailable => "directory-unavailable",
+        }
+    }
+
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::Invalid => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated | Self::StepUpRequired => StatusCode::UNAUTHORIZED,
+            Self::NotEligible | Self::SelfReview | Self::LockedDown | Self::CrossOrigin => {
+                StatusCode::FORBIDDEN
+            }
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::StaleDigest | Self::AlreadyDecided => StatusCode::CONFLICT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::LimitReached => StatusCode::TOO_MANY_REQUESTS,
+            Self::AuditUnavailable | Self::DirectoryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "Nobody is signed in",
+            Self::NotFound => "There is no such thing",
+            Self::MethodNotAllowed => "This can't be done here",
+            Self::NotEligible => "You are not eligible",
+            Self::SelfReview => "Nobody reviews a request of their own",
+            Self::StaleDigest => "The request has changed",
+            Self::AlreadyDecided => "The request is past that",
+            Self::LimitReached => "A limit is reached",
+            Self::LockedDown => "A lockdown is in force",
+            Self::StepUpRequired => "A stronger or more recent sign-in is needed",
+            Self::Invalid => "The input is not valid",
+            Self::BodyTooLarge => "The body is too large",
+            Self::BodyTooSlow => "The body did not arrive in time",
+            Self::UnsupportedMediaType => "The body is not JSON",
+            Self::CrossOrigin => "Another site's page sent this",
+            Self::AuditUnavailable => "What happens can't be written down now",
+            Self::DirectoryUnavailable => "Who you are can't be looked up now",
+        }
+    }
+}
+
+/// A problem on its way to the caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    kind: Kind,
+    detail: String,
+    more: Box<More>,
+}
+
+/// What a program may want to read, beyond the kind.
+#[derive(Debug, Clone, Default)]
+struct More {
+    field: Option<String>,
+    digest: Option<Digest>,
+    state: Option<State>,
+    request: Option<RequestId>,
+    retry_at: Option<Timestamp>,
+    /// In seconds.
+    max_age: Option<u64>,
+}
+
+/// A problem as it is sent (RFC 9457 §3). Members that do not apply are absent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// Which kind of problem: a relative reference that ends in a stable name, such as `/_jit/problems/not-eligible`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong this time, and what would be right.
+    detail: String,
+    /// `invalid`: the field, parameter or header that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// `stale-digest`: the digest that counts now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_digest: Option<String>,
+    /// `already-decided`: the state that the request is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// `limit-reached`: the request that stands in the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+    /// Where that request is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_url: Option<String>,
+    /// `limit-reached`: when trying again can help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_at: Option<Time>,
+    /// `step-up-required`: how old the sign-in may be, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl AsRef<str>) -> Self {
+        Self {
+            kind,
+            detail: text::clean(detail.as_ref()).chars().take(DETAIL_MAX).collect(),
+            more: Box::default(),
+        }
+    }
+
+    /// A wrong `field`, parameter or header; `problem` reads on after its name.
+    pub(crate) fn invalid(field: impl AsRef<str>, problem: impl AsRef<str>) -> Self {
+        let field: String = text::clean(field.as_ref()).chars().take(64).collect();
+        let mut made = Self::new(Kind::Invalid, format!("`{field}` {}", problem.as_ref()));
+        made.more.field = Some(field);
+        made
+    }
+
+    /// No such thing, or none that the caller may see.
+    pub(crate) fn not_found() -> Self {
+        Refused::NotFound.into()
+    }
+
+    /// Too many at once; try again soon.
+    pub(crate) fn too_many(detail: &str, now: Timestamp) -> Self {
+        let mut made = Self::new(Kind::LimitReached, detail);
+        made.more.retry_at = now.checked_add_signed(chrono::TimeDelta::seconds(1));
+        made
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    #[cfg(test)]
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.more.field.as_deref()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The body, without the response around it.
+    pub(crate) fn body(&self, settings: &ApiSettings) -> ProblemBody {
+        let more = &self.more;
+        ProblemBody {
+            kind: settings.problem_type(self.kind.name()),
+            title: self.kind.title(),
+            status: self.kind.status().as_u16(),
+            detail: self.detail.clone(),
+            field: more.field.clone(),
+            current_digest: more.digest.map(|digest| digest.to_string()),
+            state: more.state.map(State::as_str),
+            request_id: more.request.map(|id| id.to_string()),
+            request_url: more.request.map(|id| settings.request_url(id)),
+            retry_at: more.retry_at.map(Time),
+            max_age: more.max_age,
+        }
+    }
+
+    /// Writes the problem into `response`, which keeps the headers that others have set (`Allow`).
+    pub(crate) fn render(
+        &self,
+        response: &mut Response,
+        settings: &ApiSettings,
+        now: impl FnOnce() -> Timestamp,
+    ) {
+        let body = serde_json::to_vec(&self.body(settings)).unwrap_or_default();
+        *response.status_mut() = self.kind.status();
+        *response.body_mut() = body.into();
+        let headers = response.headers_mut();
+        headers.remove(http::header::CONTENT_LENGTH);
+        let mut put = |name: HeaderName, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        put(CONTENT_TYPE, "application/problem+json".to_owned());
+        match self.kind {
+            Kind::Unauthenticated => put(WWW_AUTHENTICATE, "Bearer".to_owned()),
+            // RFC 9470 §3
+            Kind::StepUpRequired => {
+                let age = self
+                    .more
+                    .max_age
+                    .map(|s| format!(", max_age=\"{s}\""))
+                    .unwrap_or_default();
+                put(
+                    WWW_AUTHENTICATE,
+                    format!(
+                        "Bearer error=\"insufficient_user_authentication\", \
+                         error_description=\"A stronger or more recent sign-in is needed\"{age}"
+                    ),
+                );
+            }
+            Kind::AuditUnavailable | Kind::DirectoryUnavailable => {
+                put(RETRY_AFTER, RETRY_SECONDS.to_string());
+            }
+            _ => {}
+        }
+        if let Some(at) = self.more.retry_at {
+            // Rounded up: whoever comes back on the second must not come too early.
+            let millis = at.signed_duration_since(now()).num_milliseconds().max(0);
+            put(
+                RETRY_AFTER,
+                millis.saturating_add(999).div_euclid(1000).max(1).to_string(),
+            );
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let detail = refused.to_string();
+        let mut more = More::default();
+        let kind = match refused {
+            Refused::NotFound => {
+                return Self::new(
+                    Kind::NotFound,
+                    "There is no such thing, or none that you may see.",
+                );
+            }
+            Refused::NotEligible => Kind::NotEligible,
+            Refused::SelfReview => Kind::SelfReview,
+            Refused::StaleDigest { current } => {
+                more.digest = Some(current);
+                Kind::StaleDigest
+            }
+            Refused::AlreadyDecided { state } => {
+                more.state = Some(state);
+                Kind::AlreadyDecided
+            }
+            Refused::LimitReached {
+                retry_at, request, ..
+            } => {
+                more.retry_at = retry_at;
+                more.request = request;
+                Kind::LimitReached
+            }
+            Refused::LockedDown { .. } => Kind::LockedDown,
+            Refused::StepUp { terms } => {
+                more.max_age = terms.max_age.map(|age| age.as_millis() / 1000);
+                Kind::StepUpRequired
+            }
+            Refused::Invalid { field, problem } => return Self::invalid(field, problem),
+        };
+        Self {
+            more: Box::new(more),
+            ..Self::new(kind, detail)
+        }
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Refused(refused) => refused.into(),
+            Rejection::Store(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the store failed under the control API"
+                );
+                Self::new(
+                    Kind::AuditUnavailable,
+                    "Nothing can be written down at the moment, so nothing is done. Try again soon.",
+                )
+            }
+            Rejection::Directory(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the directory failed under the control API"
+                );
+                Self::new(
+                    Kind::DirectoryUnavailable,
+                    "People can't be looked up at the moment. Try again soon.",
+                )
+            }
+        }
+    }
+}
+
+/// Hands the problem to the layer around all handlers, which renders it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,135 @@
+//! Shutting everything that a lockdown matches, and lifting it again.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use jit_core::approval::lockdown::{Lockdown, Target};
+use jit_core::approval::refused::Refused;
+use jit_core::id::LockdownId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::grants::NoParams;
+use crate::dto::{LockdownBody, ReasonBody};
+use crate::extract::{Caller, Id, Params, Sent};
+use crate::problem::Problem;
+use crate::settings::Shared;
+use crate::view::{Page, PrincipalView, Time, text};
+
+/// A lockdown in force. Exactly one of `principal`, `person`, `role`, `resource` and `all` is there.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Lockdown)]
+pub(crate) struct LockdownView {
+    id: String,
+    #[serde(flatten)]
+    target: TargetView,
+    reason: String,
+    /// Who declared it.
+    declared_by: DeclarerView,
+    at: Time,
+}
+
+/// Who declared a lockdown.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Declarer)]
+pub(crate) struct DeclarerView {
+    person: String,
+    principal: PrincipalView,
+}
+
+/// What a lockdown matches.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Target)]
+pub(crate) enum TargetView {
+    /// One identity.
+    Principal(PrincipalView),
+    /// One person, under every identity.
+    Person(String),
+    /// Everyone with this role.
+    Role(String),
+    /// One resource.
+    Resource(String),
+    /// `true`: everything and everyone.
+    All(bool),
+}
+
+impl From<&Lockdown> for LockdownView {
+    fn from(lockdown: &Lockdown) -> Self {
+        Self {
+            id: text(lockdown.id),
+            target: match &lockdown.target {
+                Target::Principal(principal) => TargetView::Principal(principal.into()),
+                Target::Person(person) => TargetView::Person(text(person)),
+                Target::Role(role) => TargetView::Role(text(role)),
+                Target::Resource(resource) => TargetView::Resource(text(resource)),
+                Target::All => TargetView::All(true),
+            },
+            reason: text(&lockdown.reason),
+            declared_by: DeclarerView {
+                person: text(&lockdown.person),
+                principal: (&lockdown.principal).into(),
+            },
+            at: Time(lockdown.at),
+        }
+    }
+}
+
+/// The broker decides again; this only keeps the caller's input out of it until the caller may lock down at all.
+fn may_lock_down(shared: &Shared, caller: &Caller) -> Result<(), Problem> {
+    if shared.broker.powers(&caller.actor).lockdown {
+        Ok(())
+    } else {
+        Err(Refused::NotEligible.into())
+    }
+}
+
+/// List the lockdowns in force.
+#[utoipa::path(
+    get, path = "/v1/lockdowns", tag = "lockdowns",
+    responses((status = 200, description = "All of them, on one page.", body = Page<LockdownView>)))]
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    caller: Caller,
+    params: Params,
+) -> Result<Json<Page<LockdownView>>, Problem> {
+    let lockdowns = shared.broker.lockdowns(&caller.actor).await?;
+    let NoParams {} = params.read()?;
+    Ok(Json(Page {
+        items: lockdowns.iter().map(Into::into).collect(),
+        next: None,
+    }))
+}
+
+/// Declare a lockdown: it ends every grant that it matches, and nothing that it matches is granted until it is lifted.
+#[utoipa::path(
+    post, path = "/v1/lockdowns", tag = "lockdowns", request_body = LockdownBody,
+    responses((status = 201, description = "In force.", body = LockdownView)))]
+pub(crate) async fn declare(
+    State(shared): State<Shared>,
+    caller: Caller,
+    sent: Sent,
+) -> Result<(StatusCode, Json<LockdownView>), Problem> {
+    may_lock_down(&shared, &caller)?;
+    let (target, reason) = sent.json::<LockdownBody>().await?.read()?;
+    let lockdown = shared.broker.lock_down(&caller.actor, target, &reason).await?;
+    Ok((StatusCode::CREATED, Json((&lockdown).into())))
+}
+
+/// Lift a lockdown. What it ended stays ended.
+#[utoipa::path(
+    post, path = "/v1/lockdowns/{id}/lift", tag = "lockdowns", request_body = ReasonBody,
+    params(("id" = String, Path, description = "The lockdown's id.")),
+    responses((status = 204, description = "Lifted.")))]
+pub(crate) async fn lift(
+    State(shared): State<Shared>,
+    caller: Caller,
+    id: Result<Id<LockdownId>, Problem>,
+    sent: Sent,
+) -> Result<StatusCode, Problem> {
+    may_lock_down(&shared, &caller)?;
+    let Id(id) = id?;
+    let reason = sent.json::<ReasonBody>().await?.reason()?;
+    shared.broker.lift(&caller.actor, id, &reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,565 @@
+//! What callers read: views of the core's types, with a shape of their own, so that the core can change without the API changing.
+//!
+//! Names are snake_case; times are RFC 3339 in UTC with a `Z`; durations read like `30m`; what does not apply is `null`. There
+//! is no field in here that could hold a credential.
+
+use std::collections::BTreeSet;
+
+use chrono::SecondsFormat;
+use jit_core::approval::event::{AfterReview, EndCause, Finding};
+use jit_core::approval::grant::Grant;
+use jit_core::approval::request::{BreakGlassDebt, End};
+use jit_core::approval::review::{Decision, Narrowing, Review};
+use jit_core::broker::View;
+use jit_core::id::{Principal, Timestamp};
+use jit_core::policy::terms::{MfaTerms, People, ResourceDef, Scope, StageTerms};
+use jit_core::span::Span;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::settings::ApiSettings;
+
+/// A moment, RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-03-01T09:00:00Z")]
+pub(crate) struct Time(pub(crate) Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so that it maps over what an Option holds"
+)]
+pub(crate) fn text(value: impl ToString) -> String {
+    value.to_string()
+}
+
+pub(crate) fn texts<T: ToString>(values: &BTreeSet<T>) -> Vec<String> {
+    values.iter().map(T::to_string).collect()
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    /// Where the next page begins: hand it back as `after`. `null` when there is none.
+    pub(crate) next: Option<String>,
+}
+
+/// One identity.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Principal)]
+pub(crate) struct PrincipalView {
+    /// Who vouches for the subject.
+    issuer: String,
+    /// The issuer's lasting name for it.
+    subject: String,
+}
+
+impl From<&Principal> for PrincipalView {
+    fn from(principal: &Principal) -> Self {
+        Self {
+            issuer: text(principal.issuer()),
+            subject: text(principal.subject()),
+        }
+    }
+}
+
+/// What a resource is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Definition)]
+pub(crate) struct DefinitionView {
+    hosts: Vec<String>,
+    /// Each covers itself and what is below it.
+    paths: Vec<String>,
+    /// Empty: every method.
+    methods: Vec<String>,
+    tags: Vec<String>,
+}
+
+impl From<&ResourceDef> for DefinitionView {
+    fn from(resource: &ResourceDef) -> Self {
+        Self {
+            hosts: texts(&resource.hosts),
+            paths: texts(&resource.paths),
+            methods: texts(&resource.methods),
+            tags: texts(&resource.tags),
+        }
+    }
+}
+
+/// A set of people: those who have one of the roles, and the persons named.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = People)]
+pub(crate) struct PeopleView {
+    roles: Vec<String>,
+    persons: Vec<String>,
+}
+
+impl From<&People> for PeopleView {
+    fn from(people: &People) -> Self {
+        Self {
+            roles: texts(&people.roles),
+            persons: texts(&people.persons),
+        }
+    }
+}
+
+/// How strongly and how recently someone must have signed in.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Mfa)]
+pub(crate) struct MfaView {
+    /// The sign-in may be at most this old.
+    max_age: Option<String>,
+}
+
+impl From<&MfaTerms> for MfaView {
+    fn from(terms: &MfaTerms) -> Self {
+        Self {
+            max_age: terms.max_age.map(text),
+        }
+    }
+}
+
+/// One stage of approval.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stage)]
+pub(crate) struct StageView {
+    name: String,
+    /// How many distinct persons must approve.
+    quorum: u16,
+    approvers: PeopleView,
+    /// After this long without an answer `escalate_to` may approve as well.
+    escalate_after: Option<String>,
+    escalate_to: Option<PeopleView>,
+    /// How strongly an approver must have signed in.
+    mfa: Option<MfaView>,
+}
+
+impl From<&StageTerms> for StageView {
+    fn from(stage: &StageTerms) -> Self {
+        Self {
+            name: text(&stage.name),
+            quorum: stage.quorum,
+            approvers: (&stage.approvers).into(),
+            escalate_after: stage.escalate_after.map(text),
+            escalate_to: stage.escalate_to.as_ref().map(Into::into),
+            mfa: stage.mfa.as_ref().map(Into::into),
+        }
+    }
+}
+
+/// One stage of a request's approval.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RequestStage)]
+pub(crate) struct RequestStageView {
+    #[serde(flatten)]
+    stage: StageView,
+    /// How many have approved.
+    filled: usize,
+}
+
+/// How an approval takes less than was asked. What is absent or empty is taken as asked.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Narrowing)]
+pub(crate) struct NarrowingView {
+    duration: Option<String>,
+    methods: Vec<String>,
+    paths: Vec<String>,
+    max_requests: Option<u64>,
+}
+
+impl From<&Narrowing> for NarrowingView {
+    fn from(narrowing: &Narrowing) -> Self {
+        Self {
+            duration: narrowing.duration.map(text),
+            methods: texts(&narrowing.methods),
+            paths: texts(&narrowing.paths),
+            max_requests: narrowing.max_requests,
+        }
+    }
+}
+
+/// One review that counts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Review)]
+pub(crate) struct ReviewView {
+    person: String,
+    name: String,
+    /// The stage whose seat it fills, counted from 0.
+    stage: u16,
+    /// `approve` or `deny`.
+    decision: &'static str,
+    comment: String,
+    at: Time,
+    narrowing: NarrowingView,
+}
+
+impl From<&Review> for ReviewView {
+    fn from(review: &Review) -> Self {
+        Self {
+            person: text(&review.person),
+            name: text(&review.name),
+            stage: review.stage,
+            decision: match review.decision {
+                Decision::Approve => "approve",
+                Decision::Deny => "deny",
+            },
+            comment: text(&review.comment),
+            at: Time(review.at),
+            narrowing: (&review.narrowing).into(),
+        }
+    }
+}
+
+/// Who asked.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Requester)]
+pub(crate) struct RequesterView {
+    person: String,
+    name: String,
+    principal: PrincipalView,
+}
+
+/// A part of a resource. An empty list narrows nothing.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Scope)]
+pub(crate) struct ScopeView {
+    methods: Vec<String>,
+    paths: Vec<String>,
+}
+
+impl From<&Scope> for ScopeView {
+    fn from(scope: &Scope) -> Self {
+        Self {
+            methods: texts(&scope.methods),
+            paths: texts(&scope.paths),
+        }
+    }
+}
+
+/// From `not_before` to the last moment before `not_after`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Window)]
+pub(crate) struct WindowView {
+    not_before: Time,
+    not_after: Time,
+}
+
+/// What was granted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Grant)]
+pub(crate) struct GrantView {
+    id: String,
+    holder: PrincipalView,
+    person: String,
+    scope: ScopeView,
+    window: WindowView,
+    /// It ends if it is not used within this of the window's opening.
+    use_within: Option<String>,
+    /// It ends when it is not used for this long.
+    idle_timeout: Option<String>,
+    max_requests: Option<u64>,
+    max_bytes: Option<u64>,
+    max_concurrent: Option<u32>,
+}
+
+impl From<&Grant> for GrantView {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            id: text(grant.id),
+            holder: (&grant.holder).into(),
+            person: text(&grant.person),
+            scope: (&grant.scope).into(),
+            window: WindowView {
+                not_before: Time(grant.not_before),
+                not_after: Time(grant.not_after),
+            },
+            use_within: grant.use_within.map(text),
+            idle_timeout: grant.idle_timeout.map(text),
+            max_requests: grant.max_requests,
+            max_bytes: grant.max_bytes,
+            max_concurrent: grant.max_concurrent,
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = End)]
+pub(crate) struct EndView {
+    at: Time,
+    cause: CauseView,
+    reason: String,
+}
+
+impl From<&End> for EndView {
+    fn from(end: &End) -> Self {
+        Self {
+            at: Time(end.at),
+            cause: (&end.cause).into(),
+            reason: text(&end.reason),
+        }
+    }
+}
+
+/// By what or by whom a request ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "by", rename_all = "snake_case")]
+#[schema(as = EndCause)]
+pub(crate) enum CauseView {
+    /// A person decided so.
+    Person {
+        person: String,
+        principal: PrincipalView,
+    },
+    /// A deadline or a budget in the grant itself.
+    Limit,
+    /// A lockdown.
+    Lockdown { id: String },
+    /// The request that this one continues was revoked.
+    Parent { id: String },
+    /// The policy no longer permits it.
+    Policy,
+    /// The requester or an approver was no longer eligible.
+    Recheck,
+    /// Something that this version of the API has no word for.
+    Other,
+}
+
+impl From<&EndCause> for CauseView {
+    fn from(cause: &EndCause) -> Self {
+        match cause {
+            EndCause::Person { principal, person } => Self::Person {
+                person: text(person),
+                principal: principal.into(),
+            },
+            EndCause::Limit => Self::Limit,
+            EndCause::Lockdown(id) => Self::Lockdown { id: text(id) },
+            EndCause::Parent(id) => Self::Parent { id: text(id) },
+            EndCause::Policy => Self::Policy,
+            EndCause::Recheck => Self::Recheck,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A break-glass and its review.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BreakGlass)]
+pub(crate) struct BreakGlassView {
+    /// It should have been reviewed by then.
+    review_by: Time,
+    /// Whether it has been.
+    reviewed: bool,
+    review: Option<AfterReviewView>,
+}
+
+impl From<&BreakGlassDebt> for BreakGlassView {
+    fn from(debt: &BreakGlassDebt) -> Self {
+        Self {
+            review_by: Time(debt.review_by),
+            reviewed: debt.review.is_some(),
+            review: debt.review.as_ref().map(Into::into),
+        }
+    }
+}
+
+/// What someone found when they looked into a break-glass.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AfterReview)]
+pub(crate) struct AfterReviewView {
+    person: String,
+    /// `justified` or `unjustified`.
+    finding: &'static str,
+    comment: String,
+    at: Time,
+}
+
+impl From<&AfterReview> for AfterReviewView {
+    fn from(review: &AfterReview) -> Self {
+        Self {
+            person: text(&review.person),
+            finding: match review.finding {
+                Finding::Justified => "justified",
+                Finding::Unjustified => "unjustified",
+            },
+            comment: text(&review.comment),
+            at: Time(review.at),
+        }
+    }
+}
+
+/// A request, and the grant it may have become.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Request)]
+pub(crate) struct RequestView {
+    id: String,
+    /// One of `pending`, `scheduled`, `active`, `denied`, `withdrawn`, `timed_out`, `expired`, `idle_expired`, `unused`,
+    /// `exhausted`, `released`, `revoked`: as it is now, whether written down yet or not.
+    state: &'static str,
+    /// Over everything that a reviewer decides on. A review names it.
+    digest: String,
+    /// How often the request has been written to.
+    version: u64,
+    /// The stage that is open, counted from 0; the number of stages when all are done.
+    stage: u16,
+    /// The resource's name.
+    resource: String,
+    /// The resource as it was when this was asked.
+    definition: DefinitionView,
+    policy: String,
+    reason: String,
+    ticket: Option<String>,
+    /// How long access was asked for.
+    #[schema(example = "30m")]
+    duration: String,
+    /// The methods asked for. Empty: all.
+    methods: Vec<String>,
+    /// The paths asked for. Empty: the whole resource.
+    paths: Vec<String>,
+    max_requests: Option<u64>,
+    max_bytes: Option<u64>,
+    /// When the window was asked to open; `null`: as soon as approved.
+    start: Option<Time>,
+    requester: RequesterView,
+    asked_at: Time,
+    /// It times out then if it is still pending.
+    pending_until: Time,
+    /// The window's first moment, once approved.
+    not_before: Option<Time>,
+    /// The first moment after the window, once approved.
+    not_after: Option<Time>,
+    stages: Vec<RequestStageView>,
+    reviews: Vec<ReviewView>,
+    grant: Option<GrantView>,
+    end: Option<EndView>,
+    break_glass: Option<BreakGlassView>,
+    /// The request that this one continues.
+    extends: Option<String>,
+    /// Requests that continue this one.
+    extended_by: Vec<String>,
+    /// Where this is read.
+    url: String,
+}
+
+impl RequestView {
+    pub(crate) fn new(view: &View, settings: &ApiSettings) -> Self {
+        let request = &view.request;
+        let ruling = &request.ruling;
+        let filled = |stage: usize| {
+            let counts = |review: &&Review| {
+                usize::from(review.stage) == stage
+                    && review.decision == Decision::Approve
+                    && review.digest == request.digest
+            };
+            request.reviews.iter().filter(counts).count()
+        };
+        Self {
+            id: text(request.id),
+            state: request.state.as_str(),
+            digest: text(request.digest),
+            version: view.version,
+            stage: request.stage,
+            resource: text(&ruling.resource.name),
+            definition: (&ruling.resource).into(),
+            policy: text(&ruling.terms.policy),
+            reason: text(&ruling.reason),
+            ticket: ruling.ticket.clone(),
+            duration: text(ruling.duration),
+            methods: texts(&ruling.scope.methods),
+            paths: texts(&ruling.scope.paths),
+            max_requests: ruling.max_requests,
+            max_bytes: ruling.max_bytes,
+            start: ruling.start.map(Time),
+            requester: RequesterView {
+                person: text(&request.requester.person),
+                name: text(&request.requester.name),
+                principal: (&request.requester.principal).into(),
+            },
+            asked_at: Time(request.asked_at),
+            pending_until: Time(request.pending_until),
+            not_before: request.grant.as_ref().map(|grant| Time(grant.not_before)),
+            not_after: request.grant.as_ref().map(|grant| Time(grant.not_after)),
+            stages: (ruling.terms.stages.iter().enumerate())
+                .map(|(number, stage)| RequestStageView {
+                    stage: stage.into(),
+                    filled: filled(number),
+                })
+                .collect(),
+            reviews: request.reviews.iter().map(Into::into).collect(),
+            grant: request.grant.as_ref().map(Into::into),
+            end: request.end.as_ref().map(Into::into),
+            break_glass: request.break_glass.as_ref().map(Into::into),
+            extends: request.extends.map(text),
+            extended_by: request.extended_by.iter().map(text).collect(),
+            url: settings.request_url(request.id),
+        }
+    }
+}
+
+/// A live grant, and what is left of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LiveGrant)]
+pub(crate) struct LiveGrantView {
+    #[serde(flatten)]
+    grant: GrantView,
+    /// `scheduled` or `active`.
+    state: &'static str,
+    resource: String,
+    policy: String,
+    /// The request that it came from.
+    request_id: String,
+    /// Where that is read.
+    request_url: String,
+    remaining: RemainingView,
+}
+
+/// What is left of a grant, in whole seconds, rounded down. What has no limit is `null`.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Remaining)]
+pub(crate) struct RemainingView {
+    /// Until the window opens; 0 once it is open.
+    starts_in: u64,
+    /// Until the window closes.
+    expires_in: u64,
+    /// Until it ends for want of a first use; `null` once it was used.
+    unused_in: Option<u64>,
+    /// Until it ends for want of use, counted from the last use that is written down.
+    idle_in: Option<u64>,
+}
+
+impl LiveGrantView {
+    /// `None` for a request without a grant.
+    pub(crate) fn new(view: &View, settings: &ApiSettings, now: Timestamp) -> Option<Self> {
+        let request = &view.request;
+        let grant = request.grant.as_ref()?;
+        Some(Self {
+            grant: grant.into(),
+            state: request.state.as_str(),
+            resource: text(&grant.resource.name),
+            policy: text(&grant.policy),
+            request_id: text(request.id),
+            request_url: settings.request_url(request.id),
+            remaining: RemainingView::new(grant, request.last_used, now),
+        })
+    }
+}
+
+impl RemainingView {
+    fn new(grant: &Grant, last_used: Option<Timestamp>, now: Timestamp) -> Self {
+        let left = |end: Timestamp| Span::between(now, end).map_or(0, |span| span.as_millis() / 1000);
+        let idle_from = last_used.unwrap_or(grant.not_before);
+        Self {
+            starts_in: left(grant.not_before),
+            expires_in: left(grant.not_after),
+            unused_in: (grant.use_within.filter(|_| last_used.is_none()))
+                .map(|span| left(span.after(grant.not_before))),
+            idle_in: grant.idle_timeout.map(|span| left(span.after(idle_from))),
+        }
+    }
+}
