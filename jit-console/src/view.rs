@@ -545,7 +545,7 @@ impl LiveGrantView {
             policy: text(&grant.policy),
             request_id: text(request.id),
             request_url: settings.request_url(request.id),
-            remaining: RemainingView::new(grant, request.last_used, now),
+            remaining: RemainingView::new(grant, view.used, now),
         })
     }
 }

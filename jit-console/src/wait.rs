@@ -115,32 +115,6 @@ pub(crate) fn is_settled(request: &Request) -> bool {
     request.state.is_terminal() && !in_debt
 }
 
-/// The first moment after `now` at which the clock alone changes where `request` stands.
-pub(crate) fn next_deadline(request: &Request, now: Timestamp) -> Option<Timestamp> {
-    let ends = match (request.state, &request.grant) {
-        (State::Pending, _) => {
-            let scheduled_end = request
-                .ruling
-                .start
-                .map(|start| request.ruling.duration.after(start));
-            [Some(request.pending_until), scheduled_end, None, None]
-        }
-        (State::Scheduled | State::Active, Some(grant)) => {
-            let unused = grant.use_within.filter(|_| request.last_used.is_none());
-            [
-                Some(grant.not_before),
-                Some(grant.not_after),
-                unused.map(|span| span.after(grant.not_before)),
-                grant
-                    .idle_timeout
-                    .map(|span| span.after(request.last_used.unwrap_or(grant.not_before))),
-            ]
-        }
-        _ => [None; 4],
-    };
-    ends.into_iter().flatten().filter(|end| *end > now).min()
-}
-
 /// Waits until `view` is no longer how things stand, at most `wait`; answers how they stand then.
 ///
 /// `changes` must have been subscribed to before `view` was read. Each look is the broker's: someone who loses sight of the request
@@ -159,7 +133,9 @@ pub(crate) async fn until_changed(
         let mut pace = pace();
         loop {
             let now = broker.now();
-            let nap = next_deadline(&current.request, now)
+            let nap = current
+                .request
+                .next_deadline(current.used)
                 .and_then(|end| Span::between(now, end))
                 .map_or(LOOK_ANYWAY, |left| left.as_std().min(LOOK_ANYWAY));
             tokio::select! {

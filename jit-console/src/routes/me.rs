@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use jit_core::broker::Offer;
+use jit_core::policy::Offer;
 use jit_core::policy::text::REASON_MAX;
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -71,7 +71,7 @@ impl Broker {
                 other => other?,
             };
             if events.is_empty() {
-                return Ok(View { request: loaded.state.effective(used, now), version: loaded.version });
+                return Ok(View { request: loaded.state.effective(used, now), version: loaded.version, used });
             }
             if takes_away(&events) {
                 self.inner.enforcer.shut(GrantId::from(id));
@@ -225,7 +225,7 @@ impl Broker {
                 state: encode(&request)?,
                 facets: facets(&request),
             });
-            views.push(View { request, version: part.version + 1 });
+            views.push(View { request, version: part.version + 1, used: None });
         }
         if let Some(owner) = owner {
             writes.push(Write {

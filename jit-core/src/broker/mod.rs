@@ -55,6 +55,7 @@ use crate::policy::Policy;
 
 pub use asking::Asked;
 pub use builder::Builder;
+pub use courier::DeliveryError;
 pub use reading::{Filter, Listing};
 
 /// Why the broker did not do what it was asked.
@@ -86,6 +87,8 @@ pub struct View {
     pub request: Request,
     /// How often its stream has been written to.
     pub version: Version,
+    /// When its grant was last used, as far as any gate has told; only known where it can end the grant.
+    pub used: Option<Timestamp>,
 }
 
 /// What someone is to the control plane besides a requester or an approver.

@@ -61,7 +61,7 @@ impl Broker {
     pub(super) async fn view_unchecked(&self, id: RequestId) -> Result<View, Rejection> {
         let loaded = self.request(id).await?;
         let used = self.last_use(&loaded.state).await?;
-        Ok(View { request: loaded.state.effective(used, self.now()), version: loaded.version })
+        Ok(View { request: loaded.state.effective(used, self.now()), version: loaded.version, used })
     }
 
     /// Requests that `actor` may see, as they stand now.
@@ -117,7 +117,7 @@ impl Broker {
     async fn effective(&self, snapshot: &Snapshot) -> Result<View, Rejection> {
         let request: Request = decode(&snapshot.state)?;
         let used = self.last_use(&request).await?;
-        Ok(View { request: request.effective(used, self.now()), version: snapshot.version })
+        Ok(View { request: request.effective(used, self.now()), version: snapshot.version, used })
     }
 
     /// Scheduled and active grants that `actor` may see.

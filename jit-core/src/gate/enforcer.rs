@@ -178,9 +178,6 @@ impl Enforcer {
             .as_ref()
             .map_or(request.pending_until, |grant| grant.not_after);
         heard.until = heard.until.max(Some(end));
-        if let Some(last) = request.last_used {
-            heard.usage.note(last);
-        }
         heard.grant = None;
         let live = |heard: &Heard, grant: &Grant| {
             Arc::new(Live::new(grant.clone(), self.lag, Arc::clone(&heard.usage)))

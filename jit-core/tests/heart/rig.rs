@@ -1,7 +1,7 @@
 //! A whole small house: a store, people, a policy, a broker, a gate, and a clock that only moves when told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -131,14 +131,27 @@ pub(crate) fn policy(source: &str) -> Policy {
     Policy::parse(source, Format::Toml, "policy.toml").unwrap_or_else(|report| panic!("{report}"))
 }
 
-/// A store that can be made to fail.
+/// A store that can be made to fail, and that lets other tasks run before each call: tasks that are joined on one thread then really
+/// interleave, in an order that differs from call to call and is the same in every run.
 #[derive(Debug)]
 pub(crate) struct Breakable {
     inner: Arc<dyn Store>,
     broken: AtomicBool,
+    dice: AtomicU64,
 }
 
 impl Breakable {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, broken: AtomicBool::new(false), dice: AtomicU64::new(0x9E37_79B9_7F4A_7C15) }
+    }
+
+    async fn yield_a_while(&self) {
+        let roll = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        for _ in 0..(roll ^ (roll >> 31)) % 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) fn set_broken(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
     }
@@ -151,10 +164,12 @@ impl Breakable {
 #[async_trait]
 impl Store for Breakable {
     async fn append(&self, batch: Batch) -> Result<Vec<Record>, StoreError> {
+        self.yield_a_while().await;
         self.check()?;
         self.inner.append(batch).await
     }
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, StoreError> {
+        self.yield_a_while().await;
         self.inner.load(stream).await
     }
     async fn find(&self, query: &Query) -> Result<Vec<Snapshot>, StoreError> {
@@ -171,6 +186,7 @@ impl Store for Breakable {
         self.inner.tail().await
     }
     async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError> {
+        self.yield_a_while().await;
         self.check()?;
         self.inner.cell(name, put).await
     }
@@ -204,7 +220,7 @@ impl Rig {
         source: &str,
         limits: Limits,
     ) -> Self {
-        let store = Arc::new(Breakable { inner, broken: AtomicBool::new(false) });
+        let store = Arc::new(Breakable::new(inner));
         let clock = Arc::new(ManualClock::new(start()));
         let people = Arc::new(PeopleFile::parse(PEOPLE, PeopleFormat::Toml, "people.toml").unwrap());
         let policy = policy(source);
