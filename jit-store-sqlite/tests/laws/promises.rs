@@ -1,0 +1,1 @@
+//! What this store promises beyond the laws.
