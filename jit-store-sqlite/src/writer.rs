@@ -11,7 +11,7 @@ mod group;
 
 use std::sync::Arc;
 
-use jit_core::broker::store::{Batch, CELL_MAX, Cell, Put, Record, StoreError};
+use jit_core::broker::store::{Batch, Cell, Put, Record, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -58,12 +58,6 @@ pub(crate) struct WriterHandle {
     jobs: mpsc::Sender<Job>,
 }
 
-fn invalid(problem: impl Into<String>) -> StoreError {
-    StoreError::Invalid {
-        problem: problem.into(),
-    }
-}
-
 fn closed() -> StoreError {
     StoreError::unavailable("the store is closed")
 }
@@ -92,22 +86,19 @@ impl WriterHandle {
     }
 
     pub(crate) async fn append(&self, batch: Batch) -> Result<Vec<Record>, StoreError> {
-        group::check_shape(&batch)?;
+        group::check(&batch)?;
         if bytes(&batch) > BATCH_BYTES {
-            return Err(invalid(format!("it has more than {BATCH_BYTES} bytes")));
+            return Err(StoreError::invalid(format!(
+                "it has more than {BATCH_BYTES} bytes"
+            )));
         }
         self.ask(|reply| Job::Append(batch, reply)).await?
     }
 
     pub(crate) async fn put(&self, name: &str, put: Put) -> Result<Cell, StoreError> {
-        if put.value.len() > CELL_MAX {
-            return Err(invalid(format!(
-                "a cell's value has at most {CELL_MAX} bytes, this one has {}",
-                put.value.len()
-            )));
-        }
+        put.check()?;
         if name.contains('\0') || put.value.contains('\0') {
-            return Err(invalid("the character NUL is in a cell"));
+            return Err(StoreError::invalid("the character NUL is in a cell"));
         }
         self.ask(|reply| Job::Put(name.to_owned(), put, reply)).await?
     }

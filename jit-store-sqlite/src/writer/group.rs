@@ -5,12 +5,12 @@ use std::mem;
 use std::sync::Arc;
 
 use jit_core::approval::audit::{self, Tail};
-use jit_core::broker::store::{BATCH_MAX, Batch, Cell, Facets, Put, Record, StoreError, StreamId, Version};
+use jit_core::broker::store::{Batch, Cell, Facets, Put, Record, StoreError, Version};
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection};
 use tokio::sync::oneshot;
 
-use super::{Job, invalid};
+use super::Job;
 use crate::read::{digest, natural};
 
 /// What is remembered of this many streams, and as many cells, before all of it is forgotten.
@@ -158,32 +158,23 @@ fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(StoreError::unavailable)
 }
 
-/// The two rules that a batch can break by itself, and the one of this store.
-pub(super) fn check_shape(batch: &Batch) -> Result<(), StoreError> {
-    if batch.writes.len() > BATCH_MAX {
-        return Err(invalid(format!(
-            "it has {} writes, at most {BATCH_MAX} are allowed",
-            batch.writes.len()
-        )));
+/// The rules that a batch can break by itself: the contract's, and this store's own.
+pub(super) fn check(batch: &Batch) -> Result<(), StoreError> {
+    batch.check()?;
+    let cut = |text: &str| text.contains('\0');
+    let mut writes = batch.writes.iter();
+    match writes.find(|write| cut(&write.state) || write.events.iter().any(|event| cut(&event.body))) {
+        Some(bad) => Err(StoreError::invalid(format!(
+            "the character NUL is in what it writes to {}",
+            bad.stream
+        ))),
+        None => Ok(()),
     }
-    let mut seen = HashSet::new();
-    for write in &batch.writes {
-        if !seen.insert(&write.stream) {
-            return Err(invalid(format!("it writes {} twice", write.stream)));
-        }
-        if write.state.contains('\0') || write.events.iter().any(|event| event.body.contains('\0')) {
-            return Err(invalid(format!(
-                "the character NUL is in what it writes to {}",
-                write.stream
-            )));
-        }
-    }
-    Ok(())
 }
 
 struct Append {
     batch: Batch,
-    /// The ids of `batch.writes`, then of `batch.unchanged`, as text.
+    /// The ids as text, in the order of [`Batch::expectations`].
     ids: Vec<String>,
     reply: oneshot::Sender<Result<Vec<Record>, StoreError>>,
     result: Result<Vec<Record>, StoreError>,
@@ -216,9 +207,10 @@ impl Group {
         for job in jobs {
             match job {
                 Job::Append(batch, reply) => {
-                    let written = batch.writes.iter().map(|write| &write.stream);
-                    let read = batch.unchanged.iter().map(|(stream, _)| stream);
-                    let ids = written.chain(read).map(StreamId::to_string).collect();
+                    let ids = batch
+                        .expectations()
+                        .map(|(stream, _)| stream.to_string())
+                        .collect();
                     appends.push(Append {
                         batch,
                         ids,
@@ -267,13 +259,14 @@ impl Group {
         } in &mut self.puts
         {
             let actual = session.cells.get(name).copied().unwrap_or_default();
-            *result = expect(format_args!("cell {name}"), put.expected, actual).map(|()| {
-                session.cells.insert(name.clone(), actual + 1);
-                Cell {
-                    version: actual + 1,
-                    value: mem::take(&mut put.value),
-                }
-            });
+            *result =
+                StoreError::check_version(format_args!("cell {name}"), put.expected, actual).map(|()| {
+                    session.cells.insert(name.clone(), actual + 1);
+                    Cell {
+                        version: actual + 1,
+                        value: mem::take(&mut put.value),
+                    }
+                });
         }
     }
 
@@ -364,22 +357,11 @@ impl Group {
     }
 }
 
-fn expect(what: impl std::fmt::Display, expected: Version, actual: Version) -> Result<(), StoreError> {
-    if expected == actual {
-        return Ok(());
-    }
-    Err(StoreError::Conflict {
-        what: what.to_string(),
-        expected,
-        actual,
-    })
-}
-
 fn check_versions(session: &Session, batch: &Batch, ids: &[String]) -> Result<(), StoreError> {
-    let written = batch.writes.iter().map(|write| write.expected);
-    let read = batch.unchanged.iter().map(|(_, version)| *version);
-    let mut checks = ids.iter().zip(written.chain(read));
-    checks.try_for_each(|(id, expected)| expect(id, expected, session.stream(id).version))
+    let mut checks = ids.iter().zip(batch.expectations());
+    checks.try_for_each(|(id, (_, expected))| {
+        StoreError::check_version(id, expected, session.stream(id).version)
+    })
 }
 
 /// Moves the session and the rows on by a batch whose versions have been checked.
