@@ -9,7 +9,7 @@
 //!   gates that may forget.
 //! - It never forgets either: the log grows until the process ends.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,8 +18,7 @@ use dashmap::DashMap;
 
 use crate::approval::audit::{self, Tail};
 use crate::broker::store::{
-    BATCH_MAX, Batch, CELL_MAX, Cell, PAGE_MAX, Position, Put, Query, Record, Snapshot, Store, StoreError,
-    StreamId, Version,
+    Batch, Cell, PAGE_MAX, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId, Version,
 };
 
 /// A store that keeps everything in memory.
@@ -78,26 +77,11 @@ impl Content {
         self.streams.get(stream).map_or(0, |snapshot| snapshot.version)
     }
 
-    fn expect(&self, stream: &StreamId, expected: Version) -> Result<(), StoreError> {
-        let actual = self.version(stream);
-        if actual == expected {
-            return Ok(());
-        }
-        Err(StoreError::Conflict {
-            what: stream.to_string(),
-            expected,
-            actual,
-        })
-    }
-
     /// Everything that can refuse comes before the first change.
     fn append(&mut self, batch: Batch) -> Result<Vec<Record>, StoreError> {
-        check_shape(&batch)?;
-        for write in &batch.writes {
-            self.expect(&write.stream, write.expected)?;
-        }
-        for (stream, expected) in &batch.unchanged {
-            self.expect(stream, *expected)?;
+        batch.check()?;
+        for (stream, expected) in batch.expectations() {
+            StoreError::check_version(stream, expected, self.version(stream))?;
         }
 
         let mut records = Vec::new();
@@ -138,25 +122,6 @@ impl Content {
         ids: impl Iterator<Item = &'a StreamId>,
     ) -> impl Iterator<Item = &'a Snapshot> {
         ids.filter_map(|id| self.streams.get(id))
-    }
-}
-
-/// The two rules that a batch can break by itself.
-fn check_shape(batch: &Batch) -> Result<(), StoreError> {
-    if batch.writes.len() > BATCH_MAX {
-        return Err(StoreError::Invalid {
-            problem: format!(
-                "it has {} writes, at most {BATCH_MAX} are allowed",
-                batch.writes.len()
-            ),
-        });
-    }
-    let mut seen = HashSet::new();
-    match batch.writes.iter().find(|write| !seen.insert(&write.stream)) {
-        Some(twice) => Err(StoreError::Invalid {
-            problem: format!("it writes {} twice", twice.stream),
-        }),
-        None => Ok(()),
     }
 }
 
@@ -210,25 +175,15 @@ impl Store for MemoryStore {
                 .get(name)
                 .map_or_else(Cell::default, |cell| cell.clone()));
         };
-        if put.value.len() > CELL_MAX {
-            return Err(StoreError::Invalid {
-                problem: format!(
-                    "a cell's value has at most {CELL_MAX} bytes, this one has {}",
-                    put.value.len()
-                ),
-            });
-        }
+        put.check()?;
         let mut cell = self.cells.entry(name.to_owned()).or_default();
         if cell.version != put.expected {
             let actual = cell.version;
             drop(cell);
             // A put that lost against nothing must not leave a name behind.
             self.cells.remove_if(name, |_, cell| cell.version == 0);
-            return Err(StoreError::Conflict {
-                what: format!("cell {name}"),
-                expected: put.expected,
-                actual,
-            });
+            return StoreError::check_version(format_args!("cell {name}"), put.expected, actual)
+                .map(|()| Cell::default());
         }
         *cell = Cell {
             version: put.expected + 1,

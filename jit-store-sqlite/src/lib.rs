@@ -1,1 +1,182 @@
-//! Placeholder.
+//! The embedded store of just-in-time access: one SQLite file.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use jit_core::broker::store::Store;
+//! use jit_store_sqlite::SqliteStore;
+//!
+//! let store: Arc<dyn Store> = Arc::new(SqliteStore::open("/var/lib/jit/jit.db").await?);
+//! # Ok(()) }
+//! ```
+//!
+//! # Rules
+//! 1. **Acknowledged is durable.** The journal is write-ahead and `synchronous` is FULL, so an `Ok` comes after the commit has reached the
+//!    disk. What can't promise that (a database in memory, another journal, `synchronous` below FULL, SQLite before 3.51.3) is
+//!    refused at the start, with the mend.
+//! 2. **One process per file**, kept by a lock on `<file>.lock`. The audit chain has one end, and one writer knows it.
+//! 3. **One writer, group commit.** What waits is committed together, each batch checked on its own: one that conflicts does not
+//!    spoil the others, and nobody is answered before the commit.
+//! 4. **A failed commit is an unknown outcome.** Everyone in it gets `Unavailable`, and nothing is written before the end of the
+//!    chain has been read again from the file, over a new connection.
+//! 5. **Nobody else reads the file.** It is made with mode 0600, and one that group or others can use is refused: who copied it
+//!    there may have lost it already. A symbolic link is refused too.
+//!
+//! # Deployment caveats
+//! - The file belongs on a local disk: locks and shared memory don't work over NFS.
+//! - Copy a running database with `VACUUM INTO` or `.backup`, never with `cp`. A restored copy is an older log: compare its end with one
+//!   kept elsewhere before trusting it (see [`jit_core::approval::audit`]).
+//! - The triggers against change and deletion stop mistakes, not an attacker with write access to the file. The hash chain shows those.
+//! - The store's writer is a task of the tokio runtime that opened it, and ends with it.
+//! - Texts must not hold the character NUL; JSON text never does. A batch holds at most 64 MiB.
+
+mod error;
+mod lock;
+mod options;
+mod pragma;
+mod read;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use jit_core::approval::audit::Tail;
+use jit_core::broker::store::{
+    Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
+};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqlitePool};
+
+pub use error::OpenError;
+pub use options::Options;
+
+use lock::FileLock;
+use writer::WriterHandle;
+
+/// A [`Store`] in one SQLite file.
+///
+/// Dropping it ends the writer after what is already waiting; [`SqliteStore::close`] also waits for that and frees the file.
+pub struct SqliteStore {
+    path: PathBuf,
+    readers: SqlitePool,
+    owns_readers: bool,
+    writer: WriterHandle,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, and makes it if there is none; its folder must exist.
+    ///
+    /// # Errors
+    /// [`OpenError`]: see the rules of this crate.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, Options::default()).await
+    }
+
+    /// Like [`SqliteStore::open`], with options.
+    ///
+    /// # Errors
+    /// [`OpenError`]: see the rules of this crate.
+    pub async fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let path = lock::settle(path.as_ref())?;
+        let lock = FileLock::take(&path)?;
+        lock::guard_file(&path)?;
+        let writer = Self::start(lock, options.for_writing(&path), &path).await?;
+        let readers = options.readers(&path);
+        Ok(Self {
+            path,
+            readers,
+            owns_readers: true,
+            writer,
+        })
+    }
+
+    /// Works on the file that `pool` is connected to. Reads go through `pool`; the writer opens one connection more with the same
+    /// options, and these must say `journal_mode(Wal)` and `synchronous(Full)` or better. The file must be this store's own.
+    ///
+    /// # Errors
+    /// [`OpenError`]: see the rules of this crate.
+    pub async fn from_pool(pool: SqlitePool) -> Result<Self, OpenError> {
+        let path = pragma::file_of(&mut *pool.acquire().await?).await?;
+        let path = lock::settle(&path)?;
+        let lock = FileLock::take(&path)?;
+        lock::guard_file(&path)?;
+        let options = pool.connect_options().as_ref().clone();
+        let writer = Self::start(lock, options, &path).await?;
+        Ok(Self {
+            path,
+            readers: pool,
+            owns_readers: false,
+            writer,
+        })
+    }
+
+    async fn start(
+        lock: FileLock,
+        options: SqliteConnectOptions,
+        path: &Path,
+    ) -> Result<WriterHandle, OpenError> {
+        let mut connection = options.connect().await?;
+        pragma::require_durable(&mut connection).await?;
+        schema::migrate(&mut connection, path).await?;
+        WriterHandle::start(connection, options, lock).await
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what is waiting, closes the file and frees it for the next process. Calls after this answer
+    /// [`StoreError::Unavailable`]. A pool that was handed to [`SqliteStore::from_pool`] stays open.
+    pub async fn close(&self) {
+        let lock = self.writer.close().await;
+        if self.owns_readers {
+            self.readers.close().await;
+        }
+        drop(lock);
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, batch: Batch) -> Result<Vec<Record>, StoreError> {
+        self.writer.append(batch).await
+    }
+
+    async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, StoreError> {
+        read::load(&self.readers, stream).await
+    }
+
+    async fn find(&self, query: &Query) -> Result<Vec<Snapshot>, StoreError> {
+        read::find(&self.readers, query).await
+    }
+
+    async fn live(&self, after: Position, limit: usize) -> Result<Vec<Snapshot>, StoreError> {
+        read::live(&self.readers, after, limit).await
+    }
+
+    async fn feed(&self, after: Position, limit: usize) -> Result<Vec<Record>, StoreError> {
+        read::feed(&self.readers, after, limit).await
+    }
+
+    async fn tail(&self) -> Result<Tail, StoreError> {
+        read::tail(&self.readers).await
+    }
+
+    async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError> {
+        match put {
+            Some(put) => self.writer.put(name, put).await,
+            None => read::cell(&self.readers, name).await,
+        }
+    }
+}

@@ -113,10 +113,6 @@ impl Agenda {
         entries.due.insert((at, id));
     }
 
-    /// The first moment at which something is due.
-    pub(super) fn next(&self) -> Option<Timestamp> {
-        self.lock().due.first().map(|(at, _)| *at)
-    }
 
     /// All live requests.
     pub(super) fn live(&self) -> Vec<RequestId> {

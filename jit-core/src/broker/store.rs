@@ -3,6 +3,7 @@
 //! The broker decides; a store keeps. A store needs to know nothing of requests and grants: a stream's folded state is a text,
 //! and what a query can select by stands beside it in [`Facets`].
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -130,6 +131,32 @@ pub struct Batch {
     pub unchanged: Vec<(StreamId, Version)>,
 }
 
+impl Batch {
+    /// Checks the rules that a batch can break by itself. Every store calls it first.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] if there are more than [`BATCH_MAX`] writes, or a stream is written twice.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let count = self.writes.len();
+        if count > BATCH_MAX {
+            return Err(StoreError::invalid(format!(
+                "it has {count} writes, at most {BATCH_MAX} are allowed"
+            )));
+        }
+        let mut seen = HashSet::new();
+        match self.writes.iter().find(|write| !seen.insert(&write.stream)) {
+            Some(twice) => Err(StoreError::invalid(format!("it writes {} twice", twice.stream))),
+            None => Ok(()),
+        }
+    }
+
+    /// Every version that must hold before the batch: of `writes`, then of `unchanged`.
+    pub fn expectations(&self) -> impl Iterator<Item = (&StreamId, Version)> {
+        let written = self.writes.iter().map(|write| (&write.stream, write.expected));
+        written.chain(self.unchanged.iter().map(|(stream, version)| (stream, *version)))
+    }
+}
+
 /// One record of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +242,22 @@ pub struct Put {
     pub value: String,
 }
 
+impl Put {
+    /// Checks the length of the value. Every store calls it first.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] if it is longer than [`CELL_MAX`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let length = self.value.len();
+        if length > CELL_MAX {
+            return Err(StoreError::invalid(format!(
+                "the cell's value has {length} bytes, at most {CELL_MAX} are allowed"
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -229,8 +272,8 @@ pub enum StoreError {
         /// What it is.
         actual: Version,
     },
-    /// The batch breaks the contract: too many writes, or a stream twice. Nothing was kept.
-    #[error("the batch is not valid: {problem}")]
+    /// The batch or put breaks the contract: too many writes, a stream twice, too long a value. Nothing was kept.
+    #[error("the write is not valid: {problem}")]
     Invalid {
         /// Which rule it breaks.
         problem: String,
@@ -250,6 +293,29 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The one comparison of compare-and-set.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if `actual` is not `expected`.
+    pub fn check_version(what: impl fmt::Display, expected: Version, actual: Version) -> Result<(), Self> {
+        if expected == actual {
+            return Ok(());
+        }
+        let what = what.to_string();
+        Err(Self::Conflict {
+            what,
+            expected,
+            actual,
+        })
+    }
+
+    /// A write that breaks the contract.
+    pub fn invalid(problem: impl Into<String>) -> Self {
+        Self::Invalid {
+            problem: problem.into(),
+        }
+    }
+
     /// Wraps the error of whatever the store is built on.
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable {

@@ -248,7 +248,7 @@ pub async fn state_comes_back_byte_for_byte<G>(make: &impl AsyncFn() -> (G, Arc<
         );
         assert_eq!(
             store.find(&everything()).await.expect("a find"),
-            [snapshot.clone()]
+            std::slice::from_ref(&snapshot)
         );
         assert_eq!(
             store.live(0, 10).await.expect("a list of what is live"),

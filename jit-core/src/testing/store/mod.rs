@@ -70,6 +70,7 @@ macro_rules! store_laws {
             live_pages_oldest_first
             a_stream_leaves_live_when_it_ends
             the_feed_pages_in_order
+            the_tail_is_the_last_record
             an_empty_store_answers_emptily
             pages_are_clamped
             reads_see_acknowledged_writes

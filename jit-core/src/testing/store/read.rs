@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     at, everything, facets, found, live, loaded, log, person, put, request, resource, verified, write,
 };
+use crate::approval::audit::Tail;
 use crate::approval::state::State;
 use crate::broker::store::{Draft, Facets, PAGE_MAX, Position, Query, Store, StreamId, Write};
 
@@ -36,6 +37,15 @@ async fn furnish(store: &dyn Store) {
         )
         .await;
     }
+}
+
+/// `tail` is the last record of the log: what the next one is linked to.
+pub async fn the_tail_is_the_last_record<G>(make: &impl AsyncFn() -> (G, Arc<dyn Store>)) {
+    let (_guard, store) = make().await;
+    assert_eq!(store.tail().await.unwrap(), Tail::START);
+    furnish(&*store).await;
+    let log = log(&*store).await;
+    assert_eq!(store.tail().await.unwrap(), Tail::after(log.last().unwrap()));
 }
 
 /// `find` lists the requests for which every named facet agrees, and no streams that are none.

@@ -1,0 +1,47 @@
+//! The schema, step by step. Each step is one transaction together with the note that it was done.
+
+use std::path::Path;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{SqlSafeStr, SqliteConnection};
+
+use crate::error::OpenError;
+
+/// Steps are only ever added: a file notes the hash of each step it has seen.
+const STEPS: [(i64, &str, &str); 1] = [(1, "store", include_str!("../migrations/1_store.sql"))];
+
+fn migrator() -> Migrator {
+    let steps = STEPS.map(|(version, name, sql)| {
+        Migration::new(
+            version,
+            name.into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    });
+    let mut migrator = Migrator::with_migrations(steps.into());
+    // The usual name may be taken by the program that this store is embedded in.
+    migrator.dangerous_set_table_name("_jit_migrations");
+    migrator
+}
+
+/// Brings the schema up to date, and refuses one from a newer version.
+pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let known = STEPS
+        .iter()
+        .map(|(version, ..)| *version)
+        .max()
+        .unwrap_or_default();
+    migrator().run(connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => OpenError::NewerSchema {
+            path: path.to_owned(),
+            found,
+            known,
+        },
+        other => OpenError::Migration {
+            path: path.to_owned(),
+            source: other.into(),
+        },
+    })
+}

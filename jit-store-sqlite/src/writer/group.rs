@@ -1,0 +1,388 @@
+//! One commit: which of the waiting jobs it keeps, and how they are written.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::sync::Arc;
+
+use jit_core::approval::audit::{self, Tail};
+use jit_core::broker::store::{Batch, Cell, Facets, Put, Record, StoreError, Version};
+use serde::Serialize;
+use sqlx::{Row, SqliteConnection};
+use tokio::sync::oneshot;
+
+use super::Job;
+use crate::read::{self, natural};
+
+/// What is remembered of this many streams, and as many cells, before all of it is forgotten.
+const REMEMBERED_MAX: usize = 65_536;
+
+/// One JSON array a row; numbers beyond 2^53 are exact, because SQLite reads JSON integers as 64-bit ones.
+macro_rules! insert_events {
+    () => {
+        "INSERT INTO events (position, stream, version, at, body, previous, hash) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), unhex(value ->> 6) \
+         FROM json_each(?); "
+    };
+}
+/// `WHERE true` tells the parser that `ON` is no join's.
+macro_rules! upsert_streams {
+    () => {
+        "INSERT INTO streams (id, created, version, state, state_kind, resource, requester) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
+         FROM json_each(?) WHERE true \
+         ON CONFLICT (id) DO UPDATE SET created = excluded.created, version = excluded.version, state = excluded.state, \
+         state_kind = excluded.state_kind, resource = excluded.resource, requester = excluded.requester; "
+    };
+}
+macro_rules! upsert_cells {
+    () => {
+        "INSERT INTO cells (name, version, value) SELECT value ->> 0, value ->> 1, value ->> 2 \
+         FROM json_each(?) WHERE true \
+         ON CONFLICT (name) DO UPDATE SET version = excluded.version, value = excluded.value; "
+    };
+}
+const WRITE_STREAMS: &str = concat!("BEGIN IMMEDIATE; ", insert_events!(), upsert_streams!(), "COMMIT");
+const WRITE_CELLS: &str = concat!("BEGIN IMMEDIATE; ", upsert_cells!(), "COMMIT");
+const WRITE_BOTH: &str = concat!(
+    "BEGIN IMMEDIATE; ",
+    insert_events!(),
+    upsert_streams!(),
+    upsert_cells!(),
+    "COMMIT"
+);
+
+/// A stream's place in the order of creation, and its version; both 0 for one that does not exist.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    created: u64,
+    version: Version,
+}
+
+/// What the writer knows of the file, as of its last commit.
+pub(super) struct Session {
+    tail: Tail,
+    newest: u64,
+    streams: HashMap<String, Known>,
+    cells: HashMap<String, Version>,
+}
+
+impl Session {
+    /// Reads the end of the chain and of the order of creation.
+    pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
+        const NEWEST: &str = "SELECT coalesce(max(created), 0) AS newest FROM streams";
+        let tail = read::tail(&mut *connection).await?;
+        let newest = sqlx::query(NEWEST)
+            .fetch_one(connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        Ok(Self {
+            tail,
+            newest: natural(&newest, "newest")?,
+            streams: HashMap::new(),
+            cells: HashMap::new(),
+        })
+    }
+
+    /// Looks up what `group` rests on and is not known yet. Outside the transaction: nobody else writes this file.
+    pub(super) async fn learn(
+        &mut self,
+        connection: &mut SqliteConnection,
+        group: &Group,
+    ) -> Result<(), StoreError> {
+        const STREAMS: &str =
+            "SELECT id, created, version FROM streams WHERE id IN (SELECT value FROM json_each(?))";
+        const CELLS: &str = "SELECT name, version FROM cells WHERE name IN (SELECT value FROM json_each(?))";
+        if self.streams.len() > REMEMBERED_MAX || self.cells.len() > REMEMBERED_MAX {
+            self.streams.clear();
+            self.cells.clear();
+        }
+
+        let unknown: HashSet<&str> = group
+            .streams()
+            .map(String::as_str)
+            .filter(|id| !self.streams.contains_key(*id))
+            .collect();
+        if !unknown.is_empty() {
+            let rows = sqlx::query(STREAMS)
+                .bind(json(&unknown)?)
+                .fetch_all(&mut *connection)
+                .await;
+            self.streams
+                .extend(unknown.into_iter().map(|id| (id.to_owned(), Known::default())));
+            for row in rows.map_err(StoreError::unavailable)? {
+                let known = Known {
+                    created: natural(&row, "created")?,
+                    version: natural(&row, "version")?,
+                };
+                self.streams
+                    .insert(row.try_get("id").map_err(StoreError::unavailable)?, known);
+            }
+        }
+
+        let unknown: HashSet<&str> = group
+            .cells()
+            .map(String::as_str)
+            .filter(|name| !self.cells.contains_key(*name))
+            .collect();
+        if !unknown.is_empty() {
+            let rows = sqlx::query(CELLS)
+                .bind(json(&unknown)?)
+                .fetch_all(connection)
+                .await;
+            self.cells
+                .extend(unknown.into_iter().map(|name| (name.to_owned(), 0)));
+            for row in rows.map_err(StoreError::unavailable)? {
+                self.cells.insert(
+                    row.try_get("name").map_err(StoreError::unavailable)?,
+                    natural(&row, "version")?,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn stream(&self, id: &str) -> Known {
+        self.streams.get(id).copied().unwrap_or_default()
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(StoreError::unavailable)
+}
+
+/// The rules that a batch can break by itself: the contract's, and this store's own.
+pub(super) fn check(batch: &Batch) -> Result<(), StoreError> {
+    batch.check()?;
+    let cut = |text: &str| text.contains('\0');
+    let mut writes = batch.writes.iter();
+    match writes.find(|write| cut(&write.state) || write.events.iter().any(|event| cut(&event.body))) {
+        Some(bad) => Err(StoreError::invalid(format!(
+            "the character NUL is in what it writes to {}",
+            bad.stream
+        ))),
+        None => Ok(()),
+    }
+}
+
+struct Append {
+    batch: Batch,
+    /// The ids as text, in the order of [`Batch::expectations`].
+    ids: Vec<String>,
+    reply: oneshot::Sender<Result<Vec<Record>, StoreError>>,
+    result: Result<Vec<Record>, StoreError>,
+}
+
+struct CellPut {
+    name: String,
+    put: Put,
+    reply: oneshot::Sender<Result<Cell, StoreError>>,
+    result: Result<Cell, StoreError>,
+}
+
+/// A stream's row as the group leaves it.
+struct StreamRow {
+    known: Known,
+    state: String,
+    facets: Facets,
+}
+
+/// Jobs that are committed together.
+pub(super) struct Group {
+    appends: Vec<Append>,
+    puts: Vec<CellPut>,
+    changed: HashMap<String, StreamRow>,
+}
+
+impl Group {
+    pub(super) fn new(jobs: Vec<Job>) -> Self {
+        let (mut appends, mut puts) = (Vec::new(), Vec::new());
+        for job in jobs {
+            match job {
+                Job::Append(batch, reply) => {
+                    let ids = batch
+                        .expectations()
+                        .map(|(stream, _)| stream.to_string())
+                        .collect();
+                    appends.push(Append {
+                        batch,
+                        ids,
+                        reply,
+                        result: Ok(Vec::new()),
+                    });
+                }
+                Job::Put(name, put, reply) => puts.push(CellPut {
+                    name,
+                    put,
+                    reply,
+                    result: Ok(Cell::default()),
+                }),
+                Job::Close(_) => {}
+            }
+        }
+        Self {
+            appends,
+            puts,
+            changed: HashMap::new(),
+        }
+    }
+
+    fn streams(&self) -> impl Iterator<Item = &String> {
+        self.appends.iter().flat_map(|append| &append.ids)
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &String> {
+        self.puts.iter().map(|put| &put.name)
+    }
+
+    /// Decides each job on what the ones before it leave behind.
+    pub(super) fn decide(&mut self, session: &mut Session) {
+        for append in &mut self.appends {
+            append.result = check_versions(session, &append.batch, &append.ids).map(|()| {
+                keep(
+                    session,
+                    &mut self.changed,
+                    mem::take(&mut append.batch),
+                    &append.ids,
+                )
+            });
+        }
+        for CellPut {
+            name, put, result, ..
+        } in &mut self.puts
+        {
+            let actual = session.cells.get(name).copied().unwrap_or_default();
+            *result =
+                StoreError::check_version(format_args!("cell {name}"), put.expected, actual).map(|()| {
+                    session.cells.insert(name.clone(), actual + 1);
+                    Cell {
+                        version: actual + 1,
+                        value: mem::take(&mut put.value),
+                    }
+                });
+        }
+    }
+
+    /// Writes what was kept, in one transaction and one call.
+    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let kept = self
+            .puts
+            .iter()
+            .filter_map(|put| Some((&put.name, put.result.as_ref().ok()?)));
+        // Of several puts into one cell the last one stands.
+        let cells: HashMap<&String, &Cell> = kept.collect();
+        if self.changed.is_empty() && cells.is_empty() {
+            return Ok(());
+        }
+        let cells: Vec<_> = cells
+            .iter()
+            .map(|(name, cell)| (name, cell.version, &cell.value))
+            .collect();
+
+        let records = self
+            .appends
+            .iter()
+            .filter_map(|append| append.result.as_ref().ok())
+            .flatten();
+        let events: Vec<_> = records
+            .map(|record| {
+                let at = record.at.timestamp_micros();
+                (
+                    record.position,
+                    &record.stream,
+                    record.version,
+                    at,
+                    &record.body,
+                    record.previous,
+                    record.hash,
+                )
+            })
+            .collect();
+        let changed = self.changed.iter();
+        let streams: Vec<_> = changed
+            .map(|(id, StreamRow { known, state, facets })| {
+                let kind = facets.state.map(|state| state.as_str());
+                (
+                    id,
+                    known.created,
+                    known.version,
+                    state,
+                    kind,
+                    &facets.resource,
+                    &facets.requester,
+                )
+            })
+            .collect();
+
+        let query = match (streams.is_empty(), cells.is_empty()) {
+            (true, _) => sqlx::query(WRITE_CELLS).bind(json(&cells)?),
+            (false, true) => sqlx::query(WRITE_STREAMS)
+                .bind(json(&events)?)
+                .bind(json(&streams)?),
+            (false, false) => sqlx::query(WRITE_BOTH)
+                .bind(json(&events)?)
+                .bind(json(&streams)?)
+                .bind(json(&cells)?),
+        };
+        query.execute(connection).await.map_err(StoreError::unavailable)?;
+        Ok(())
+    }
+
+    /// Tells everyone what was decided. After the commit: a conflict, too, rests on what the group wrote.
+    pub(super) fn answer(self) {
+        for append in self.appends {
+            // Nobody may be waiting any more; what was kept stays kept.
+            drop(append.reply.send(append.result));
+        }
+        for put in self.puts {
+            drop(put.reply.send(put.result));
+        }
+    }
+
+    /// Tells everyone that the outcome is unknown.
+    pub(super) fn fail(self, error: &Arc<StoreError>) {
+        for append in self.appends {
+            drop(append.reply.send(Err(StoreError::unavailable(error.clone()))));
+        }
+        for put in self.puts {
+            drop(put.reply.send(Err(StoreError::unavailable(error.clone()))));
+        }
+    }
+}
+
+fn check_versions(session: &Session, batch: &Batch, ids: &[String]) -> Result<(), StoreError> {
+    let mut checks = ids.iter().zip(batch.expectations());
+    checks.try_for_each(|(id, (_, expected))| {
+        StoreError::check_version(id, expected, session.stream(id).version)
+    })
+}
+
+/// Moves the session and the rows on by a batch whose versions have been checked.
+fn keep(
+    session: &mut Session,
+    changed: &mut HashMap<String, StreamRow>,
+    batch: Batch,
+    ids: &[String],
+) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (write, id) in batch.writes.into_iter().zip(ids) {
+        let mut known = session.stream(id);
+        known.version += 1;
+        if known.created == 0 {
+            session.newest += 1;
+            known.created = session.newest;
+        }
+        let drafts = write.events.into_iter();
+        records
+            .extend(drafts.map(|draft| audit::link(&mut session.tail, &write.stream, known.version, draft)));
+        session.streams.insert(id.clone(), known);
+        changed.insert(
+            id.clone(),
+            StreamRow {
+                known,
+                state: write.state,
+                facets: write.facets,
+            },
+        );
+    }
+    records
+}
