@@ -1,4 +1,5 @@
 //! The data plane.
 
+pub mod hygiene;
 pub mod rules;
 pub mod target;
