@@ -56,7 +56,7 @@
 //! - `x-arr-clientcert`: Azure App Service
 //! - `x-tls-client-*`: Traefik and HAProxy set-ups
 //!
-//! Where the request came from. The first three groups are kept behind a listed proxy, see `FORWARDING`.
+//! Where the request came from. Six of these are kept behind a listed proxy, see [`is_forwarding`].
 //!
 //! - `forwarded`: RFC 7239
 //! - `x-forwarded`
@@ -110,8 +110,7 @@
 //! Names that applications give to their own clients (`X-Auth-Token`, `X-User-Id`, `X-Api-Key`, `Impersonate-User`) are not in it: an upstream
 //! that takes one of those for a gateway's word must not stand behind this gate unchanged.
 
-/// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search; no name starts with
-/// another that ends with `-`.
+/// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the first four bytes.
 const RESERVED: [&str; 86] = [
     "base-url",
     "cf-access-authenticated-user-email",
@@ -212,9 +211,6 @@ const FORWARDING: [&str; 6] = [
     "x-real-ip",
 ];
 
-/// The longest name that takes part in a search; what is longer can only start with a reserved name.
-const LONGEST: usize = 40;
-
 /// Whether a field of this name, or of one that reads as it does, never reaches the upstream from a client. The name is lower case,
 /// as `http::HeaderName` has it.
 pub fn is_reserved(name: &str) -> bool {
@@ -227,23 +223,44 @@ pub fn is_forwarding(name: &str) -> bool {
 }
 
 pub(super) fn is_reserved_bytes(name: &[u8]) -> bool {
-    let mut buffer = [0; LONGEST];
-    for (to, from) in buffer.iter_mut().zip(name) {
+    let mut start = [0; 4];
+    for (to, from) in start.iter_mut().zip(name) {
         *to = read(*from);
     }
-    let Some(start) = buffer.get(..name.len().min(LONGEST)) else {
-        return false;
-    };
-    let at = RESERVED.partition_point(|reserved| reserved.as_bytes() <= start);
-    let below = at.checked_sub(1).and_then(|at| RESERVED.get(at));
-    below.is_some_and(|reserved| {
-        if reserved.ends_with('-') {
-            start.starts_with(reserved.as_bytes())
-        } else {
-            start.len() == name.len() && start == reserved.as_bytes()
-        }
-    })
+    let start = u32::from_be_bytes(start);
+    let group = STARTS.partition_point(|other| *other < start);
+    RESERVED
+        .iter()
+        .zip(&STARTS)
+        .skip(group)
+        .take_while(|(_, other)| **other == start)
+        .any(|(reserved, _)| {
+            if reserved.ends_with('-') {
+                name.get(..reserved.len())
+                    .is_some_and(|start| reads_as(start, reserved))
+            } else {
+                reads_as(name, reserved)
+            }
+        })
 }
+
+/// The first four bytes of each reserved name, as a number that sorts as they do. Most names of a request part from the list here.
+const STARTS: [u32; RESERVED.len()] = {
+    let mut starts = [0; RESERVED.len()];
+    let mut left: &mut [u32] = &mut starts;
+    let mut names: &[&str] = &RESERVED;
+    while let (Some((to, others)), Some((name, rest))) = (left.split_first_mut(), names.split_first()) {
+        *to = match *name.as_bytes() {
+            [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
+            [a, b, c] => u32::from_be_bytes([a, b, c, 0]),
+            [a, b] => u32::from_be_bytes([a, b, 0, 0]),
+            _ => 0,
+        };
+        left = others;
+        names = rest;
+    }
+    starts
+};
 
 /// Whether `name` is `wanted` in some spelling of it.
 pub(super) fn reads_as(name: &[u8], wanted: &str) -> bool {
@@ -271,11 +288,7 @@ mod tests {
                 "{one} {other}"
             );
         }
-        assert!(
-            RESERVED
-                .iter()
-                .all(|name| name.len() < LONGEST && name.bytes().all(|b| read(b) == b))
-        );
+        assert!(RESERVED.iter().all(|name| name.bytes().all(|b| read(b) == b)));
         assert!(FORWARDING.iter().all(|name| is_reserved(name)));
     }
 
