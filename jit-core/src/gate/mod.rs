@@ -6,4 +6,6 @@ mod live;
 mod locks;
 pub mod permit;
 pub mod refusal;
+pub mod hygiene;
+pub mod rules;
 pub mod target;
