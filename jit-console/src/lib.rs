@@ -42,6 +42,8 @@ mod finish;
 mod openapi;
 mod problem;
 mod routes;
+#[cfg(test)]
+mod sample;
 mod settings;
 mod view;
 mod wait;
