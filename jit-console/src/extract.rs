@@ -211,6 +211,8 @@ fn told(path: Option<&str>, message: &str, whole: &str) -> Problem {
         (None, Some(about)) => about.to_owned(),
         (None, None) => whole.to_owned(),
     };
+    // Errors in a query lead with the path already.
+    let message = message.strip_prefix(&format!("{field}: ")).unwrap_or(message);
     Problem::invalid(field, format!("is not right: {message}"))
 }
 
@@ -381,6 +383,11 @@ mod tests {
             let found = read.as_ref().err().and_then(Problem::field);
             assert_eq!(found, field, "{query}: {read:?}");
         }
+        let unknown = Params("/?afer=5".parse().unwrap()).read::<Known>().unwrap_err();
+        assert_eq!(
+            unknown.detail(),
+            "`afer` is not right: unknown field `afer`, expected `after`"
+        );
     }
 
     #[test]

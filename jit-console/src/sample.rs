@@ -1,15 +1,14 @@
 //! Values for tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use jit_core::approval::ask::{Actor, Assurance, Route, Ruling, Selector};
+use jit_core::approval::ask::{Route, Ruling, Selector};
 use jit_core::approval::grant::Grant;
 use jit_core::approval::request::{Request, Requester};
 use jit_core::approval::review::{Decision, Narrowing, Review};
 use jit_core::approval::state::State;
 use jit_core::broker::api::View;
-use jit_core::broker::directory::Person;
 use jit_core::id::{Digest, PersonId, Principal, RequestId, Timestamp};
 use jit_core::policy::terms::{
     AutomaticTerms, DurationTerms, LimitTerms, People, ReasonTerms, ResourceDef, Scope, StageTerms, Terms,
@@ -27,21 +26,6 @@ pub(crate) fn person(name: &str) -> PersonId {
 
 pub(crate) fn principal(name: &str) -> Principal {
     Principal::new("https://id.example.com", name).unwrap()
-}
-
-pub(crate) fn actor(name: &str) -> Actor {
-    Actor {
-        principal: principal(name),
-        person: Person {
-            id: person(name),
-            name: name.to_owned(),
-            roles: BTreeSet::new(),
-            disabled: false,
-            as_of: at(0),
-        },
-        assurance: Assurance::default(),
-        claims: BTreeMap::new(),
-    }
 }
 
 fn set(entries: &[&str]) -> BTreeSet<String> {
