@@ -392,3 +392,130 @@ impl LockdownBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// `base` with the fields of `more` put in.
+    fn with(base: Value, more: Value) -> Value {
+        let (Value::Object(mut base), Value::Object(more)) = (base, more) else {
+            panic!("objects")
+        };
+        base.extend(more);
+        Value::Object(base)
+    }
+
+    fn refused<T>(read: Result<T, Problem>) -> Option<String> {
+        read.err().and_then(|problem| problem.field().map(str::to_owned))
+    }
+
+    #[test]
+    fn an_asking_names_the_field_that_is_wrong() {
+        let read = |more| {
+            let body = with(json!({"resource": "admin"}), more);
+            Ask::try_from(serde_json::from_value::<AskBody>(body).unwrap())
+        };
+        for (more, field) in [
+            (json!({"duration": "1h 30m"}), None),
+            (json!({"duration": "0s"}), Some("duration")),
+            (json!({"duration": "-5m"}), Some("duration")),
+            (json!({"duration": "99999999999999999999h"}), Some("duration")),
+            (json!({"duration": "367days"}), Some("duration")),
+            (json!({"duration": ""}), Some("duration")),
+            (json!({"resource": ""}), Some("resource")),
+            (json!({"resource": "../etc"}), Some("resource")),
+            (json!({"policy": "a b"}), Some("policy")),
+            (json!({"start": "2026-03-01T10:00:00+01:00"}), None),
+            (json!({"start": "tomorrow"}), Some("start")),
+            (json!({"start": "2026-03-01T10:00:00"}), Some("start")),
+            (json!({"extends": "req_1"}), Some("extends")),
+            (json!({"reason": "x".repeat(500)}), None),
+            (json!({"reason": "x".repeat(501)}), Some("reason")),
+            (json!({"reason": format!("{}\u{202e}  ", "x".repeat(500))}), None),
+            (json!({"ticket": "x".repeat(501)}), Some("ticket")),
+            (json!({"paths": vec!["/a"; 65]}), Some("paths")),
+            (json!({"methods": vec!["GET"; 65]}), Some("methods")),
+        ] {
+            let shown = more.to_string();
+            assert_eq!(refused(read(more)).as_deref(), field, "{shown:.80}");
+        }
+        let start = read(json!({"start": "2026-03-01T10:00:00+01:00"})).unwrap().start;
+        assert_eq!(start, Some(crate::sample::at(0)));
+        let long = read(json!({"reason": "x".repeat(501)})).unwrap_err();
+        assert_eq!(
+            long.detail(),
+            "`reason` may hold at most 500 characters, and holds 501"
+        );
+    }
+
+    #[test]
+    fn a_review_names_the_digest_and_a_denial_narrows_nothing() {
+        let digest = "0".repeat(64);
+        for (more, field) in [
+            (
+                json!({"decision": "approve", "duration": "5m", "max_requests": 1}),
+                None,
+            ),
+            (json!({"decision": "deny", "comment": "no"}), None),
+            (json!({"decision": "deny", "methods": []}), None),
+            (json!({"decision": "deny", "duration": "5m"}), Some("decision")),
+            (json!({"decision": "approve", "digest": ""}), Some("digest")),
+            (
+                json!({"decision": "approve", "digest": "A".repeat(64)}),
+                Some("digest"),
+            ),
+            (json!({"decision": "approve", "duration": "0m"}), Some("duration")),
+            (
+                json!({"decision": "approve", "comment": "x".repeat(501)}),
+                Some("comment"),
+            ),
+        ] {
+            let shown = more.to_string();
+            let body = with(json!({"digest": digest}), more);
+            let read = Opinion::try_from(serde_json::from_value::<ReviewBody>(body).unwrap());
+            assert_eq!(refused(read).as_deref(), field, "{shown:.80}");
+        }
+    }
+
+    #[test]
+    fn a_lockdown_matches_exactly_one_thing() {
+        for (more, field) in [
+            (json!({"all": true}), None),
+            (json!({"role": "sre", "person": null}), None),
+            (json!({"principal": {"issuer": "i", "subject": "s"}}), None),
+            (json!({}), Some("target")),
+            (json!({"all": false}), Some("all")),
+            (json!({"all": false, "role": "sre"}), Some("target")),
+            (json!({"person": "alice", "role": "sre"}), Some("target")),
+            (json!({"person": ""}), Some("person")),
+            (json!({"role": " sre"}), Some("role")),
+            (json!({"resource": "a/b"}), Some("resource")),
+            (
+                json!({"principal": {"issuer": "i|j", "subject": "s"}}),
+                Some("principal"),
+            ),
+            (json!({"all": true, "reason": " \u{200b}"}), Some("reason")),
+        ] {
+            let shown = more.to_string();
+            let body = with(json!({"reason": "INC-1"}), more);
+            let read = serde_json::from_value::<LockdownBody>(body).unwrap().read();
+            assert_eq!(refused(read).as_deref(), field, "{shown}");
+        }
+    }
+
+    #[test]
+    fn taking_away_needs_a_reason_and_giving_back_does_not() {
+        let said = |reason: &str| {
+            ReasonBody {
+                reason: reason.to_owned(),
+            }
+            .reason()
+        };
+        assert_eq!(refused(said("  \n")).as_deref(), Some("reason"));
+        assert_eq!(said("INC-1").unwrap(), "INC-1");
+        assert_eq!(NoteBody { reason: None }.reason().unwrap(), "");
+    }
+}

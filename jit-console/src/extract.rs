@@ -211,6 +211,8 @@ fn told(path: Option<&str>, message: &str, whole: &str) -> Problem {
         (None, Some(about)) => about.to_owned(),
         (None, None) => whole.to_owned(),
     };
+    // Errors in a query lead with the path already.
+    let message = message.strip_prefix(&format!("{field}: ")).unwrap_or(message);
     Problem::invalid(field, format!("is not right: {message}"))
 }
 
@@ -232,5 +234,204 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Probl
             "Idempotency-Key",
             "must be given once, as 1 to 128 visible ASCII characters without spaces",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::dto::{AskBody, LockdownBody, ReviewBody};
+
+    fn check<T: DeserializeOwned>(body: impl AsRef<[u8]>, field: Option<&str>) {
+        let body = body.as_ref();
+        let shown = String::from_utf8_lossy(body);
+        match parse::<T>(body) {
+            Ok(_) => assert_eq!(None, field, "{shown} was taken"),
+            Err(problem) => {
+                assert_eq!(problem.kind(), Kind::Invalid, "{shown}");
+                assert_eq!(problem.field(), field, "{shown}: {}", problem.detail());
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_is_one_object_of_known_fields() {
+        for (body, field) in [
+            (r#"{"resource":"admin"}"#, None),
+            (r#" {"resource":"admin","duration":null,"paths":null} "#, None),
+            (r#"{"resource":"admin","max_requests":9007199254740991}"#, None),
+            ("", Some("body")),
+            ("null", Some("body")),
+            ("[]", Some("body")),
+            (r#"["admin","why"]"#, Some("body")),
+            (r#"{"resource":"admin"} {}"#, Some("body")),
+            (r#"{"resource":"admin"}x"#, Some("body")),
+            ("\u{feff}{}", Some("body")),
+            ("{}", Some("resource")),
+            (r#"{"resource":null}"#, Some("resource")),
+            (r#"{"resource":7}"#, Some("resource")),
+            (r#"{"resource":"admin","resource":"db"}"#, Some("resource")),
+            (r#"{"resource":"admin","requester":"bob"}"#, Some("requester")),
+            (r#"{"resource":"admin","duration":1800}"#, Some("duration")),
+            (r#"{"resource":"admin","methods":"GET"}"#, Some("methods")),
+            (r#"{"resource":"admin","methods":["GET",1]}"#, Some("methods[1]")),
+            (r#"{"resource":"admin","max_requests":0}"#, Some("max_requests")),
+            (r#"{"resource":"admin","max_requests":-1}"#, Some("max_requests")),
+            (r#"{"resource":"admin","max_requests":1.5}"#, Some("max_requests")),
+            (
+                r#"{"resource":"admin","max_requests":1e400}"#,
+                Some("max_requests"),
+            ),
+            (
+                r#"{"resource":"admin","max_requests":9007199254740992}"#,
+                Some("max_requests"),
+            ),
+            (
+                r#"{"resource":"admin","max_bytes":99999999999999999999}"#,
+                Some("max_bytes"),
+            ),
+            (r#"{"resource":"admin","selector":"address"}"#, Some("selector")),
+            (r#"{"resource":"admin","break_glass":"yes"}"#, Some("break_glass")),
+            (r#"{"resource":"\ud800"}"#, Some("resource")),
+        ] {
+            check::<AskBody>(body, field);
+        }
+        check::<AskBody>(b"{\"resource\":\"\xff\"}", Some("body"));
+        check::<AskBody>("[".repeat(60_000), Some("body"));
+        check::<AskBody>(
+            format!(r#"{{"resource":{}"#, "[".repeat(60_000)),
+            Some("resource"),
+        );
+        check::<ReviewBody>(r#"{"decision":"approve"}"#, Some("digest"));
+        check::<ReviewBody>(r#"{"decision":"maybe","digest":""}"#, Some("decision"));
+        check::<LockdownBody>(
+            r#"{"principal":{"issuer":"i"},"reason":""}"#,
+            Some("principal.subject"),
+        );
+        check::<LockdownBody>(
+            r#"{"principal":{"issuer":"i","subject":"s","x":1},"reason":""}"#,
+            Some("principal.x"),
+        );
+    }
+
+    #[test]
+    fn only_plain_json_is_read() {
+        for (value, good) in [
+            ("application/json", true),
+            ("Application/JSON; charset=UTF-8", true),
+            ("application/json;charset=\"utf-8\"", true),
+            ("application/json; charset=utf-16", false),
+            ("application/json; a=b", false),
+            ("application/problem+json", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
+            assert_eq!(check_type(&headers).is_ok(), good, "{value}");
+        }
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = HeaderMap::new();
+        assert!(check_type(&headers).is_err(), "no type");
+        headers.append(CONTENT_TYPE, json.clone());
+        headers.append(CONTENT_TYPE, json);
+        assert!(check_type(&headers).is_err(), "two types");
+        headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert!(check_type(&headers).is_err(), "encoded");
+    }
+
+    async fn kind_of(body: Body) -> Option<Kind> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let read = Sent { headers, body }.json::<AskBody>().await;
+        read.err().map(|problem| problem.kind())
+    }
+
+    #[tokio::test]
+    async fn a_body_ends_at_64_kib() {
+        let padded = |length: usize| {
+            let body = r#"{"resource":"admin"}"#;
+            Body::from(format!("{body}{}", " ".repeat(length - body.len())))
+        };
+        assert_eq!(kind_of(padded(BODY_MAX)).await, None);
+        assert_eq!(kind_of(padded(BODY_MAX + 1)).await, Some(Kind::BodyTooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_given_up() {
+        let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        assert_eq!(kind_of(Body::from_stream(never)).await, Some(Kind::BodyTooSlow));
+    }
+
+    #[test]
+    fn unknown_and_doubled_parameters_are_refused() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only the names matter")]
+        struct Known {
+            after: Option<String>,
+        }
+        for (query, field) in [
+            ("", None),
+            ("after=5", None),
+            ("after=5&after=6", Some("after")),
+            ("afer=5", Some("afer")),
+        ] {
+            let read = Params(format!("/v1/events?{query}").parse().unwrap()).read::<Known>();
+            let found = read.as_ref().err().and_then(Problem::field);
+            assert_eq!(found, field, "{query}: {read:?}");
+        }
+        let unknown = Params("/?afer=5".parse().unwrap()).read::<Known>().unwrap_err();
+        assert_eq!(
+            unknown.detail(),
+            "`afer` is not right: unknown field `afer`, expected `after`"
+        );
+    }
+
+    #[test]
+    fn positions_are_what_a_store_can_count() {
+        for (text, good) in [
+            ("0", true),
+            ("9223372036854775807", true),
+            ("9223372036854775808", false),
+            ("18446744073709551615", false),
+            ("-1", false),
+            ("+1", false),
+            ("", false),
+            (" 1", false),
+            ("1.0", false),
+        ] {
+            assert_eq!(position("after", text).is_ok(), good, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_short_and_visible() {
+        let long = "k".repeat(KEY_MAX);
+        for (keys, good) in [
+            (vec!["a-1_~!"], true),
+            (vec![long.as_str()], true),
+            (vec![&*format!("{long}k")], false),
+            (vec![""], false),
+            (vec!["a b"], false),
+            (vec!["caf\u{e9}"], false),
+            (vec!["a", "a"], false),
+        ] {
+            let named = keys.iter().map(|key| {
+                let name = http::HeaderName::from_static("idempotency-key");
+                (name, HeaderValue::from_bytes(key.as_bytes()).unwrap())
+            });
+            let mut headers = HeaderMap::new();
+            for (name, value) in named {
+                headers.append(name, value);
+            }
+            match idempotency_key(&headers) {
+                Ok(key) => assert_eq!(key, good.then(|| keys[0]), "{keys:?}"),
+                Err(problem) => assert!(!good, "{keys:?}: {}", problem.detail()),
+            }
+        }
+        assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
     }
 }

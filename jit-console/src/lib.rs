@@ -34,6 +34,7 @@
 //! - A proxy in front must pass `Host` on as the browser sent it, or the browser's own POSTs look like another origin's.
 //! - A long poll holds its connection for up to a minute and a stream for up to a quarter of an hour: proxies in front need idle
 //!   timeouts above 15 seconds for streams, when a comment is sent, and above a minute for long polls.
+//! - A nested router does not see the prefix with a slash and nothing after it (`/_jit/`): that is answered by the app's own fallback.
 //! - How many connections and requests a client may have at once is the server's to limit.
 
 mod dto;
@@ -42,6 +43,8 @@ mod finish;
 mod openapi;
 mod problem;
 mod routes;
+#[cfg(test)]
+mod sample;
 mod settings;
 mod view;
 mod wait;

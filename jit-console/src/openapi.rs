@@ -79,3 +79,94 @@ fn document(settings: &ApiSettings) -> utoipa::openapi::OpenApi {
 pub(crate) fn json(settings: &ApiSettings) -> Bytes {
     serde_json::to_vec(&document(settings)).unwrap_or_default().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::routes::endpoints;
+
+    fn served() -> Value {
+        serde_json::from_slice(&json(&ApiSettings::default())).unwrap()
+    }
+
+    fn operations(document: &Value) -> Vec<(String, String, Value)> {
+        let paths = document["paths"].as_object().unwrap();
+        let each = paths.iter().flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().iter();
+            methods.map(move |(method, operation)| (method.to_uppercase(), path.clone(), operation.clone()))
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn the_document_has_every_route_and_no_other() {
+        let routed: BTreeSet<_> = endpoints()
+            .into_iter()
+            .map(|e| (e.method.to_string(), e.path.to_owned()))
+            .collect();
+        let written: BTreeSet<_> = operations(&served())
+            .into_iter()
+            .map(|(method, path, _)| (method, path))
+            .collect();
+        assert_eq!(routed, written);
+        assert_eq!(routed.len(), endpoints().len(), "a route is there twice");
+    }
+
+    #[test]
+    fn every_operation_says_what_it_takes_and_answers() {
+        let document = served();
+        assert_eq!(document["servers"][0]["url"], "/_jit");
+        for (method, path, operation) in operations(&document) {
+            let name = format!("{method} {path}");
+            assert!(
+                operation["responses"]["default"]["content"]["application/problem+json"].is_object(),
+                "{name}"
+            );
+            assert!(operation["summary"].is_string(), "{name}");
+            assert_eq!(operation["requestBody"].is_object(), method == "POST", "{name}");
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let id = parameters
+                .iter()
+                .any(|p| p["name"] == "id" && p["in"] == "path" && p["required"] == true);
+            assert_eq!(id, path.contains("{id}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn operation_ids_are_unique() {
+        let operations = operations(&served());
+        let ids: BTreeSet<_> = operations
+            .iter()
+            .map(|(_, _, operation)| operation["operationId"].to_string())
+            .collect();
+        assert_eq!(ids.len(), operations.len(), "{ids:?}");
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references(value: &Value, found: &mut BTreeSet<String>) {
+            match value {
+                Value::Object(members) => {
+                    found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                    members.values().for_each(|member| references(member, found));
+                }
+                Value::Array(entries) => entries.iter().for_each(|entry| references(entry, found)),
+                _ => {}
+            }
+        }
+        let document = served();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for reference in found {
+            let target = reference
+                .strip_prefix('#')
+                .and_then(|pointer| document.pointer(pointer));
+            assert!(target.is_some(), "{reference}");
+        }
+    }
+}

@@ -357,3 +357,170 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jit_core::broker::directory::DirectoryError;
+    use jit_core::broker::store::StoreError;
+    use jit_core::policy::terms::MfaTerms;
+    use jit_core::span::Span;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sample::at;
+
+    async fn sent(problem: impl Into<Problem>) -> (Response, Value) {
+        let problem: Problem = problem.into();
+        let mut response = problem.clone().into_response();
+        problem.render(&mut response, &ApiSettings::default(), || at(0));
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 16).await.unwrap();
+        let value = serde_json::from_slice(&body).unwrap();
+        (Response::from_parts(parts, body.into()), value)
+    }
+
+    #[tokio::test]
+    async fn each_refusal_has_its_status_and_type() {
+        let digest = Digest::plain(b"now");
+        let limit = |retry_at| Refused::LimitReached {
+            limit: "one request at a time".to_owned(),
+            retry_at,
+            request: Some(RequestId::from_u128(1)),
+        };
+        let step_up = |max_age| Refused::StepUp {
+            terms: MfaTerms { max_age },
+        };
+        let locked = Refused::LockedDown {
+            reason: "INC-9".to_owned(),
+        };
+        for (refused, status, name, member, value) in [
+            (
+                Refused::NotFound,
+                404,
+                "not-found",
+                "title",
+                json!("There is no such thing"),
+            ),
+            (Refused::NotEligible, 403, "not-eligible", "status", json!(403)),
+            (Refused::SelfReview, 403, "self-review", "status", json!(403)),
+            (
+                Refused::StaleDigest { current: digest },
+                409,
+                "stale-digest",
+                "current_digest",
+                json!(digest),
+            ),
+            (
+                Refused::AlreadyDecided {
+                    state: State::TimedOut,
+                },
+                409,
+                "already-decided",
+                "state",
+                json!("timed_out"),
+            ),
+            (
+                limit(None),
+                429,
+                "limit-reached",
+                "request_id",
+                json!(RequestId::from_u128(1)),
+            ),
+            (
+                limit(Some(at(1))),
+                429,
+                "limit-reached",
+                "retry_at",
+                json!("2026-03-01T09:01:00Z"),
+            ),
+            (locked, 403, "locked-down", "detail", json!("locked down: INC-9")),
+            (step_up(None), 401, "step-up-required", "max_age", Value::Null),
+            (
+                step_up(Some(Span::minutes(15))),
+                401,
+                "step-up-required",
+                "max_age",
+                json!(900),
+            ),
+            (
+                Refused::invalid("duration", "is too long"),
+                400,
+                "invalid",
+                "field",
+                json!("duration"),
+            ),
+        ] {
+            let (response, body) = sent(refused).await;
+            assert_eq!(response.status(), status, "{body}");
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+            assert_eq!(body["type"], format!("/_jit/problems/{name}"));
+            assert_eq!(body["status"], status, "{body}");
+            assert_eq!(body[member], value, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_say_when_to_come_back_and_how_to_sign_in() {
+        let limit = |retry_at| Refused::LimitReached {
+            limit: String::new(),
+            retry_at,
+            request: None,
+        };
+        let soon = at(0) + chrono::TimeDelta::milliseconds(1001);
+        let age = Refused::StepUp {
+            terms: MfaTerms {
+                max_age: Some(Span::minutes(15)),
+            },
+        };
+        let stepped = "Bearer error=\"insufficient_user_authentication\", \
+                       error_description=\"A stronger or more recent sign-in is needed\", max_age=\"900\"";
+        for (problem, header, value) in [
+            (limit(Some(soon)).into(), RETRY_AFTER, Some("2")),
+            (limit(Some(at(-5))).into(), RETRY_AFTER, Some("1")),
+            (limit(None).into(), RETRY_AFTER, None),
+            (age.into(), WWW_AUTHENTICATE, Some(stepped)),
+            (
+                Problem::new(Kind::Unauthenticated, ""),
+                WWW_AUTHENTICATE,
+                Some("Bearer"),
+            ),
+            (Problem::from(Refused::NotEligible), WWW_AUTHENTICATE, None),
+        ] {
+            let (response, body) = sent(problem).await;
+            let found = response
+                .headers()
+                .get(&header)
+                .map(|found| found.to_str().unwrap());
+            assert_eq!(found, value, "{header} of {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_failed_inside_stays_inside() {
+        let store = |source: &str| Rejection::Store(StoreError::unavailable(source.to_owned()));
+        let damaged = Rejection::Store(StoreError::Damaged {
+            what: "s3cret at page 7".to_owned(),
+        });
+        let directory = Rejection::Directory(DirectoryError {
+            source: "ldap://s3cret".into(),
+        });
+        for (rejection, name) in [
+            (store("/var/lib/s3cret.db is locked"), "audit-unavailable"),
+            (damaged, "audit-unavailable"),
+            (directory, "directory-unavailable"),
+        ] {
+            let (response, body) = sent(rejection).await;
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()[RETRY_AFTER], "5");
+            assert_eq!(body["type"], format!("/_jit/problems/{name}"));
+            assert!(!body.to_string().contains("s3cret"), "{body}");
+        }
+    }
+
+    #[test]
+    fn echoed_text_is_cleaned_and_cut() {
+        let problem = Problem::invalid("a\u{202e}b\u{1b}", "x".repeat(5000));
+        assert_eq!(problem.field(), Some("ab"));
+        assert_eq!(problem.detail().chars().count(), DETAIL_MAX);
+    }
+}

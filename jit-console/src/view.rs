@@ -563,3 +563,126 @@ impl RemainingView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jit_core::approval::event::EndCause;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sample::{active, at, pending, person, principal};
+
+    fn shown(view: &View) -> Value {
+        serde_json::to_value(RequestView::new(view, &ApiSettings::default())).unwrap()
+    }
+
+    #[test]
+    fn a_pending_request_shows_what_a_reviewer_decides_on() {
+        let view = pending();
+        let id = "req_00000000000000000000000000000007";
+        assert_eq!(
+            shown(&view),
+            json!({
+                "id": id,
+                "state": "pending",
+                "digest": view.request.digest.to_string(),
+                "version": 2,
+                "stage": 0,
+                "resource": "admin",
+                "definition": {"hosts": ["app.example.com"], "paths": ["/admin"], "methods": [], "tags": ["tier-1"]},
+                "policy": "admin-for-sre",
+                "reason": "INC-1",
+                "ticket": null,
+                "duration": "1h 30m",
+                "methods": ["GET"],
+                "paths": [],
+                "max_requests": 10,
+                "max_bytes": null,
+                "start": null,
+                "requester": {
+                    "person": "alice",
+                    "name": "Alice",
+                    "principal": {"issuer": "https://id.example.com", "subject": "alice"},
+                },
+                "asked_at": "2026-03-01T09:00:00Z",
+                "pending_until": "2026-03-01T10:00:00Z",
+                "not_before": null,
+                "not_after": null,
+                "stages": [{
+                    "name": "lead",
+                    "quorum": 2,
+                    "filled": 1,
+                    "approvers": {"roles": ["sre-lead"], "persons": []},
+                    "escalate_after": null,
+                    "escalate_to": null,
+                    "mfa": null,
+                }],
+                "reviews": [{
+                    "person": "bob",
+                    "name": "Bob",
+                    "stage": 0,
+                    "decision": "approve",
+                    "comment": "fine",
+                    "at": "2026-03-01T09:01:00Z",
+                    "narrowing": {"duration": "1h", "methods": [], "paths": [], "max_requests": null},
+                }],
+                "grant": null,
+                "end": null,
+                "break_glass": null,
+                "extends": null,
+                "extended_by": [],
+                "url": format!("/_jit/v1/requests/{id}"),
+            })
+        );
+    }
+
+    #[test]
+    fn only_approvals_of_this_digest_fill_seats() {
+        let mut view = pending();
+        view.request.reviews[0].digest = jit_core::id::Digest::ZERO;
+        assert_eq!(shown(&view)["stages"][0]["filled"], 0);
+        let mut view = pending();
+        view.request.reviews[0].decision = Decision::Deny;
+        assert_eq!(shown(&view)["stages"][0]["filled"], 0);
+    }
+
+    #[test]
+    fn a_grant_shows_its_window_and_an_end_its_cause() {
+        let mut view = active();
+        let cause = EndCause::Person {
+            principal: principal("carol"),
+            person: person("carol"),
+        };
+        view.request.end = Some(End {
+            at: at(9),
+            cause,
+            reason: "INC-2".to_owned(),
+        });
+        let shown = shown(&view);
+        assert_eq!(shown["not_before"], "2026-03-01T09:05:00Z");
+        assert_eq!(shown["not_after"], "2026-03-01T10:05:00Z");
+        assert_eq!(shown["grant"]["id"], "grt_00000000000000000000000000000007");
+        assert_eq!(shown["grant"]["window"]["not_after"], shown["not_after"]);
+        assert_eq!(shown["grant"]["scope"], json!({"methods": ["GET"], "paths": []}));
+        assert_eq!(shown["end"]["cause"]["by"], "person");
+        assert_eq!(shown["end"]["cause"]["person"], "carol");
+    }
+
+    #[test]
+    fn what_is_left_of_a_grant() {
+        let left = |now, last_used: Option<i64>| {
+            let grant = active().request.grant.unwrap();
+            RemainingView::new(&grant, last_used.map(at), at(now))
+        };
+        let row = |starts_in, expires_in, unused_in, idle_in| RemainingView {
+            starts_in,
+            expires_in,
+            unused_in,
+            idle_in,
+        };
+        assert_eq!(left(0, None), row(300, 3900, Some(1200), Some(900)));
+        assert_eq!(left(6, None), row(0, 3540, Some(840), Some(540)));
+        assert_eq!(left(12, Some(10)), row(0, 3180, None, Some(480)));
+        assert_eq!(left(90, Some(10)), row(0, 0, None, Some(0)));
+    }
+}

@@ -159,3 +159,65 @@ pub(crate) async fn until_changed(
         Err(_) => broker.view(actor, id).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jit_core::approval::request::BreakGlassDebt;
+
+    use super::*;
+    use crate::sample::{active, at, pending, person};
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let seats = Seats::new(3, 2);
+        let (alice, bob) = (person("alice"), person("bob"));
+        let first = seats.take(&alice).unwrap();
+        let _second = seats.take(&alice).unwrap();
+        assert!(seats.take(&alice).is_none(), "one person's bound");
+        let _third = seats.take(&bob).unwrap();
+        assert!(seats.take(&bob).is_none(), "the bound of all");
+        drop(first);
+        let again = seats.take(&alice).unwrap();
+        drop(again);
+        drop(_second);
+        drop(_third);
+        let taken = seats.0.taken();
+        assert_eq!((taken.all, taken.each.len()), (0, 0), "nobody is remembered");
+    }
+
+    #[test]
+    fn the_next_deadline_is_the_first_that_is_ahead() {
+        let mut scheduled_end = pending();
+        scheduled_end.request.ruling.start = Some(at(-60));
+        let mut used = active();
+        used.request.last_used = Some(at(60));
+        let mut ended = active();
+        ended.request.state = State::Revoked;
+        for (name, view, now, next) in [
+            ("pending", &pending(), 0, Some(60)),
+            ("pending, late", &pending(), 60, None),
+            ("pending, its scheduled end", &scheduled_end, 0, Some(30)),
+            ("before the window", &active(), 0, Some(5)),
+            ("idle before unused", &active(), 5, Some(15)),
+            ("unused", &active(), 15, Some(20)),
+            ("used", &used, 60, Some(65)),
+            ("over", &used, 70, None),
+            ("ended", &ended, 0, None),
+        ] {
+            assert_eq!(next_deadline(&view.request, at(now)), next.map(at), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_an_end_without_debt_is_settled() {
+        let mut view = active();
+        assert!(!is_settled(&view.request));
+        view.request.state = State::Expired;
+        assert!(is_settled(&view.request));
+        view.request.break_glass = Some(BreakGlassDebt {
+            review_by: at(100),
+            review: None,
+        });
+        assert!(!is_settled(&view.request));
+    }
+}

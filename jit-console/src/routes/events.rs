@@ -107,7 +107,7 @@ pub(crate) struct EventParams {
 
 /// Read the audit log, or follow it with `Accept: text/event-stream`.
 #[utoipa::path(
-    get, path = "/v1/events", tag = "events",
+    get, path = "/v1/events", tag = "events", operation_id = "read_events",
     params(
         EventParams,
         ("Last-Event-ID" = Option<String>, Header, description = "For a stream: goes on after this position, whatever `after` says."),
@@ -269,5 +269,94 @@ impl Follower {
         }
         self.checked_at = now;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jit_core::approval::audit::{Tail, link};
+    use jit_core::broker::store::{Draft, StreamId};
+    use jit_core::id::{Digest, RequestId};
+
+    use super::*;
+    use crate::sample::at;
+
+    fn record(body: &str) -> Record {
+        let mut tail = Tail {
+            position: 41,
+            hash: Digest::plain(b"before"),
+        };
+        let moment = at(0) + TimeDelta::microseconds(123_456);
+        let draft = Draft {
+            at: moment,
+            body: body.to_owned(),
+        };
+        link(&mut tail, &StreamId::Request(RequestId::from_u128(7)), 3, draft)
+    }
+
+    #[test]
+    fn a_client_can_verify_the_chain_from_what_it_reads() {
+        let body = "{ \"type\" : \"activated\" }";
+        let item = serde_json::to_value(EventItem::from(record(body))).unwrap();
+        assert_eq!(item["position"], 42);
+        assert_eq!(item["type"], "activated");
+        assert_eq!(item["event"]["type"], "activated");
+        assert_eq!(item["body"], body);
+        // By the words of the documentation alone, from the JSON alone.
+        let said = |name: &str| item[name].as_str().unwrap().to_owned();
+        let moment: Timestamp = said("at").parse().unwrap();
+        let previous: Digest = said("previous").parse().unwrap();
+        let due = Digest::of([
+            b"jit-audit-1".as_slice(),
+            &42_u64.to_be_bytes(),
+            previous.as_bytes(),
+            said("stream").as_bytes(),
+            &3_u64.to_be_bytes(),
+            &moment.timestamp_micros().to_be_bytes(),
+            said("body").as_bytes(),
+        ]);
+        assert_eq!(said("hash"), due.to_string());
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_shown() {
+        for body in ["", "not json", "[1]", "{\"type\":7}"] {
+            let item = serde_json::to_value(EventItem::from(record(body))).unwrap();
+            assert_eq!(item["body"], body);
+            assert!(item["type"].is_null(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_sent_to_those_who_want_one() {
+        for (accept, wanted) in [
+            (Some("text/event-stream"), true),
+            (Some("application/json, Text/Event-Stream;q=0.5"), true),
+            (Some("text/event-stream; q=0"), false),
+            (Some("application/json"), false),
+            (Some("*/*"), false),
+            (None, false),
+        ] {
+            let pair = accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept)));
+            assert_eq!(wants_stream(&pair.into_iter().collect()), wanted, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_goes_on_after_the_last_event() {
+        for (id, position) in [
+            (None, Some(None)),
+            (Some("7"), Some(Some(7))),
+            (Some("x"), None),
+            (Some(""), None),
+        ] {
+            let name = HeaderName::from_static("last-event-id");
+            let pair = id.map(|id| (name, HeaderValue::from_static(id)));
+            assert_eq!(
+                last_event_id(&pair.into_iter().collect()).ok(),
+                position,
+                "{id:?}"
+            );
+        }
     }
 }

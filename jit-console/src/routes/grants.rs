@@ -16,7 +16,7 @@ pub(super) struct NoParams {}
 
 /// List the scheduled and active grants that you may see, with what is left of each.
 #[utoipa::path(
-    get, path = "/v1/grants", tag = "grants",
+    get, path = "/v1/grants", tag = "grants", operation_id = "list_grants",
     responses((status = 200, description = "All of them, on one page.", body = Page<LiveGrantView>)))]
 pub(crate) async fn list(
     State(shared): State<Shared>,

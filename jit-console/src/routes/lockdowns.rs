@@ -86,7 +86,7 @@ fn may_lock_down(shared: &Shared, caller: &Caller) -> Result<(), Problem> {
 
 /// List the lockdowns in force.
 #[utoipa::path(
-    get, path = "/v1/lockdowns", tag = "lockdowns",
+    get, path = "/v1/lockdowns", tag = "lockdowns", operation_id = "list_lockdowns",
     responses((status = 200, description = "All of them, on one page.", body = Page<LockdownView>)))]
 pub(crate) async fn list(
     State(shared): State<Shared>,
@@ -103,7 +103,7 @@ pub(crate) async fn list(
 
 /// Declare a lockdown: it ends every grant that it matches, and nothing that it matches is granted until it is lifted.
 #[utoipa::path(
-    post, path = "/v1/lockdowns", tag = "lockdowns", request_body = LockdownBody,
+    post, path = "/v1/lockdowns", tag = "lockdowns", operation_id = "declare_lockdown", request_body = LockdownBody,
     responses((status = 201, description = "In force.", body = LockdownView)))]
 pub(crate) async fn declare(
     State(shared): State<Shared>,
@@ -118,7 +118,7 @@ pub(crate) async fn declare(
 
 /// Lift a lockdown. What it ended stays ended.
 #[utoipa::path(
-    post, path = "/v1/lockdowns/{id}/lift", tag = "lockdowns", request_body = ReasonBody,
+    post, path = "/v1/lockdowns/{id}/lift", tag = "lockdowns", operation_id = "lift_lockdown", request_body = ReasonBody,
     params(("id" = String, Path, description = "The lockdown's id.")),
     responses((status = 204, description = "Lifted.")))]
 pub(crate) async fn lift(

@@ -44,7 +44,7 @@ pub(crate) struct PowersView {
 
 /// Read who you are.
 #[utoipa::path(
-    get, path = "/v1/me", tag = "me",
+    get, path = "/v1/me", tag = "me", operation_id = "read_me",
     responses((status = 200, description = "You.", body = MeView)))]
 pub(crate) async fn me(
     State(shared): State<Shared>,
@@ -200,7 +200,7 @@ impl From<&Offer> for OfferView {
 
 /// List what you may ask for, and who could approve it.
 #[utoipa::path(
-    get, path = "/v1/policies", tag = "me",
+    get, path = "/v1/policies", tag = "me", operation_id = "list_policies",
     responses((status = 200, description = "All of it, on one page.", body = Page<OfferView>)))]
 pub(crate) async fn policies(
     State(shared): State<Shared>,
@@ -217,7 +217,7 @@ pub(crate) async fn policies(
 
 /// Read this document. It says nothing about the installation, so anyone may.
 #[utoipa::path(
-    get, path = "/openapi.json", tag = "me", security(()),
+    get, path = "/openapi.json", tag = "me", operation_id = "read_openapi", security(()),
     responses((status = 200, description = "OpenAPI.", content_type = "application/json")))]
 pub(crate) async fn openapi(State(shared): State<Shared>) -> Response {
     ([(CONTENT_TYPE, "application/json")], shared.openapi.clone()).into_response()

@@ -50,7 +50,7 @@ fn flag(name: &str, value: Option<&str>) -> Result<bool, Problem> {
 
 /// Ask for access.
 #[utoipa::path(
-    post, path = "/v1/requests", tag = "requests", request_body = AskBody,
+    post, path = "/v1/requests", tag = "requests", operation_id = "ask", request_body = AskBody,
     params(("Idempotency-Key" = Option<String>, Header,
         description = "Of your own choosing, 1 to 128 visible ASCII characters: the same key again answers with the same request.")),
     responses(
@@ -124,7 +124,7 @@ impl TryFrom<ListParams> for Filter {
 
 /// List the requests that you may see, newest first.
 #[utoipa::path(
-    get, path = "/v1/requests", tag = "requests", params(ListParams),
+    get, path = "/v1/requests", tag = "requests", operation_id = "list_requests", params(ListParams),
     responses((status = 200, description = "One page.", body = Page<RequestView>)))]
 pub(crate) async fn list(
     State(shared): State<Shared>,
@@ -158,7 +158,7 @@ pub(crate) struct OneParams {
 
 /// Read a request, or wait for it to change.
 #[utoipa::path(
-    get, path = "/v1/requests/{id}", tag = "requests",
+    get, path = "/v1/requests/{id}", tag = "requests", operation_id = "read_request",
     params(("id" = String, Path, description = "The request's id."), OneParams),
     responses((status = 200, description = "The request as it stands.", body = RequestView)))]
 pub(crate) async fn one(
@@ -203,7 +203,7 @@ pub(crate) async fn one(
 
 /// Take back a request of your own that is pending.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/withdraw", tag = "requests", request_body = NoteBody,
+    post, path = "/v1/requests/{id}/withdraw", tag = "requests", operation_id = "withdraw_request", request_body = NoteBody,
     params(("id" = String, Path, description = "The request's id.")),
     responses((status = 200, description = "Withdrawn.", body = RequestView)))]
 pub(crate) async fn withdraw(
@@ -220,7 +220,7 @@ pub(crate) async fn withdraw(
 
 /// Give back a grant of your own before its window closes.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/release", tag = "requests", request_body = NoteBody,
+    post, path = "/v1/requests/{id}/release", tag = "requests", operation_id = "release_grant", request_body = NoteBody,
     params(("id" = String, Path, description = "The request's id.")),
     responses((status = 200, description = "Released.", body = RequestView)))]
 pub(crate) async fn release(
@@ -237,7 +237,7 @@ pub(crate) async fn release(
 
 /// Take away someone's grant.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/revoke", tag = "requests", request_body = ReasonBody,
+    post, path = "/v1/requests/{id}/revoke", tag = "requests", operation_id = "revoke_grant", request_body = ReasonBody,
     params(("id" = String, Path, description = "The request's id.")),
     responses((status = 200, description = "Revoked.", body = RequestView)))]
 pub(crate) async fn revoke(

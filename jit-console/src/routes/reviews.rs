@@ -13,7 +13,7 @@ use crate::view::RequestView;
 
 /// Approve or deny a request, as you saw it. The same review again changes nothing and answers the same.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/review", tag = "reviews", request_body = ReviewBody,
+    post, path = "/v1/requests/{id}/review", tag = "reviews", operation_id = "review_request", request_body = ReviewBody,
     params(("id" = String, Path, description = "The request's id.")),
     responses((status = 200, description = "Counted. The request as it stands now.", body = RequestView)))]
 pub(crate) async fn review(
@@ -31,7 +31,7 @@ pub(crate) async fn review(
 
 /// Say what you found when you looked into someone else's break-glass.
 #[utoipa::path(
-    post, path = "/v1/requests/{id}/after-review", tag = "reviews", request_body = AfterReviewBody,
+    post, path = "/v1/requests/{id}/after-review", tag = "reviews", operation_id = "after_review", request_body = AfterReviewBody,
     params(("id" = String, Path, description = "The request's id.")),
     responses((status = 200, description = "Written down.", body = RequestView)))]
 pub(crate) async fn after_review(
