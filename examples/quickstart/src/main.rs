@@ -1,2 +1,132 @@
-//! Placeholder.
-fn main() {}
+//! The whole path in one small app: an admin page that is refused, asked for, approved, open for a minute, and refused again.
+//!
+//! Run with `cargo run --release -p quickstart`; it prints the curl lines to try.
+//!
+//! - `/` is open, `/admin` and below need a live grant for the resource `admin`
+//! - `/_jit` is the control API: ask, approve, look at the audit log
+//! - everything is kept in one SQLite file; `kill -9` loses nothing that was answered
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::any;
+use clap::Parser;
+use jit_console::ApiSettings;
+use jit_core::broker::Broker;
+use jit_core::broker::people::PeopleFile;
+use jit_core::broker::store::Store;
+use jit_core::clock::{Clock, SystemClock};
+use jit_core::gate::Gate;
+use jit_core::gate::rules::RuleSet;
+use jit_core::gate::tokens::ApiTokens;
+use jit_core::policy::{Format, Policy};
+use jit_store_sqlite::SqliteStore;
+use jit_tower::JitLayer;
+use jit_tower::axum::Permitted;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A small app whose /admin opens just in time.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The database file; it is made if absent.
+    #[arg(long, default_value = "quickstart.db")]
+    db: PathBuf,
+    /// A policy file (.toml, .yaml, .json) in place of the built-in one.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+    /// A people file (.toml, .yaml, .json) in place of the built-in one.
+    #[arg(long)]
+    people: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let policy = match &args.policy {
+        Some(path) => Policy::parse(&read(path)?, format_of(path)?, &path.display().to_string())?,
+        None => Policy::parse(include_str!("policy.toml"), Format::Toml, "policy.toml")?,
+    };
+    let people = match &args.people {
+        Some(path) => PeopleFile::parse(&read(path)?, format_of(path)?, &path.display().to_string())?,
+        None => PeopleFile::parse(include_str!("people.toml"), Format::Toml, "people.toml")?,
+    };
+    let store = Arc::new(SqliteStore::open(&args.db).await?);
+    let (app, broker) = app(store, policy, people, Arc::new(SystemClock::new())).await?;
+    let listener = tokio::net::TcpListener::bind(args.listen).await?;
+    print_what_to_try(listener.local_addr()?);
+
+    tokio::spawn(async move { broker.run().await });
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
+        .await?;
+    Ok(())
+}
+
+/// The app behind its gate, and the broker that decides.
+async fn app(
+    store: Arc<dyn Store>,
+    policy: Policy,
+    people: PeopleFile,
+    clock: Arc<dyn Clock>,
+) -> Result<(Router, Broker), BoxError> {
+    let people = Arc::new(people);
+    let rules = RuleSet::compile(policy.resources(), policy.open())?;
+    let tokens = ApiTokens::new(people.tokens().into_iter().map(|token| (token.sha256, token.principal)))?;
+    let broker = Broker::builder(store, people.clone(), policy).clock(clock.clone()).build().await?;
+    let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock)
+        .with_reserve(Arc::new(broker.clone()))
+        .build();
+    let app = Router::new()
+        .route("/", any(async || "Open to everyone. /admin is not.\n"))
+        .route("/admin", any(admin))
+        .route("/admin/{*below}", any(admin))
+        .nest("/_jit", jit_console::api(broker.clone(), ApiSettings::default()))
+        .layer(JitLayer::new(gate));
+    Ok((app, broker))
+}
+
+/// Can't be reached without a permit: the extractor needs one.
+async fn admin(Permitted(permit): Permitted) -> String {
+    format!("Welcome, {}. Grant {} ends at {}.\n", permit.holder().subject(), permit.grant_id(), permit.not_after())
+}
+
+fn read(path: &Path) -> Result<String, BoxError> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn format_of(path: &Path) -> Result<Format, BoxError> {
+    Format::of_path(path).ok_or_else(|| format!("{}: name it .toml, .yaml or .json", path.display()).into())
+}
+
+fn print_what_to_try(at: SocketAddr) {
+    println!(
+        r#"listening on http://{at}
+
+try, in another terminal:
+
+  curl -i http://{at}/admin -H 'Authorization: Bearer demo-alice'        # refused: nobody has approved it
+
+  curl -s http://{at}/_jit/v1/requests -H 'Authorization: Bearer demo-alice' \
+       -H 'Content-Type: application/json' -d '{{"resource": "admin", "reason": "look into INC-42"}}'
+
+  ID=req_…  DIGEST=…                                                    # from the answer
+
+  curl -s http://{at}/_jit/v1/requests/$ID/review -H 'Authorization: Bearer demo-bob' \
+       -H 'Content-Type: application/json' -d "{{\"decision\": \"approve\", \"digest\": \"$DIGEST\"}}"
+
+  curl -i http://{at}/admin -H 'Authorization: Bearer demo-alice'        # open, for a minute
+
+  curl -s http://{at}/_jit/v1/events -H 'Authorization: Bearer demo-carol'    # the whole story
+"#
+    );
+}
+
+#[cfg(test)]
+mod tests;
