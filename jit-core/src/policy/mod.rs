@@ -1,10 +1,46 @@
 //! Who may ask for what, for how long, on what conditions, and who must agree.
+//!
+//! A [`Policy`] is parsed from one file in TOML, YAML or JSON and is immutable from then on. It is pure: no clock, no I/O, `now`
+//! is a parameter. A change of policy is a new [`Policy`].
+//!
+//! 1. A file is taken as a whole or not at all. A [`Report`] names every problem with file, line, and what mends it. Unknown keys
+//!    are problems: a misspelt condition is not a condition that holds.
+//! 2. Who must agree is explicit: a policy has stages, or says `approval = "automatic"`. Neither is an error, and so are both, a
+//!    stage without approvers, and a quorum of 0. An empty set of people is nobody.
+//! 3. Hosts and paths are written in the one spelling that the gate compares, or refused. Two resources never share a place and a
+//!    method; an `[[open]]` entry never lies in a resource.
+//! 4. Who may ask is settled before anything that they say is looked at, and every refusal on that way reads the same: an unknown
+//!    resource can't be told from a forbidden one.
+//! 5. What is asked for is inside the policy or refused, with the limit named. Nothing is clamped in silence.
+//! 6. A request may name its policy; else the first in file order governs that the requester is eligible for. Whoever may break the
+//!    glass need not be among those who may ask.
+//! 7. A condition that can't be evaluated does not hold, and one that does not hold sends the request to people.
+//! 8. Terms are snapshotted into each request ([`terms`]); a change of policy restates pending requests, and never turns one that
+//!    people had to agree to into one that nobody has to.
+//!
+//! Sizes are bounded throughout: a file by [`SOURCE_MAX`], its entries by number, its expressions by length and work.
 
+mod compile;
+mod condition;
+mod entry;
+mod lint;
+mod model;
+mod places;
+mod resource;
+mod ruling;
+mod source;
 pub mod terms;
 pub mod text;
-// STUB
-use crate::{approval::{ask::*,refused::Refused}, broker::directory::Person, id::*};
-#[derive(Debug)] pub struct Policy; #[derive(Debug,Clone)] pub struct Offer{pub resource:terms::ResourceDef,pub terms:terms::Terms,pub break_glass:bool}
-#[derive(Debug)] pub struct Control;
-impl Control{ pub fn is_auditor(&self,_:&Person)->bool{true} pub fn is_revoker(&self,_:&Person)->bool{true} pub fn may_lock_down(&self,_:&Person)->bool{true}}
-impl Policy{ pub fn digest(&self)->Digest{Digest::ZERO} pub fn control(&self)->&Control{&Control} pub fn rule(&self,_:&Ask,_:&Actor,_:Timestamp)->Result<Ruling,Refused>{Err(Refused::NotFound)} pub fn restate(&self,_:&Ruling,_:&Person,_:Timestamp)->Result<Ruling,Refused>{Err(Refused::NotFound)} pub fn offers(&self,_:&Person)->Vec<Offer>{vec![]} pub fn terms(&self,_:&PolicyName,_:&ResourceName)->Option<&terms::Terms>{None}}
+mod ticket;
+
+pub use compile::{Control, Policy};
+pub use lint::{Lint, Report, Severity};
+pub use ruling::Offer;
+pub use source::{Format, SOURCE_MAX};
+
+/// The JSON Schema (draft 2020-12) of the policy file, for editors and for checks before a policy is deployed. It says less than
+/// [`Policy::parse`] checks.
+#[cfg(feature = "schema")]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(model::File).to_value()
+}
