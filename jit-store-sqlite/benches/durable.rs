@@ -48,20 +48,34 @@ fn report(what: &str, count: usize, total: Duration, mut each: Vec<Duration>) {
     );
 }
 
-fn sync_alone(folder: &std::path::Path, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let mut file = File::create(folder.join("raw"))?;
+fn sync_alone(
+    folder: &std::path::Path,
+    rounds: usize,
+    bytes: usize,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (mut file, data) = (File::create(folder.join("raw"))?, vec![7; bytes]);
     let (start, mut each) = (Instant::now(), Vec::new());
     for _ in 0..rounds {
         let begun = Instant::now();
-        file.write_all(&[7; 256])?;
+        file.write_all(&data)?;
         file.sync_data()?;
         each.push(begun.elapsed());
     }
-    report("write 256 B and fdatasync", rounds, start.elapsed(), each);
+    report(
+        &format!("write {bytes} B and fdatasync"),
+        rounds,
+        start.elapsed(),
+        each,
+    );
     Ok(())
 }
 
-async fn one_by_one(store: &SqliteStore, what: &str, rounds: usize, ids: impl Fn(usize) -> (u128, u64)) {
+async fn one_by_one(
+    store: Arc<SqliteStore>,
+    what: &'static str,
+    rounds: usize,
+    ids: fn(usize) -> (u128, u64),
+) {
     let (start, mut each) = (Instant::now(), Vec::new());
     for n in 0..rounds {
         let (stream, version) = ids(n);
@@ -95,13 +109,22 @@ async fn at_once(store: &Arc<SqliteStore>, writers: usize, rounds: usize, what: 
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(folder.path().join("jit.db")).await?);
-    for _ in 0..2 {
-        sync_alone(folder.path(), 2000)?;
+    for bytes in [256, 2 * 4096, 6 * 4096] {
+        sync_alone(folder.path(), 2000, bytes)?;
     }
-    one_by_one(&store, "append, a new stream each", 2000, |n| (n as u128, 0)).await;
-    one_by_one(&store, "append, one stream", 2000, |n| (1 << 90, n as u64)).await;
+    tokio::spawn(one_by_one(
+        store.clone(),
+        "append, a new stream each",
+        2000,
+        |n| (n as u128, 0),
+    ))
+    .await?;
+    tokio::spawn(one_by_one(store.clone(), "append, one stream", 2000, |n| {
+        (1 << 90, n as u64)
+    }))
+    .await?;
     at_once(&store, 64, 400, "append, 64 at once").await;
-    sync_alone(folder.path(), 2000)?;
+    sync_alone(folder.path(), 2000, 256)?;
     store.close().await;
     Ok(())
 }

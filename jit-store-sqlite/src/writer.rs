@@ -1,8 +1,8 @@
 //! The one writer: a task that commits together what has come in while it was committing.
 //!
 //! Each group is checked against [`Session`], which knows the end of the chain and the versions of what was touched lately, then written
-//! in one call: `BEGIN IMMEDIATE`, one statement for all records, one for all streams, one for all cells, `COMMIT`. A call to SQLite
-//! through sqlx costs a hop to another thread, so the number of calls, not of rows, is what makes a commit slower than its sync.
+//! by one statement, which is one transaction. A statement through sqlx costs a hop to another thread and back, so their number, not
+//! that of the rows, is what makes a commit slower than its sync.
 //!
 //! [`Session`] may be trusted because the lock keeps other processes out. Should one get in all the same, the primary key of `events`
 //! and the trigger on `streams` refuse what was decided on an old view.
@@ -69,7 +69,7 @@ impl WriterHandle {
         options: SqliteConnectOptions,
         lock: FileLock,
     ) -> Result<Self, OpenError> {
-        let session = Session::read(&mut connection)
+        let session = Session::begin(&mut connection)
             .await
             .map_err(|error| match error {
                 StoreError::Damaged { what } => OpenError::Damaged { what },
@@ -181,7 +181,7 @@ impl Writer {
             Some(open) => open,
             none => {
                 let mut connection = self.options.connect().await.map_err(StoreError::unavailable)?;
-                let session = Session::read(&mut connection).await?;
+                let session = Session::begin(&mut connection).await?;
                 none.insert((connection, session))
             }
         };

@@ -110,7 +110,7 @@ impl Broker {
         let now = self.now();
         let policy = self.policy();
         let kill = Intent::Kill { cause: EndCause::Policy, reason: "the policy no longer permits this grant" };
-        let Some(terms) = policy.terms(&grant.policy, &grant.resource.name) else {
+        let Some(terms) = policy.policies_of(&grant.resource.name).find(|terms| terms.policy == grant.policy) else {
             return self.act(request.id, &kill).await.map(|_| ());
         };
         let person = self.inner.directory.resolve(&request.requester.principal, now).await?;

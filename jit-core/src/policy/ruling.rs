@@ -23,12 +23,12 @@ const START_MAX: Span = Span::minutes(30 * 24 * 60);
 const RAW_REASON_MAX: usize = 16 * REASON_MAX;
 
 /// Something that a person may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offer<'p> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
     /// What.
-    pub resource: &'p ResourceDef,
+    pub resource: ResourceDef,
     /// Under which terms: who must agree is in there.
-    pub terms: &'p Terms,
+    pub terms: Terms,
     /// Whether this is for breaking the glass. A policy that a person may both ask and break the glass under is two offers.
     pub break_glass: bool,
 }
@@ -143,7 +143,7 @@ impl Policy {
     }
 
     /// Everything that `person` may ask for, by resource and then policy in file order.
-    pub fn offers(&self, person: &Person) -> Vec<Offer<'_>> {
+    pub fn offers(&self, person: &Person) -> Vec<Offer> {
         let mut offers = Vec::new();
         for resource in self.resources() {
             for terms in self.policies_of(&resource.name) {
@@ -152,8 +152,8 @@ impl Policy {
                     kinds
                         .filter(|break_glass| eligible(terms, person, *break_glass))
                         .map(|break_glass| Offer {
-                            resource,
-                            terms,
+                            resource: resource.clone(),
+                            terms: terms.clone(),
                             break_glass,
                         }),
                 );

@@ -16,40 +16,34 @@ use crate::read::{self, natural};
 /// What is remembered of this many streams, and as many cells, before all of it is forgotten.
 const REMEMBERED_MAX: usize = 65_536;
 
-/// One JSON array a row; numbers beyond 2^53 are exact, because SQLite reads JSON integers as 64-bit ones.
-macro_rules! insert_events {
-    () => {
-        "INSERT INTO events (position, stream, version, at, body, previous, hash) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), unhex(value ->> 6) \
-         FROM json_each(?); "
-    };
-}
-/// `WHERE true` tells the parser that `ON` is no join's.
-macro_rules! upsert_streams {
-    () => {
-        "INSERT INTO streams (id, created, version, state, state_kind, resource, requester) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-         FROM json_each(?) WHERE true \
-         ON CONFLICT (id) DO UPDATE SET created = excluded.created, version = excluded.version, state = excluded.state, \
-         state_kind = excluded.state_kind, resource = excluded.resource, requester = excluded.requester; "
-    };
-}
-macro_rules! upsert_cells {
-    () => {
-        "INSERT INTO cells (name, version, value) SELECT value ->> 0, value ->> 1, value ->> 2 \
-         FROM json_each(?) WHERE true \
-         ON CONFLICT (name) DO UPDATE SET version = excluded.version, value = excluded.value; "
-    };
-}
-const WRITE_STREAMS: &str = concat!("BEGIN IMMEDIATE; ", insert_events!(), upsert_streams!(), "COMMIT");
-const WRITE_CELLS: &str = concat!("BEGIN IMMEDIATE; ", upsert_cells!(), "COMMIT");
-const WRITE_BOTH: &str = concat!(
-    "BEGIN IMMEDIATE; ",
-    insert_events!(),
-    upsert_streams!(),
-    upsert_cells!(),
-    "COMMIT"
-);
+/// What a commit consists of, as a trigger: one statement is one transaction, and sqlx hands each statement's outcome over on its own.
+/// Both live in the connection, not in the file.
+///
+/// Rows come as JSON arrays. SQLite reads JSON integers as 64-bit ones, so numbers beyond 2^53 are exact. `WHERE true` tells the
+/// parser that `ON` is no join's. Facets are updated apart from the rest and only where they differ: naming a column of an index
+/// makes SQLite write that index's page again, and what a commit costs is its pages.
+const PREPARE: &str = "
+CREATE TEMP VIEW commits (events, streams, cells) AS SELECT NULL, NULL, NULL WHERE false;
+CREATE TEMP TRIGGER a_commit INSTEAD OF INSERT ON commits BEGIN
+    INSERT INTO events (position, stream, version, at, body, previous, hash)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), unhex(value ->> 6)
+    FROM json_each(NEW.events);
+
+    INSERT INTO streams (id, created, version, state, state_kind, resource, requester)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    FROM json_each(NEW.streams) WHERE true
+    ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state;
+
+    UPDATE streams SET state_kind = value ->> 4, resource = value ->> 5, requester = value ->> 6
+    FROM json_each(NEW.streams) WHERE streams.id = value ->> 0
+    AND (state_kind, resource, requester) IS NOT (value ->> 4, value ->> 5, value ->> 6);
+
+    INSERT INTO cells (name, version, value)
+    SELECT value ->> 0, value ->> 1, value ->> 2
+    FROM json_each(NEW.cells) WHERE true
+    ON CONFLICT (name) DO UPDATE SET version = excluded.version, value = excluded.value;
+END";
+const COMMIT: &str = "INSERT INTO commits VALUES (?, ?, ?)";
 
 /// A stream's place in the order of creation, and its version; both 0 for one that does not exist.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,9 +61,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Reads the end of the chain and of the order of creation.
-    pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
+    /// Prepares a new connection, and reads the end of the chain and of the order of creation.
+    pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
         const NEWEST: &str = "SELECT coalesce(max(created), 0) AS newest FROM streams";
+        sqlx::raw_sql(PREPARE)
+            .execute(&mut *connection)
+            .await
+            .map_err(StoreError::unavailable)?;
         let tail = read::tail(&mut *connection).await?;
         let newest = sqlx::query(NEWEST)
             .fetch_one(connection)
@@ -313,16 +311,10 @@ impl Group {
             })
             .collect();
 
-        let query = match (streams.is_empty(), cells.is_empty()) {
-            (true, _) => sqlx::query(WRITE_CELLS).bind(json(&cells)?),
-            (false, true) => sqlx::query(WRITE_STREAMS)
-                .bind(json(&events)?)
-                .bind(json(&streams)?),
-            (false, false) => sqlx::query(WRITE_BOTH)
-                .bind(json(&events)?)
-                .bind(json(&streams)?)
-                .bind(json(&cells)?),
-        };
+        let query = sqlx::query(COMMIT)
+            .bind(json(&events)?)
+            .bind(json(&streams)?)
+            .bind(json(&cells)?);
         query.execute(connection).await.map_err(StoreError::unavailable)?;
         Ok(())
     }
