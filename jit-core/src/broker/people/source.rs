@@ -1,38 +1,10 @@
 //! The people file as it is written, in each of its formats, with the line of each entry.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// What a people file is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PeopleFormat {
-    /// TOML 1.0.
-    Toml,
-    /// YAML 1.2; needs the feature `yaml`.
-    Yaml,
-    /// JSON (RFC 8259).
-    Json,
-}
-
-/// By name: `toml`, `yaml` or `yml`, `json`; a file name's ending will do.
-impl FromStr for PeopleFormat {
-    type Err = PeopleError;
-    fn from_str(name: &str) -> Result<Self, PeopleError> {
-        match name {
-            "toml" => Ok(Self::Toml),
-            "yaml" | "yml" => Ok(Self::Yaml),
-            "json" => Ok(Self::Json),
-            _ => Err(PeopleError::new(
-                0,
-                format!("a people file is not written in {name:?}"),
-                "name it .toml, .yaml or .json",
-            )),
-        }
-    }
-}
+use crate::policy::Format;
 
 /// One thing that is wrong with a people file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,11 +97,11 @@ struct RawFile<T> {
 const MEND: &str = "an entry has name, id, principals, roles, token_sha256, disabled, and for demos token";
 
 /// The entries with the line that each starts on.
-pub(super) fn read(source: &str, format: PeopleFormat) -> Result<Vec<(usize, RawPerson)>, PeopleError> {
+pub(super) fn read(source: &str, format: Format) -> Result<Vec<(usize, RawPerson)>, PeopleError> {
     match format {
-        PeopleFormat::Toml => toml(source),
-        PeopleFormat::Yaml => yaml(source),
-        PeopleFormat::Json => json(source),
+        Format::Toml => toml(source),
+        Format::Yaml => yaml(source),
+        Format::Json => json(source),
     }
 }
 
