@@ -115,7 +115,10 @@ impl Sessions {
         let at = now.timestamp_millis();
         let last = self.evicted.load(Ordering::Relaxed);
         let due = last == i64::MIN || at.saturating_sub(last) >= EVICTION_PAUSE;
-        let swap = |last, at| self.evicted.compare_exchange(last, at, Ordering::Relaxed, Ordering::Relaxed);
+        let swap = |last, at| {
+            self.evicted
+                .compare_exchange(last, at, Ordering::Relaxed, Ordering::Relaxed)
+        };
         if due && swap(last, at).is_ok() {
             self.sessions.retain(|_, session| session.is_good(now));
         }

@@ -208,7 +208,10 @@ mod tests {
     #[test]
     fn one_token_for_two_principals_is_refused() {
         let digest = Digest::plain(b"secret");
-        let two = [(digest, "local|ana".parse().unwrap()), (digest, "local|bo".parse().unwrap())];
+        let two = [
+            (digest, "local|ana".parse().unwrap()),
+            (digest, "local|bo".parse().unwrap()),
+        ];
         assert_eq!(ApiTokens::new(two).unwrap_err(), SharedToken(digest));
     }
 }

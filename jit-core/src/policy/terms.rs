@@ -56,6 +56,19 @@ pub struct ResourceDef {
     pub tags: BTreeSet<String>,
 }
 
+/// What everyone may reach without asking, as far as no resource protects it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenDef {
+    /// Canonical host names, or `*.` and a canonical parent name.
+    pub hosts: BTreeSet<String>,
+    /// Canonical decoded path prefixes, as in [`ResourceDef::paths`].
+    pub paths: BTreeSet<String>,
+    /// The methods opened, upper case. Empty: every method.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub methods: BTreeSet<String>,
+}
+
 /// The part of a resource that is asked for or granted. An empty set narrows nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
