@@ -12,13 +12,13 @@
 //! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
 
 mod proxies;
-mod reserved;
+pub mod reserved;
 
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version, request};
 
 pub use proxies::{BadProxy, TrustedProxies};
-pub use reserved::{is_forwarding, is_reserved};
+use reserved::{is_forwarding, is_reserved};
 
 /// The gate's own cookie. The prefix binds it to one origin (RFC 6265bis §4.1.3.2).
 pub const GATE_COOKIE: &str = "__Host-jit";
