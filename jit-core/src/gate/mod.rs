@@ -485,3 +485,6 @@ fn changes_protocol(head: &Parts) -> bool {
     };
     head.headers.contains_key(UPGRADE) || head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,20 +60,22 @@ pub enum Governed<'r> {
     Nothing,
 }
 
+type Map<T> = HashMap<Box<str>, T>;
+
 /// The rules of one policy, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     resources: Vec<Resource>,
     /// Exact hosts, and the trees that cover them: the most specific first.
-    hosts: HashMap<Box<str>, Box<[u32]>>,
+    hosts: Map<Box<[u32]>>,
     /// The same for what stands after `*.`.
-    parents: HashMap<Box<str>, Box<[u32]>>,
+    parents: Map<Box<[u32]>>,
     nodes: Vec<Node>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Node {
-    children: HashMap<Box<str>, u32>,
+    children: Map<u32>,
     /// Those with methods before the one without.
     guards: Vec<Guard>,
     open: Vec<Open>,

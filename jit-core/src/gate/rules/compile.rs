@@ -1,11 +1,11 @@
 //! Building the index: everything that is not canonical, and every ambiguity, is found here and not at the first request.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use http::Method;
 
 use super::super::target::{BadTarget, canonical_host_pattern, canonical_prefix, fold_keys};
-use super::{Guard, Node, Open, Resource, RuleSet, is_or_reads_as, parents};
+use super::{Guard, Map, Node, Open, Resource, RuleSet, is_or_reads_as, parents};
 use crate::id::ResourceName;
 use crate::policy::terms::{OpenDef, ResourceDef};
 
@@ -71,7 +71,7 @@ impl RuleSet {
     /// [`BadRules`] when a host, path or method is not canonical, or two resources cover the same prefix for the same method.
     pub fn compile(resources: &[ResourceDef], open: &[OpenDef]) -> Result<Self, BadRules> {
         let mut set = Self::default();
-        let mut roots: HashMap<Box<str>, u32> = HashMap::new();
+        let mut roots: Map<u32> = Map::default();
         for def in resources {
             set.add_resource(&mut roots, def)?;
         }
@@ -89,11 +89,7 @@ impl RuleSet {
         Ok(set)
     }
 
-    fn add_resource(
-        &mut self,
-        roots: &mut HashMap<Box<str>, u32>,
-        def: &ResourceDef,
-    ) -> Result<(), BadRules> {
+    fn add_resource(&mut self, roots: &mut Map<u32>, def: &ResourceDef) -> Result<(), BadRules> {
         if def.hosts.is_empty() || def.paths.is_empty() {
             return Err(BadRules::Empty(def.name.clone()));
         }
@@ -125,7 +121,7 @@ impl RuleSet {
         Ok(())
     }
 
-    fn add_open(&mut self, roots: &mut HashMap<Box<str>, u32>, def: &OpenDef) -> Result<(), BadRules> {
+    fn add_open(&mut self, roots: &mut Map<u32>, def: &OpenDef) -> Result<(), BadRules> {
         let owner = "[[open]]";
         check_canonical(owner, &def.hosts, &def.paths, &def.methods)?;
         for host in &def.hosts {
@@ -160,7 +156,7 @@ impl RuleSet {
         Ok(())
     }
 
-    fn root(&mut self, roots: &mut HashMap<Box<str>, u32>, host: &str) -> Result<u32, BadRules> {
+    fn root(&mut self, roots: &mut Map<u32>, host: &str) -> Result<u32, BadRules> {
         if let Some(root) = roots.get(host) {
             return Ok(*root);
         }

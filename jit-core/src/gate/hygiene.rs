@@ -1,0 +1,528 @@
+//! Which header fields a request may carry, and which never reach the upstream.
+//!
+//! 1. [`check`] refuses what two readers could read differently: a doubled credential, a `Connection` option that names a field which
+//!    the gate or the upstream relies on, framing that is not plain. The answer never depends on who asks.
+//! 2. [`strip`] drops every field with which a client could pose as a gateway's word: [`is_reserved`] has the list. Dropped always, set
+//!    maybe: whoever sets such a field does it after this.
+//! 3. [`strip_credential`] drops the gate's own credential, and nothing of the application's.
+//! 4. Forwarding fields count only when the peer is a listed proxy, see [`TrustedProxies`].
+//!
+//! # Caveats
+//! Authenticators that read fields of a gateway in front (`X-Amzn-Oidc-Data` and the like) run before the stripping. Request trailers
+//! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
+
+mod proxies;
+pub mod reserved;
+
+use crate::gate::authenticate::CredentialSource;
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version, request};
+
+pub use proxies::{BadProxy, TrustedProxies};
+use reserved::{is_forwarding, is_reserved};
+
+/// The gate's own cookie. The prefix binds it to one origin (RFC 6265bis §4.1.3.2).
+pub const GATE_COOKIE: &str = "__Host-jit";
+/// Most header fields of a request, every repeated one counted.
+pub const FIELDS_MAX: usize = 100;
+/// Most bytes of all header names and values together.
+pub const BYTES_MAX: usize = 64 * 1024;
+
+/// Why the header of a request is refused. The text never repeats what the client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadHeaders {
+    /// More than [`FIELDS_MAX`] fields.
+    #[error("the request has more than 100 header fields")]
+    TooMany,
+    /// More than [`BYTES_MAX`] bytes.
+    #[error("the header fields of the request are larger than 64 KiB")]
+    TooLarge,
+    /// More than one Authorization field.
+    #[error("there must be at most one Authorization field")]
+    ManyAuthorizations,
+    /// The gate's cookie more than once.
+    #[error("the session cookie must not be sent twice")]
+    ManyCookies,
+    /// A `Connection` option that names a field which must reach its reader.
+    #[error("the Connection field names a field that is not for one hop alone")]
+    Connection,
+    /// A Transfer-Encoding other than one `chunked` on HTTP/1.1, or together with Content-Length.
+    #[error("Transfer-Encoding must be 'chunked', once, on HTTP/1.1 and without Content-Length")]
+    TransferEncoding,
+    /// A Content-Length that is not one number.
+    #[error("Content-Length must be one decimal number")]
+    ContentLength,
+}
+
+impl BadHeaders {
+    /// A stable name for logs and counters.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::TooMany => "too-many-fields",
+            Self::TooLarge => "fields-too-large",
+            Self::ManyAuthorizations => "many-authorizations",
+            Self::ManyCookies => "many-cookies",
+            Self::Connection => "connection",
+            Self::TransferEncoding => "transfer-encoding",
+            Self::ContentLength => "content-length",
+        }
+    }
+
+    /// 431 for size, 400 for the rest.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::TooMany | Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Checks the header of a request, in one pass and without an allocation.
+///
+/// # Errors
+/// The first rule of [`BadHeaders`] that it breaks; size comes first.
+pub fn check(parts: &request::Parts) -> Result<(), BadHeaders> {
+    let headers = &parts.headers;
+    if headers.len() > FIELDS_MAX {
+        return Err(BadHeaders::TooMany);
+    }
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    if headers.iter().map(size).sum::<usize>() > BYTES_MAX {
+        return Err(BadHeaders::TooLarge);
+    }
+    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(BadHeaders::ManyAuthorizations);
+    }
+    if gate_cookies(headers).nth(1).is_some() {
+        return Err(BadHeaders::ManyCookies);
+    }
+    let connection = headers.get_all(header::CONNECTION).iter();
+    if connection
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .any(|option| is_end_to_end(option.trim_ascii()))
+    {
+        return Err(BadHeaders::Connection);
+    }
+    check_framing(parts)
+}
+
+fn is_end_to_end(option: &[u8]) -> bool {
+    const NEEDED: [&str; 6] = [
+        "authorization",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "transfer-encoding",
+    ];
+    // TE and Trailer are dropped, but they are for one hop and may be named so.
+    let one_hop = ["te", "trailer"]
+        .iter()
+        .any(|name| option.eq_ignore_ascii_case(name.as_bytes()));
+    !one_hop
+        && (NEEDED.iter().any(|name| reserved::reads_as(option, name)) || reserved::is_reserved_bytes(option))
+}
+
+fn check_framing(parts: &request::Parts) -> Result<(), BadHeaders> {
+    let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    let one_number = |value: &HeaderValue| {
+        let digits = value.as_bytes();
+        !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit)
+    };
+    if lengths.next().is_some() || length.is_some_and(|value| !one_number(value)) {
+        return Err(BadHeaders::ContentLength);
+    }
+    let mut encodings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(encoding) = encodings.next() else {
+        return Ok(());
+    };
+    let plain = encodings.next().is_none()
+        && encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        && length.is_none()
+        && parts.version == Version::HTTP_11;
+    if plain {
+        Ok(())
+    } else {
+        Err(BadHeaders::TransferEncoding)
+    }
+}
+
+/// The value of the gate's cookie. What is not text is no session. [`check`] has seen to it that there is one at most.
+pub fn gate_cookie(headers: &HeaderMap) -> Option<&str> {
+    std::str::from_utf8(gate_cookies(headers).next()?).ok()
+}
+
+fn gate_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let pairs = headers.get_all(header::COOKIE).into_iter().flat_map(pairs);
+    pairs.filter_map(gate_value)
+}
+
+fn pairs(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii)
+}
+
+fn gate_value(pair: &[u8]) -> Option<&[u8]> {
+    let mut halves = pair.splitn(2, |b| *b == b'=');
+    let name = halves.next()?.trim_ascii();
+    let value = halves.next().unwrap_or_default().trim_ascii();
+    (name == GATE_COOKIE.as_bytes()).then_some(value)
+}
+
+/// Drops every reserved field, forwarding fields included: for a peer that is no listed proxy. Nothing is allocated when there are none.
+pub fn strip(headers: &mut HeaderMap) {
+    strip_but(headers, |_| false);
+}
+
+/// As [`strip`], but keeps the forwarding fields of [`is_forwarding`] in their one spelling: for a peer that is a listed proxy.
+pub fn strip_behind_proxy(headers: &mut HeaderMap) {
+    strip_but(headers, is_forwarding);
+}
+
+fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
+    let doomed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_reserved(name.as_str()) && !keep(name.as_str()))
+        .cloned()
+        .collect();
+    for name in doomed {
+        // gRPC over HTTP/2 needs this one value, which asks about the response alone (RFC 9113 §8.2.2).
+        let harmless = name == header::TE && headers.get_all(&name).iter().all(|value| value == "trailers");
+        if !harmless {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Drops the gate's own credential from where it came, so that the upstream never holds it. Other cookies stay as they are.
+pub fn strip_credential(headers: &mut HeaderMap, source: CredentialSource) {
+    match source {
+        CredentialSource::Authorization => {
+            headers.remove(header::AUTHORIZATION);
+        }
+        CredentialSource::Cookie => {
+            if gate_cookies(headers).next().is_some() {
+                strip_cookie(headers);
+            }
+        }
+    }
+}
+
+fn strip_cookie(headers: &mut HeaderMap) {
+    let Entry::Occupied(entry) = headers.entry(header::COOKIE) else {
+        return;
+    };
+    let (name, values) = entry.remove_entry_mult();
+    let kept: Vec<HeaderValue> = values.filter_map(|value| without_gate_pair(&value)).collect();
+    for value in kept {
+        headers.append(name.clone(), value);
+    }
+}
+
+fn without_gate_pair(value: &HeaderValue) -> Option<HeaderValue> {
+    let others: Vec<_> = pairs(value)
+        .filter(|pair| !pair.is_empty() && gate_value(pair).is_none())
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    // Parts of a good value make a good value; if ever not, no cookie is the safe answer.
+    let mut kept = HeaderValue::from_bytes(&others.join(&b"; "[..])).ok()?;
+    kept.set_sensitive(value.is_sensitive());
+    Some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use proptest::prelude::*;
+
+    fn parts(version: Version, fields: &[(&str, &str)]) -> request::Parts {
+        let mut request = Request::builder().version(version).uri("/");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("valid fields").into_parts().0
+    }
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        parts(Version::HTTP_11, fields).headers
+    }
+
+    fn list(headers: &HeaderMap) -> Vec<(&str, &str)> {
+        let fields = headers.iter();
+        let mut list: Vec<_> = fields
+            .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
+            .collect();
+        list.sort_by_key(|(name, _)| *name);
+        list
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        use BadHeaders::{Connection, ContentLength, ManyAuthorizations, ManyCookies, TransferEncoding};
+        for (fields, want) in [
+            (&[][..], Ok(())),
+            (&[("authorization", "Bearer a")], Ok(())),
+            (
+                &[("authorization", "Bearer a"), ("authorization", "Bearer a")],
+                Err(ManyAuthorizations),
+            ),
+            (&[("cookie", "a=1; __Host-jit=x; b=2")], Ok(())),
+            (
+                &[("cookie", "a=1"), ("cookie", "__Host-jit=x"), ("cookie", "a=2")],
+                Ok(()),
+            ),
+            (&[("cookie", "__Host-jit=x; __Host-jit=x")], Err(ManyCookies)),
+            (&[("cookie", "__Host-jit=x;__Host-jit = y")], Err(ManyCookies)),
+            (&[("cookie", "__Host-jit=x; __Host-jit")], Err(ManyCookies)),
+            (
+                &[("cookie", "__Host-jit=x"), ("cookie", "a=1; __Host-jit=y")],
+                Err(ManyCookies),
+            ),
+            (
+                &[("cookie", "__Host-jit2=x; x__Host-jit=y; a=__Host-jit; =;;=")],
+                Ok(()),
+            ),
+            (
+                &[(
+                    "connection",
+                    "keep-alive, Upgrade, HTTP2-Settings, close, TE, trailer",
+                )],
+                Ok(()),
+            ),
+            (&[("connection", "close, Authorization")], Err(Connection)),
+            (&[("connection", "close,COOKIE")], Err(Connection)),
+            (
+                &[("connection", "close"), ("connection", "host")],
+                Err(Connection),
+            ),
+            (&[("connection", "\t x-jit-grant\t")], Err(Connection)),
+            (&[("connection", "X_Jit.Grant")], Err(Connection)),
+            (&[("connection", "X-Real-Ip")], Err(Connection)),
+            (&[("connection", "x-forwarded-for")], Err(Connection)),
+            (&[("connection", "remote_user")], Err(Connection)),
+            (&[("connection", "content-length")], Err(Connection)),
+            (&[("connection", "transfer-encoding")], Err(Connection)),
+            (&[("content-length", "3")], Ok(())),
+            (
+                &[("content-length", "3"), ("content-length", "3")],
+                Err(ContentLength),
+            ),
+            (&[("content-length", "3, 4")], Err(ContentLength)),
+            (&[("content-length", "+3")], Err(ContentLength)),
+            (&[("content-length", "0x3")], Err(ContentLength)),
+            (&[("content-length", "")], Err(ContentLength)),
+            (
+                &[("content-length", "99999999999999999999999")],
+                Err(ContentLength),
+            ),
+            (&[("transfer-encoding", "chunked")], Ok(())),
+            (&[("transfer-encoding", "Chunked")], Ok(())),
+            (&[("transfer-encoding", "gzip, chunked")], Err(TransferEncoding)),
+            (
+                &[("transfer-encoding", "chunked, chunked")],
+                Err(TransferEncoding),
+            ),
+            (&[("transfer-encoding", "identity")], Err(TransferEncoding)),
+            (
+                &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+                Err(TransferEncoding),
+            ),
+            (
+                &[("transfer-encoding", "chunked"), ("content-length", "3")],
+                Err(TransferEncoding),
+            ),
+        ] {
+            assert_eq!(check(&parts(Version::HTTP_11, fields)), want, "{fields:?}");
+        }
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            let chunked = parts(version, &[("transfer-encoding", "chunked")]);
+            assert_eq!(check(&chunked), Err(TransferEncoding), "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_header_is_431() {
+        let many = |n: usize| vec![("a", "b"); n];
+        assert_eq!(check(&parts(Version::HTTP_11, &many(FIELDS_MAX))), Ok(()));
+        let too_many = check(&parts(Version::HTTP_11, &many(FIELDS_MAX + 1)));
+        assert_eq!(too_many, Err(BadHeaders::TooMany));
+        let text = "x".repeat(BYTES_MAX);
+        let fits = text.get(..BYTES_MAX - 1).expect("ASCII");
+        assert_eq!(check(&parts(Version::HTTP_11, &[("a", fits)])), Ok(()));
+        let too_large = check(&parts(Version::HTTP_11, &[("a", &text)]));
+        assert_eq!(too_large, Err(BadHeaders::TooLarge));
+        assert_eq!(BadHeaders::TooMany.status().as_u16(), 431);
+        assert_eq!(BadHeaders::TooLarge.status().as_u16(), 431);
+        assert_eq!(BadHeaders::Connection.status().as_u16(), 400);
+    }
+
+    #[test]
+    fn a_client_can_not_pose_as_a_gateway() {
+        let mut map = headers(&[
+            ("host", "a.com"),
+            ("x-forwarded-user", "bob"),
+            ("x_auth_request_email", "bob@example.com"),
+            ("x.jit.grant", "admin"),
+            ("remote_user", "bob"),
+            ("remote-groups", "admins"),
+            ("remote-groups", "more"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("forwarded", "for=127.0.0.1"),
+            ("x-original-url", "/admin"),
+            ("x-rewrite-url", "/admin"),
+            ("x-http-method-override", "DELETE"),
+            ("x_method_override", "DELETE"),
+            ("x-http-method", "DELETE"),
+            ("trailer", "x-jit-grant"),
+            ("te", "chunked"),
+            ("proxy", "http://evil.example"),
+            ("accept", "*/*"),
+            ("x-request-id", "1"),
+        ]);
+        strip(&mut map);
+        assert_eq!(
+            list(&map),
+            [("accept", "*/*"), ("host", "a.com"), ("x-request-id", "1")]
+        );
+    }
+
+    #[test]
+    fn grpc_keeps_its_te() {
+        let mut map = headers(&[("te", "trailers")]);
+        strip(&mut map);
+        assert_eq!(list(&map), [("te", "trailers")]);
+        let mut map = headers(&[("te", "trailers"), ("te", "gzip")]);
+        strip(&mut map);
+        assert!(map.is_empty());
+    }
+
+    #[test]
+    fn a_listed_proxy_may_forward_but_not_identify() {
+        let mut map = headers(&[
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x_forwarded_for", "127.0.0.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-user", "bob"),
+            ("x-forwarded-uri", "/public"),
+            ("x-forwarded-prefix", "/public"),
+            ("x-forwarded-client-cert", "CN=bob"),
+            ("x-real-ip", "192.0.2.1"),
+            ("remote-user", "bob"),
+        ]);
+        strip_behind_proxy(&mut map);
+        assert_eq!(
+            list(&map),
+            [
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-proto", "https"),
+                ("x-real-ip", "192.0.2.1"),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_gates_own_credential_goes() {
+        for (source, fields, want) in [
+            (
+                CredentialSource::Authorization,
+                &[("authorization", "Bearer x"), ("cookie", "__Host-jit=y")][..],
+                &[("cookie", "__Host-jit=y")][..],
+            ),
+            (
+                CredentialSource::Cookie,
+                &[("authorization", "Basic x"), ("cookie", "__Host-jit=y")],
+                &[("authorization", "Basic x")],
+            ),
+            (
+                CredentialSource::Cookie,
+                &[("cookie", "a=1; __Host-jit=y; b=\"2\"")],
+                &[("cookie", "a=1; b=\"2\"")],
+            ),
+            (
+                CredentialSource::Cookie,
+                &[("cookie", "a=1;__Host-jit = y")],
+                &[("cookie", "a=1")],
+            ),
+            (
+                CredentialSource::Cookie,
+                &[("cookie", "a=1"), ("cookie", "__Host-jit=y"), ("cookie", "b=2")],
+                &[("cookie", "a=1"), ("cookie", "b=2")],
+            ),
+            (
+                CredentialSource::Cookie,
+                &[("cookie", "a=1;b=2 ;; c")],
+                &[("cookie", "a=1;b=2 ;; c")],
+            ),
+            (CredentialSource::Cookie, &[], &[]),
+            (CredentialSource::Authorization, &[], &[]),
+        ] {
+            let mut map = headers(fields);
+            strip_credential(&mut map, source);
+            assert_eq!(list(&map), want, "{source:?} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_stripped_cookie_stays_secret_in_logs() {
+        let mut value = HeaderValue::from_static("a=1; __Host-jit=y");
+        value.set_sensitive(true);
+        let mut map = HeaderMap::new();
+        map.insert(header::COOKIE, value);
+        strip_credential(&mut map, CredentialSource::Cookie);
+        assert!(map.get(header::COOKIE).expect("a=1 is left").is_sensitive());
+    }
+
+    #[test]
+    fn the_gates_cookie_is_read_as_it_is_stripped() {
+        for (value, want) in [
+            ("__Host-jit=abc", Some("abc")),
+            ("a=1; __Host-jit=abc=; b=2", Some("abc=")),
+            ("__Host-jit", Some("")),
+            ("__host-jit=abc", None),
+            ("a=__Host-jit=abc", None),
+            ("=;;=", None),
+        ] {
+            assert_eq!(gate_cookie(&headers(&[("cookie", value)])), want, "{value}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_of_the_gate_is_left(
+            fields in proptest::collection::vec((
+                proptest::sample::select(&["cookie", "connection", "x-jit-a", "x_jit_a", "remote.user", "accept", "te"][..]),
+                proptest::collection::vec(prop_oneof![
+                    Just(b"__Host-jit".to_vec()), Just(b"=".to_vec()), Just(b"; ".to_vec()), Just(b"a".to_vec()),
+                    proptest::collection::vec(any::<u8>(), 1..3),
+                ], 0..8),
+            ), 0..8),
+        ) {
+            let mut map = HeaderMap::new();
+            for (name, value) in fields {
+                if let Ok(value) = HeaderValue::from_bytes(&value.concat()) {
+                    map.append(name, value);
+                }
+            }
+            let mut parts = parts(Version::HTTP_11, &[]);
+            parts.headers = map;
+            let _ = check(&parts);
+            let mut map = parts.headers;
+            let others = |map: &HeaderMap| -> Vec<Vec<u8>> {
+                let values = map.get_all(header::COOKIE).into_iter().flat_map(pairs);
+                values.filter(|p| !p.is_empty() && gate_value(p).is_none()).map(<[u8]>::to_vec).collect()
+            };
+            let before = others(&map);
+            strip(&mut map);
+            strip_credential(&mut map, CredentialSource::Cookie);
+            prop_assert_eq!(gate_cookies(&map).count(), 0);
+            prop_assert_eq!(others(&map), before);
+            prop_assert!(map.keys().all(|name| !is_reserved(name.as_str()) || name == header::TE));
+        }
+    }
+}
