@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use dashmap::DashMap;
+use http::Method;
 
 use crate::approval::ask::Selector;
 use crate::approval::grant::Grant;
@@ -31,7 +32,10 @@ use crate::gate::live::{Draw, Live, Usage};
 use crate::gate::locks::Locks;
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
+use crate::gate::rules::admits;
+use crate::gate::target::Target;
 use crate::id::{GrantId, Principal, RequestId, ResourceName, Timestamp};
+use crate::policy::terms::{ResourceDef, Scope};
 use crate::span::Span;
 
 /// How long after a grant's end its versions are remembered, so that a publisher that lags can't bring it back.
@@ -350,6 +354,26 @@ impl Enforcer {
         self.ledger.get(&grant).map(|heard| Arc::clone(&heard.usage))
     }
 
+    /// Whether a live grant of `subject` admits `method` on `target`, which `governing` (as it is now) governs.
+    ///
+    /// A grant admits what its own resource, its scope and the governing resource all cover, and only under the name of the
+    /// governing resource: a parent's grant never opens a stricter child.
+    pub fn check(
+        &self,
+        subject: &Subject,
+        person: &Person,
+        governing: &ResourceDef,
+        target: &Target<'_>,
+        method: &Method,
+        now: Timestamp,
+    ) -> Answer {
+        let whole = Scope::default();
+        let covers = |grant: &Grant| {
+            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
+        };
+        self.admit(subject, person, &governing.name, covers, now)
+    }
+
     /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
     fn admit(
         &self,
@@ -443,7 +467,8 @@ impl Enforcer {
 
 /// What a check came to.
 #[derive(Debug, Clone)]
-pub(in crate::gate) enum Answer {
+#[expect(clippy::exhaustive_enums, reason = "whoever asks must handle every answer")]
+pub enum Answer {
     /// Admitted.
     Admit(Permit),
     /// Not admitted.
@@ -502,3 +527,6 @@ impl Holder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

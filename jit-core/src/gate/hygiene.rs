@@ -12,13 +12,14 @@
 //! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
 
 mod proxies;
-mod reserved;
+pub mod reserved;
 
+use crate::gate::authenticate::CredentialSource;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version, request};
 
 pub use proxies::{BadProxy, TrustedProxies};
-pub use reserved::{is_forwarding, is_reserved};
+use reserved::{is_forwarding, is_reserved};
 
 /// The gate's own cookie. The prefix binds it to one origin (RFC 6265bis §4.1.3.2).
 pub const GATE_COOKIE: &str = "__Host-jit";
@@ -26,15 +27,6 @@ pub const GATE_COOKIE: &str = "__Host-jit";
 pub const FIELDS_MAX: usize = 100;
 /// Most bytes of all header names and values together.
 pub const BYTES_MAX: usize = 64 * 1024;
-
-/// Where the gate's own credential came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CredentialSource {
-    /// The Authorization field.
-    Authorization,
-    /// The cookie named [`GATE_COOKIE`].
-    Cookie,
-}
 
 /// Why the header of a request is refused. The text never repeats what the client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

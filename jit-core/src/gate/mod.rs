@@ -1,11 +1,490 @@
-//! The data plane.
+//! The data plane: may this request pass?
+//!
+//! A door hands the head of a request to [`Gate::decide`] and does what the [`Verdict`] says. All doors share this one decision:
+//!
+//! 1. The target and the headers are read first. What is malformed is refused, whoever sent it and whatever is granted.
+//! 2. A host that no rule names is refused.
+//! 3. The control API's own paths pass without a grant.
+//! 4. What a resource protects needs a proven holder of a live grant that covers the request's exact form.
+//! 5. What no resource protects and a rule opens passes. A credential there may name the caller; it is not needed, and one that
+//!    is not valid only names nobody.
+//! 6. Everything else is refused.
+//!
+//! The answer comes from memory and at once. Where memory is not enough (a credential that was not verified yet, a budget that
+//! has to be reserved) the verdict is a [`Lookup`], and [`Gate::resolve`] awaits what is missing and decides again.
+//!
+//! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
 
 pub mod authenticate;
 pub mod enforcer;
+#[cfg(test)]
+mod fixtures;
+pub mod hygiene;
 mod live;
 mod locks;
 pub mod permit;
 pub mod refusal;
-pub mod hygiene;
 pub mod rules;
+mod session;
 pub mod target;
+pub mod tokens;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::header::{CONNECTION, UPGRADE};
+use http::request::Parts;
+
+use crate::broker::directory::Directory;
+use crate::clock::Clock;
+use crate::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use crate::gate::enforcer::{Answer, Enforcer};
+use crate::gate::permit::Permit;
+use crate::gate::refusal::Refusal;
+use crate::gate::rules::{Governed, RuleSet};
+use crate::gate::session::{Session, SessionKey, Sessions};
+use crate::gate::target::{BadTarget, Target, canonical_prefix};
+use crate::id::{GrantId, Timestamp};
+use crate::policy::terms::covers;
+
+pub use session::SESSION_MAX;
+
+/// Where the control API is, unless said otherwise.
+pub const CONTROL_PREFIX: &str = "/_jit";
+/// How many verified sessions are kept, unless said otherwise.
+pub const SESSIONS: usize = 100_000;
+/// How often one request may wait for a look-up: once for its credential, and for its budget as often as others were faster.
+const LOOKUPS_MAX: usize = 4;
+
+/// What a door does with a request.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a door that does not know a verdict can't carry it out"
+)]
+pub enum Verdict {
+    /// Forward it under a grant.
+    Admit(Admission),
+    /// Forward it: it is open to everyone.
+    Open(Passage),
+    /// Hand it to the control API.
+    Control {
+        /// Who asks, if they could prove it. Without, the API answers 401.
+        subject: Option<Arc<Subject>>,
+    },
+    /// Answer it.
+    Refuse(Refusal),
+    /// Await [`Gate::resolve`].
+    Lookup(Lookup),
+}
+
+/// A request admitted under a grant.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The proof.
+    pub permit: Permit,
+    /// The holder as proven on this request.
+    pub subject: Arc<Subject>,
+    /// Where the gate's credential stands: it must not be forwarded.
+    pub credential: CredentialSource,
+}
+
+/// A request to something open.
+#[derive(Debug, Clone)]
+pub struct Passage {
+    /// Who asks, if they could prove it and the Directory knows them.
+    pub subject: Option<Arc<Subject>>,
+    /// Where the gate's credential stands, if there is one or may be one: it must not be forwarded.
+    pub credential: Option<CredentialSource>,
+}
+
+/// What a verdict has to wait for. Opaque: [`Gate::resolve`] takes it.
+#[derive(Clone)]
+pub struct Lookup(Want);
+
+#[derive(Clone)]
+enum Want {
+    Verify { key: SessionKey, credential: Box<[u8]> },
+    Reserve(GrantId),
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Want::Verify { key, .. } => write!(f, "Lookup(<redacted>, {:?})", key.source),
+            Want::Reserve(grant) => write!(f, "Lookup({grant})"),
+        }
+    }
+}
+
+/// Reserves requests of a limited grant for this gate, durably, before they are used: a crash loses budget and never gives any.
+///
+/// # Contract
+/// - The sum of all that was ever answered for one grant, on all gates, is at most its `max_requests`.
+/// - 0 says that nothing is left, now and for good.
+#[async_trait]
+pub trait Reserve: fmt::Debug + Send + Sync + 'static {
+    /// Reserves some of what is left of `grant`, and says how many.
+    async fn reserve(&self, grant: GrantId, now: Timestamp) -> Result<u64, ReserveError>;
+}
+
+/// Nothing could be reserved just now.
+#[derive(Debug, thiserror::Error)]
+#[error("no budget could be reserved: {source}")]
+pub struct ReserveError {
+    /// What went wrong.
+    #[from]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Decides on requests. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rules: ArcSwap<RuleSet>,
+    enforcer: Arc<Enforcer>,
+    authenticator: Arc<dyn Authenticator>,
+    directory: Arc<dyn Directory>,
+    clock: Arc<dyn Clock>,
+    reserve: Option<Arc<dyn Reserve>>,
+    sessions: Sessions,
+    control_prefix: Box<str>,
+    control_on_any_host: bool,
+}
+
+/// Puts a [`Gate`] together.
+#[derive(Debug)]
+#[must_use = "a builder builds nothing until `build`"]
+pub struct GateBuilder {
+    inner: Inner,
+}
+
+impl GateBuilder {
+    /// Where the control API is, in place of [`CONTROL_PREFIX`]: this path and everything below it, on every host that a rule names.
+    ///
+    /// # Errors
+    /// [`BadTarget`] when it is not a path in its one spelling; the root is refused as well, for it would let everything pass.
+    pub fn with_control_prefix(mut self, prefix: &str) -> Result<Self, BadTarget> {
+        let prefix = canonical_prefix(prefix)?;
+        if prefix == "/" {
+            return Err(BadTarget::Form);
+        }
+        self.inner.control_prefix = prefix.into();
+        Ok(self)
+    }
+
+    /// Serves the control API on hosts that no rule names as well: for a host of its own.
+    pub fn with_control_on_any_host(mut self) -> Self {
+        self.inner.control_on_any_host = true;
+        self
+    }
+
+    /// Reserves budgets here. Without, no grant with a limited number of requests admits any.
+    pub fn with_reserve(mut self, reserve: Arc<dyn Reserve>) -> Self {
+        self.inner.reserve = Some(reserve);
+        self
+    }
+
+    /// Keeps at most this many verified sessions, in place of [`SESSIONS`]. With 0 every request is verified anew.
+    pub fn with_sessions(mut self, limit: usize) -> Self {
+        self.inner.sessions = Sessions::new(limit);
+        self
+    }
+
+    /// The gate.
+    pub fn build(self) -> Gate {
+        Gate {
+            inner: Arc::new(self.inner),
+        }
+    }
+}
+
+/// What is known of who asks.
+enum Identity {
+    /// There is no credential, or nothing that can be one.
+    Nobody,
+    /// A credential that proves nobody.
+    Invalid(CredentialSource),
+    /// A credential that can't be verified just now.
+    Unverifiable(CredentialSource),
+    /// A credential that was not verified yet.
+    Unknown(Lookup),
+    /// Someone.
+    Proven(Arc<Session>, CredentialSource),
+}
+
+/// What a verification came to, for the one request that waited for it.
+struct Verified {
+    key: SessionKey,
+    outcome: Result<Arc<Session>, AuthError>,
+}
+
+impl Gate {
+    /// Starts a gate over these rules and ports.
+    pub fn builder(
+        rules: RuleSet,
+        enforcer: Arc<Enforcer>,
+        authenticator: Arc<dyn Authenticator>,
+        directory: Arc<dyn Directory>,
+        clock: Arc<dyn Clock>,
+    ) -> GateBuilder {
+        GateBuilder {
+            inner: Inner {
+                rules: ArcSwap::from_pointee(rules),
+                enforcer,
+                authenticator,
+                directory,
+                clock,
+                reserve: None,
+                sessions: Sessions::new(SESSIONS),
+                control_prefix: CONTROL_PREFIX.into(),
+                control_on_any_host: false,
+            },
+        }
+    }
+
+    /// Decides by these rules from now on.
+    pub fn set_rules(&self, rules: RuleSet) {
+        self.inner.rules.store(Arc::new(rules));
+    }
+
+    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end.
+    pub fn forget_sessions(&self) {
+        self.inner.sessions.clear();
+    }
+
+    /// How many sessions are kept.
+    pub fn session_count(&self) -> usize {
+        self.inner.sessions.len()
+    }
+
+    /// The live grants.
+    pub fn enforcer(&self) -> &Arc<Enforcer> {
+        &self.inner.enforcer
+    }
+
+    /// The clock that it decides by.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Where the control API is.
+    pub fn control_prefix(&self) -> &str {
+        &self.inner.control_prefix
+    }
+
+    /// Decides on a request from its head. `peer` is the address at the other end of the connection, where the door knows it.
+    pub fn decide(&self, head: &Parts, peer: Option<IpAddr>) -> Verdict {
+        self.decide_knowing(head, peer, None)
+    }
+
+    /// Awaits what [`Gate::decide`] lacked and decides again. Never answers [`Verdict::Lookup`].
+    pub async fn resolve(&self, head: &Parts, peer: Option<IpAddr>, lookup: Lookup) -> Verdict {
+        let mut want = lookup.0;
+        let mut verified = None;
+        for _ in 0..LOOKUPS_MAX {
+            match want {
+                Want::Verify { key, credential } => verified = Some(self.verify(key, &credential).await),
+                Want::Reserve(grant) => {
+                    if let Err(error) = self.reserve(grant).await {
+                        tracing::warn!(%grant, %error, "a budget could not be reserved");
+                        return Verdict::Refuse(Refusal::BudgetUnavailable);
+                    }
+                }
+            }
+            match self.decide_knowing(head, peer, verified.as_ref()) {
+                Verdict::Lookup(next) => want = next.0,
+                verdict => return verdict,
+            }
+        }
+        Verdict::Refuse(match want {
+            Want::Verify { .. } => Refusal::AuthenticationUnavailable,
+            Want::Reserve(_) => Refusal::BudgetUnavailable,
+        })
+    }
+
+    fn decide_knowing(&self, head: &Parts, peer: Option<IpAddr>, verified: Option<&Verified>) -> Verdict {
+        let target = match Target::read(head) {
+            Ok(target) => target,
+            Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
+        };
+        if let Err(bad) = hygiene::check(head) {
+            return Verdict::Refuse(Refusal::BadHeaders(bad));
+        }
+        let now = self.inner.clock.now();
+        let rules = self.inner.rules.load();
+        let governed = rules.govern(&target, &head.method);
+        let on_host = self.inner.control_on_any_host || !matches!(governed, Governed::UnknownHost);
+        if on_host && covers(&self.inner.control_prefix, target.path().as_str()) {
+            return self.control(self.identify(head, peer, verified, now));
+        }
+        let (resource, exact) = match governed {
+            Governed::UnknownHost => return Verdict::Refuse(Refusal::UnknownHost),
+            Governed::Nothing => return Verdict::Refuse(Refusal::NotOpen),
+            Governed::Open => return self.open(self.identify(head, peer, verified, now)),
+            Governed::Protected { resource, exact } => (resource.def(), exact),
+        };
+        let (session, credential) = match self.identify(head, peer, verified, now) {
+            Identity::Proven(session, source) => (session, source),
+            Identity::Nobody | Identity::Invalid(_) => return Verdict::Refuse(Refusal::Unauthenticated),
+            Identity::Unverifiable(_) => return Verdict::Refuse(Refusal::AuthenticationUnavailable),
+            Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
+        };
+        if !exact {
+            return Verdict::Refuse(Refusal::NotOpen);
+        }
+        let name = || resource.name.clone();
+        let Some(person) = &session.person else {
+            return Verdict::Refuse(Refusal::NotEligible { resource: name() });
+        };
+        if changes_protocol(head) {
+            return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
+        }
+        let enforcer = &self.inner.enforcer;
+        match enforcer.check(&session.subject, person, resource, &target, &head.method, now) {
+            Answer::Admit(permit) => Verdict::Admit(Admission {
+                permit,
+                subject: Arc::clone(&session.subject),
+                credential,
+            }),
+            Answer::Refuse(refusal) => Verdict::Refuse(refusal),
+            Answer::Reserve(grant) => Verdict::Lookup(Lookup(Want::Reserve(grant))),
+        }
+    }
+
+    fn control(&self, identity: Identity) -> Verdict {
+        match identity {
+            Identity::Proven(session, _) => Verdict::Control {
+                subject: Some(Arc::clone(&session.subject)),
+            },
+            Identity::Nobody | Identity::Invalid(_) => Verdict::Control { subject: None },
+            Identity::Unverifiable(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
+            Identity::Unknown(lookup) => Verdict::Lookup(lookup),
+        }
+    }
+
+    fn open(&self, identity: Identity) -> Verdict {
+        Verdict::Open(match identity {
+            Identity::Proven(session, source) => Passage {
+                subject: session.person.is_some().then(|| Arc::clone(&session.subject)),
+                credential: Some(source),
+            },
+            Identity::Nobody => Passage {
+                subject: None,
+                credential: None,
+            },
+            // The application may read the same header for credentials of its own. The cookie is the gate's alone.
+            Identity::Invalid(source) => Passage {
+                subject: None,
+                credential: (source == CredentialSource::Cookie).then_some(source),
+            },
+            Identity::Unverifiable(source) => Passage {
+                subject: None,
+                credential: Some(source),
+            },
+            Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
+        })
+    }
+
+    fn identify(
+        &self,
+        head: &Parts,
+        peer: Option<IpAddr>,
+        verified: Option<&Verified>,
+        now: Timestamp,
+    ) -> Identity {
+        let authenticator = &self.inner.authenticator;
+        let (bytes, source) = match authenticator.present(head, peer) {
+            Presented::Nothing | Presented::Malformed => return Identity::Nobody,
+            Presented::Credential { bytes, source } => (bytes, source),
+        };
+        let key = SessionKey::of(source, bytes);
+        let session = match verified.filter(|verified| verified.key == key) {
+            Some(Verified {
+                outcome: Ok(session), ..
+            }) => session.is_good(now).then(|| Arc::clone(session)),
+            Some(Verified {
+                outcome: Err(AuthError::Invalid),
+                ..
+            }) => return Identity::Invalid(source),
+            Some(Verified { outcome: Err(_), .. }) => return Identity::Unverifiable(source),
+            None => self.inner.sessions.get(&key, now),
+        };
+        match session {
+            Some(_) if authenticator.revoked(&key.credential) => {
+                self.inner.sessions.forget(&key);
+                Identity::Invalid(source)
+            }
+            Some(session) => Identity::Proven(session, source),
+            None => Identity::Unknown(Lookup(Want::Verify {
+                key,
+                credential: bytes.into(),
+            })),
+        }
+    }
+
+    async fn verify(&self, key: SessionKey, credential: &[u8]) -> Verified {
+        let epoch = self.inner.sessions.epoch();
+        let now = self.inner.clock.now();
+        let outcome = self.prove(key.source, credential, now).await.map(|session| {
+            let session = Arc::new(session);
+            self.inner.sessions.put(epoch, key, Arc::clone(&session), now);
+            session
+        });
+        if let Err(AuthError::Unavailable { source }) = &outcome {
+            tracing::warn!(error = %source, "a credential could not be verified");
+        }
+        Verified { key, outcome }
+    }
+
+    async fn prove(
+        &self,
+        source: CredentialSource,
+        credential: &[u8],
+        now: Timestamp,
+    ) -> Result<Session, AuthError> {
+        let subject = self.inner.authenticator.verify(credential, source, now).await?;
+        let person = self
+            .inner
+            .directory
+            .resolve(&subject.principal, now)
+            .await
+            .map_err(|error| AuthError::Unavailable { source: error.into() })?;
+        Session::new(subject, person, now).ok_or(AuthError::Invalid)
+    }
+
+    async fn reserve(&self, grant: GrantId) -> Result<(), ReserveError> {
+        let Some(reserve) = &self.inner.reserve else {
+            return Err(ReserveError {
+                source: "no port for reservations is configured".into(),
+            });
+        };
+        let Some(usage) = self.inner.enforcer.usage(grant) else {
+            return Ok(());
+        };
+        let _turn = usage.reserving().lock().await;
+        if usage.is_empty() {
+            usage.allow(reserve.reserve(grant, self.inner.clock.now()).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8).
+fn changes_protocol(head: &Parts) -> bool {
+    let names_upgrade = |value: &http::HeaderValue| {
+        let mut tokens = value.as_bytes().split(|b| *b == b',');
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    head.headers.contains_key(UPGRADE) || head.headers.get_all(CONNECTION).iter().any(names_upgrade)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,12 @@
 //! protocol; [`Refusal::status`] and [`Refusal::kind`] are the same at all of them. A status is never a 2xx: NGINX's
 //! `auth_request` takes any 2xx for "allow".
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
+use crate::gate::hygiene::BadHeaders;
+use crate::gate::target::BadTarget;
 use crate::id::{RequestId, ResourceName, Timestamp};
 use crate::policy::terms::MfaTerms;
 
@@ -13,6 +17,10 @@ use crate::policy::terms::MfaTerms;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The target can't be decided on.
+    BadTarget(BadTarget),
+    /// The headers can't be trusted.
+    BadHeaders(BadHeaders),
     /// No resource has this host.
     UnknownHost,
     /// Nothing that proves who is asking. Says nothing of what is behind it.
@@ -76,9 +84,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The HTTP status: 4xx or 503.
+    /// The HTTP status: 4xx or 5xx.
     pub const fn status(&self) -> StatusCode {
         match self {
+            Self::BadTarget(bad) => bad.status(),
+            Self::BadHeaders(bad) => bad.status(),
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             // RFC 9470 §3 answers a sign-in that is too weak with a challenge, as one that is missing.
             Self::Unauthenticated | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
@@ -100,6 +110,8 @@ impl Refusal {
     /// The stable name of the kind of refusal: the end of the problem type (RFC 9457 §3.1.1).
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::BadTarget(_) => "bad-request-target",
+            Self::BadHeaders(_) => "bad-request-headers",
             Self::UnknownHost => "unknown-host",
             Self::Unauthenticated => "unauthenticated",
             Self::AuthenticationUnavailable => "authentication-unavailable",
@@ -121,6 +133,8 @@ impl Refusal {
     /// What happened, in a few words that are the same for every refusal of this kind.
     pub const fn title(&self) -> &'static str {
         match self {
+            Self::BadTarget(_) => "Bad request target",
+            Self::BadHeaders(_) => "Bad request headers",
             Self::UnknownHost => "Unknown host",
             Self::Unauthenticated => "Sign-in required",
             Self::AuthenticationUnavailable => "Sign-in could not be verified",
@@ -140,8 +154,10 @@ impl Refusal {
     }
 
     /// What to do next, in a sentence.
-    pub const fn detail(&self) -> &'static str {
-        match self {
+    pub fn detail(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::BadTarget(bad) => return Cow::Owned(bad.to_string()),
+            Self::BadHeaders(bad) => return Cow::Owned(bad.to_string()),
             Self::UnknownHost => "Nothing is served under this host name. Check the address.",
             Self::Unauthenticated => "Sign in, or send a valid credential, and try again.",
             Self::AuthenticationUnavailable => {
@@ -175,7 +191,7 @@ impl Refusal {
             Self::UpgradeRefused { .. } => {
                 "This resource can't be used over a connection that changes its protocol. Use plain requests."
             }
-        }
+        })
     }
 
     /// The resource that was wanted, where the caller may learn its name.
@@ -189,7 +205,9 @@ impl Refusal {
             | Self::TooManyConcurrent { resource }
             | Self::LimitNotEnforceable { resource }
             | Self::UpgradeRefused { resource } => Some(resource),
-            Self::UnknownHost
+            Self::BadTarget(_)
+            | Self::BadHeaders(_)
+            | Self::UnknownHost
             | Self::Unauthenticated
             | Self::AuthenticationUnavailable
             | Self::NotOpen

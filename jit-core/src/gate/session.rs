@@ -1,0 +1,139 @@
+//! The verified-session cache: who was behind a credential when it was last verified.
+//!
+//! 1. The key is the credential's place in the request and the SHA-256 of its bytes: verification depends on nothing else.
+//! 2. A session lives until its credential ends, at most 60 s. Whatever the authenticator revokes is refused before that.
+//! 3. Only what was proven gets in: a stranger can't fill the cache. When it is full of sessions that are still good, further
+//!    ones are verified on every request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use chrono::TimeDelta;
+use dashmap::DashMap;
+
+use crate::broker::directory::Person;
+use crate::gate::authenticate::{CredentialSource, Subject};
+use crate::id::{Digest, Timestamp};
+
+/// The longest that a session is used without being verified again.
+pub const SESSION_MAX: TimeDelta = TimeDelta::seconds(60);
+/// The longest that "the Directory knows nobody of that name" is believed.
+const NOBODY_MAX: TimeDelta = TimeDelta::seconds(5);
+/// How long a full cache waits before it looks for ended sessions again, in milliseconds.
+const EVICTION_PAUSE: i64 = 1000;
+
+/// Everything that verification depended on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::gate) struct SessionKey {
+    pub(in crate::gate) source: CredentialSource,
+    pub(in crate::gate) credential: Digest,
+}
+
+impl SessionKey {
+    pub(in crate::gate) fn of(source: CredentialSource, bytes: &[u8]) -> Self {
+        Self {
+            source,
+            credential: Digest::plain(bytes),
+        }
+    }
+}
+
+/// Someone proven, and the person that the Directory said they are.
+#[derive(Debug)]
+pub(in crate::gate) struct Session {
+    pub(in crate::gate) subject: Arc<Subject>,
+    /// `None`: nobody that the Directory knows, or disabled.
+    pub(in crate::gate) person: Option<Person>,
+    ends: Timestamp,
+}
+
+impl Session {
+    /// Verified at `now`. `None` when the credential has ended.
+    pub(in crate::gate) fn new(subject: Subject, person: Option<Person>, now: Timestamp) -> Option<Self> {
+        let person = person.filter(|person| !person.disabled);
+        let longest = if person.is_some() { SESSION_MAX } else { NOBODY_MAX };
+        let longest = now.checked_add_signed(longest).unwrap_or(now);
+        let ends = subject.expires_at.map_or(longest, |end| end.min(longest));
+        (now < ends).then(|| Self {
+            subject: Arc::new(subject),
+            person,
+            ends,
+        })
+    }
+
+    pub(in crate::gate) fn is_good(&self, now: Timestamp) -> bool {
+        now < self.ends
+    }
+}
+
+/// The sessions of one gate.
+#[derive(Debug)]
+pub(in crate::gate) struct Sessions {
+    sessions: DashMap<SessionKey, Arc<Session>>,
+    limit: usize,
+    /// Counts the calls of [`Sessions::clear`].
+    epoch: AtomicU64,
+    evicted: AtomicI64,
+}
+
+impl Sessions {
+    pub(in crate::gate) fn new(limit: usize) -> Self {
+        Self {
+            sessions: DashMap::new(),
+            limit,
+            epoch: AtomicU64::new(0),
+            evicted: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    pub(in crate::gate) fn get(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Session>> {
+        let session = self.sessions.get(key)?;
+        session.is_good(now).then(|| Arc::clone(&session))
+    }
+
+    /// To be read before a verification starts, and given back with its outcome.
+    pub(in crate::gate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Keeps a session, unless the cache was cleared since `epoch` or is full.
+    pub(in crate::gate) fn put(&self, epoch: u64, key: SessionKey, session: Arc<Session>, now: Timestamp) {
+        if self.sessions.len() >= self.limit {
+            self.evict(now);
+            if self.sessions.len() >= self.limit {
+                return;
+            }
+        }
+        self.sessions.insert(key, session);
+        // Read after the insertion: a clear that comes later finds the session, and one that came before is seen here.
+        if self.epoch() != epoch {
+            self.sessions.remove(&key);
+        }
+    }
+
+    fn evict(&self, now: Timestamp) {
+        let at = now.timestamp_millis();
+        let last = self.evicted.load(Ordering::Relaxed);
+        let due = last == i64::MIN || at.saturating_sub(last) >= EVICTION_PAUSE;
+        let swap = |last, at| {
+            self.evicted
+                .compare_exchange(last, at, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if due && swap(last, at).is_ok() {
+            self.sessions.retain(|_, session| session.is_good(now));
+        }
+    }
+
+    pub(in crate::gate) fn forget(&self, key: &SessionKey) {
+        self.sessions.remove(key);
+    }
+
+    pub(in crate::gate) fn clear(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.sessions.clear();
+    }
+
+    pub(in crate::gate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+}
