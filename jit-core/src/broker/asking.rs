@@ -192,7 +192,7 @@ impl Broker {
 }
 
 /// Longest idempotency key, in bytes.
-pub const KEY_MAX: usize = 128;
+const KEY_MAX: usize = 128;
 
 fn idempotency_key(actor: &Actor, ask: &Ask, key: &str) -> Result<IdempotencyKey, Rejection> {
     if key.is_empty() || key.len() > KEY_MAX || !key.bytes().all(|b| b.is_ascii_graphic()) {

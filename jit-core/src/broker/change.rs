@@ -56,7 +56,7 @@ impl Broker {
     /// Does `intent` to a request, or finds it done.
     pub(super) async fn act(&self, id: RequestId, intent: &Intent<'_>) -> Result<View, Rejection> {
         let came_in = self.now();
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
             let loaded = self.request(id).await?;
             self.authorise(&loaded.state, intent)?;
             let now = self.now();
@@ -64,7 +64,7 @@ impl Broker {
             let events = match self.decide(&loaded, intent, used, now).await {
                 // Another approval got there while this one was under way: both were right, and both are told so.
                 Err(Rejection::Refused(Refused::AlreadyDecided { state: State::Scheduled | State::Active }))
-                    if approves(intent) && loaded.state.changed_at >= came_in =>
+                    if approves(intent) && (attempt > 0 || loaded.state.changed_at > came_in) =>
                 {
                     Vec::new()
                 }

@@ -396,7 +396,7 @@ token = "demo-eve"
             if format == "yaml" && !cfg!(feature = "yaml") {
                 continue;
             }
-            let file = PeopleFile::parse(source, format.parse().unwrap(), "people").unwrap();
+            let file = PeopleFile::parse(source, Format::of_path(format!("people.{format}")).unwrap(), "people").unwrap();
             let ada = file
                 .resolve(&principal("ci|ada"), moment())
                 .await

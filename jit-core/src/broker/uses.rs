@@ -4,9 +4,12 @@
 //! more often than every tenth of the grant's shortest such limit; only the shared maximum ends a grant. A crash can lose up to that
 //! tenth: a grant then ends that much too early, never too late.
 
+use async_trait::async_trait;
+
 use crate::broker::change::Intent;
 use crate::broker::store::{Put, StoreError};
 use crate::broker::{Broker, Rejection};
+use crate::gate::{Reserve, ReserveError};
 use crate::id::{GrantId, RequestId, Timestamp};
 
 /// How often a lost compare-and-set on a cell is tried again.
@@ -89,6 +92,13 @@ impl Broker {
             }
         }
         Err(StoreError::unavailable("too many gates take from one budget at once").into())
+    }
+}
+
+#[async_trait]
+impl Reserve for Broker {
+    async fn reserve(&self, grant: GrantId, _: Timestamp) -> Result<u64, ReserveError> {
+        Self::reserve(self, grant).await.map_err(|error| ReserveError { source: error.into() })
     }
 }
 

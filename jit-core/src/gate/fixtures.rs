@@ -160,7 +160,6 @@ pub(in crate::gate) fn active(n: u128) -> Request {
         stage: 0,
         reviews: Vec::new(),
         grant: Some(grant),
-        last_used: None,
         end: None,
         break_glass: None,
         changed_at: at(0),

@@ -199,7 +199,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) people: Arc<PeopleFile>,
     pub(crate) store: Arc<Breakable>,
-    _folder: tempfile::TempDir,
+    pub(crate) _folder: tempfile::TempDir,
 }
 
 impl Rig {

@@ -18,7 +18,7 @@ use crate::rig::{POLICY, policy, start};
 /// `x`: refused as decided already; `=`: nothing to do; otherwise the events.
 const TABLE: &str = "
               pending                   scheduled  active     denied withdrawn timed_out expired idle_expired unused exhausted released revoked
-approve       reviewed+opened+approved  x          x          x      x         x         x       x            x      x         x        x
+approve       reviewed+opened+approved+activated  x          x          x      x         x         x       x            x      x         x        x
 deny          reviewed+denied           x          x          x      x         x         x       x            x      x         x        x
 withdraw      withdrawn                 x          x          x      x         x         x       x            x      x         x        x
 release       x                         released   released   x      x         x         x       x            x      x         x        x
