@@ -1,1 +1,80 @@
-//! Placeholder.
+//! Just-in-time access as a [tower](https://docs.rs/tower) layer: a request is admitted under a live grant, or answered.
+//!
+//! # Decision rules
+//!
+//! [`jit_core::gate`] decides; this crate carries it out. For every request, in this order:
+//!
+//! 1. What is malformed in its target or headers is answered, with 400 and the like, whoever sent it.
+//! 2. A path of the control API goes to the inner service with its [`Subject`] if it has a valid credential. That service must
+//!    route it to the control API, which makes decisions of its own.
+//! 3. What a resource protects goes to the inner service only under a live grant of its proven holder, with the [`Permit`] and the
+//!    [`Subject`] in the request's extensions. Without a grant it is answered.
+//!    ([`std::sync::Arc`]`<Subject>`; on the way to the control API the bare [`Subject`] as well.)
+//! 4. What a rule opens goes to the inner service, with the [`Subject`] if there is one and never with a [`Permit`].
+//! 5. Everything else is answered.
+//!
+//! Before a request goes on, the headers with which a client could pose as a gateway are dropped
+//! ([`jit_core::gate::hygiene::strip`]), and so is the gate's own credential, except on the way to the control API, where the
+//! credential stays.
+//!
+//! An answer is a response, never an error: `Error` is the inner service's. Its status is never a 2xx. The
+//! [`Refusal`] is in its extensions, for layers outside this one to count and log. Programs get problem+json (RFC 9457), browsers
+//! a plain page; [`JitLayer::with_refusal`] puts something else in its place.
+//!
+//! # Example
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use jit_core::gate::Gate;
+//! use jit_tower::{JitLayer, Permitted};
+//!
+//! fn app(gate: Gate) -> Router {
+//!     Router::new()
+//!         .route("/admin", get(|Permitted(permit): Permitted| async move {
+//!             format!("hello {}, until {}", permit.holder(), permit.not_after())
+//!         }))
+//!         .layer(JitLayer::new(gate))
+//! }
+//! ```
+//!
+//! # Deployment caveats
+//!
+//! - Put the layer outside everything that rewrites paths, hosts or methods: what was decided must be what is served.
+//!   With axum use `Router::layer`, after the last route and the fallback are in place; `route_layer` leaves the fallback out, and
+//!   routes added after the layer are not behind it.
+//! - A response is not cut yet when its grant ends: a body that has begun is sent to its end. Until that is so, requests that
+//!   change the protocol of their connection (`Upgrade`, WebSocket over HTTP/1.1) are refused on protected routes.
+//! - A grant with a limit on bytes admits nothing, because bytes are not counted here.
+//! - Request trailers (RFC 9110 §6.5) are passed on as they come. A service that reads trailers must not trust them.
+//! - The request's body is not read while a credential is verified; put a time limit outside this layer.
+//! - The peer's address is the one that the server says ([`PeerAddr`], or axum's `ConnectInfo<SocketAddr>`); forwarding headers are
+//!   dropped and never believed.
+//! - A clone of a [`Permit`] that is kept keeps its place in the grant's limit of concurrent requests.
+//!
+//! # Features
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `axum` | the extractors [`Permitted`] and [`Proven`], and the peer's address from `ConnectInfo` |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+#[cfg(feature = "axum")]
+mod extract;
+mod future;
+mod layer;
+mod peer;
+mod refuse;
+mod service;
+
+pub use body::ResponseBody;
+#[cfg(feature = "axum")]
+pub use extract::{NotGuarded, Permitted, Proven};
+pub use future::ResponseFuture;
+pub use jit_core::gate::authenticate::Subject;
+pub use jit_core::gate::permit::Permit;
+pub use jit_core::gate::refusal::Refusal;
+pub use layer::JitLayer;
+pub use peer::PeerAddr;
+pub use refuse::{DefaultRefusal, RefusalResponder, Refused};
+pub use service::Jit;

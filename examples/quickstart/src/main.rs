@@ -24,8 +24,8 @@ use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::policy::{Format, Policy};
 use jit_store_sqlite::SqliteStore;
-use jit_tower::JitLayer;
-use jit_tower::axum::Permitted;
+use jit_tower::{JitLayer, Permitted};
+
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

@@ -250,6 +250,6 @@ mod tests {
             );
             count += 1;
         }
-        assert_eq!(count, 41);
+        assert_eq!(count, 42);
     }
 }

@@ -1,0 +1,65 @@
+use std::mem;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use jit_core::gate::{Gate, Verdict};
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::future::{Carrier, ResponseFuture};
+use crate::peer::peer;
+use crate::refuse::RefusalResponder;
+
+/// A service behind a [`Gate`]. Made by [`JitLayer`](crate::JitLayer).
+#[derive(Debug, Clone)]
+pub struct Jit<S, R> {
+    inner: S,
+    gate: Gate,
+    responder: R,
+}
+
+impl<S, R> Jit<S, R> {
+    pub(crate) const fn new(inner: S, gate: Gate, responder: R) -> Self {
+        Self {
+            inner,
+            gate,
+            responder,
+        }
+    }
+}
+
+impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for Jit<S, R>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    R: RefusalResponder + Clone,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, R, ReqBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let peer = peer(&head.extensions);
+        match self.gate.decide(&head, peer) {
+            Verdict::Lookup(lookup) => {
+                // The service that said it was ready is the one to call; what stays behind has to be asked again.
+                let clone = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, clone);
+                let carrier = Carrier {
+                    service: ready,
+                    body,
+                    responder: self.responder.clone(),
+                    gate: self.gate.clone(),
+                };
+                ResponseFuture::lookup(carrier, head, peer, lookup)
+            }
+            verdict => {
+                ResponseFuture::decided(&mut self.inner, &self.responder, &self.gate, head, body, verdict)
+            }
+        }
+    }
+}
