@@ -345,6 +345,16 @@ impl From<Rejection> for Problem {
                     "People can't be looked up at the moment. Try again soon.",
                 )
             }
+            other => {
+                tracing::error!(
+                    error = &other as &dyn std::error::Error,
+                    "the broker failed under the control API"
+                );
+                Self::new(
+                    Kind::AuditUnavailable,
+                    "This can't be done at the moment. Try again soon.",
+                )
+            }
         }
     }
 }
