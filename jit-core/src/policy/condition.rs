@@ -6,10 +6,10 @@
 //!    asked for.
 //! 2. It holds when it evaluates to `true`. An error, or any other value, is not `true`: the request goes to its stages.
 //! 3. It is parsed once, when the policy is. Unknown variables and functions are refused then.
-//! 4. Its work is bounded: at most 4 KiB long and 64 expressions deep, and an estimate of its steps, which takes each list for
-//!    [`ITEMS_MAX`] items long, stays under a million. Where a list or map that it would see is longer than that, or all of them
-//!    together are larger than 64 KiB, no condition holds. The author of a policy is trusted and may be mistaken; the one who asks
-//!    is not trusted, and chooses the reason, the ticket, and to a degree the claims.
+//! 4. Its work is bounded: at most 4 KiB long, 5 brackets deep, with 256 operators other than `&&` and `||`, and an estimate of its
+//!    steps, which takes each list for 256 items long, stays under a million. Where a list or map that it would see is longer than
+//!    that, or all of them together are larger than 64 KiB, no condition holds. The author of a policy is trusted and may be
+//!    mistaken; the one who asks is not trusted, and chooses the reason, the ticket, and to a degree the claims.
 //!
 //! # Caveats
 //! Claims are the issuer's word about the requester: test none that its subject can set. There are no regular expressions and no
@@ -82,12 +82,19 @@ mod compiled {
 
     /// Longest expression, in bytes.
     const LENGTH_MAX: usize = 4 * 1024;
-    /// Deepest nesting of expressions.
-    const DEPTH_MAX: usize = 64;
+    /// Deepest nesting of brackets. The parser takes up to 180 KB of stack for each in an unoptimised build, and an overflow aborts
+    /// the process: they are counted before it sees the text.
+    const BRACKETS_MAX: usize = 5;
+    /// Most `?`. Each nests what follows it.
+    const CHOICES_MAX: usize = 4;
+    /// Most operators, `&&` and `||` aside, which alone don't nest.
+    const OPERATORS_MAX: usize = 256;
+    /// Deepest nesting of expressions once macros are expanded.
+    const DEPTH_MAX: usize = 320;
     /// Most estimated steps of one evaluation.
     const STEPS_MAX: u64 = 1_000_000;
     /// Longest list or map that an expression is shown.
-    pub(super) const ITEMS_MAX: usize = 256;
+    const ITEMS_MAX: usize = 256;
     /// Most bytes that an expression is shown.
     const BYTES_MAX: usize = 64 * 1024;
     /// Deepest nesting of claims that an expression is shown.
@@ -122,6 +129,7 @@ mod compiled {
                     "make it two rules",
                 ));
             }
+            measure(source)?;
             let program = Program::compile(source).map_err(|errors| {
                 let first = errors.errors.first().map(|error| error.msg.trim().to_owned());
                 BadCondition::new(
@@ -150,6 +158,81 @@ mod compiled {
                 context.add_variable_from_value(name, value);
             }
             matches!(self.0.execute(&context), Ok(Value::Bool(true)))
+        }
+    }
+
+    /// Refuses a text that the parser might need too much stack for, whatever it may mean.
+    fn measure(source: &str) -> Result<(), BadCondition> {
+        let mut rest = source;
+        let (mut depth, mut choices, mut operators) = (0_usize, 0_usize, 0_usize);
+        while let Some(c) = rest.chars().next() {
+            let after = rest.strip_prefix(c).unwrap_or_default();
+            rest = match c {
+                '"' | '\'' => skip_string(rest, false),
+                'a'..='z' | 'A'..='Z' | '_' => skip_word(rest),
+                '/' if after.starts_with('/') => after.split_once('\n').map_or("", |(_, next)| next),
+                _ => after,
+            };
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth = depth.saturating_sub(1),
+                '?' => choices += 1,
+                _ => {}
+            }
+            if matches!(c, '.' | '[' | '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '!') {
+                operators += 1;
+                rest = rest.trim_start_matches('=');
+            }
+            if depth > BRACKETS_MAX || choices > CHOICES_MAX || operators > OPERATORS_MAX {
+                return Err(BadCondition::new(
+                    format!(
+                        "the condition has more than {BRACKETS_MAX} brackets in each other, {CHOICES_MAX} `?` or \
+                         {OPERATORS_MAX} operators"
+                    ),
+                    "make it several rules, or compare with `in [\"…\", \"…\"]`",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What follows the word, or the string literal with a prefix (`r"…"`, `b"…"`), that `text` starts with.
+    fn skip_word(text: &str) -> &str {
+        let after = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let word = text.strip_suffix(after).unwrap_or_default();
+        let prefix = matches!(word, "r" | "R" | "b" | "B")
+            || word.eq_ignore_ascii_case("rb")
+            || word.eq_ignore_ascii_case("br");
+        if prefix && after.starts_with(['"', '\'']) {
+            skip_string(after, word.contains(['r', 'R']))
+        } else {
+            after
+        }
+    }
+
+    /// What follows the string literal that `text` starts with.
+    fn skip_string(text: &str, raw: bool) -> &str {
+        let quote = text.chars().next().unwrap_or_default();
+        let long = String::from_iter([quote; 3]);
+        let end = if text.starts_with(&long) {
+            long
+        } else {
+            quote.to_string()
+        };
+        let mut rest = text.strip_prefix(&end).unwrap_or_default();
+        loop {
+            if let Some(after) = rest.strip_prefix(&end) {
+                return after;
+            }
+            let mut chars = rest.chars();
+            match chars.next() {
+                None => return "",
+                Some('\\') if !raw => {
+                    chars.next();
+                }
+                Some(_) => {}
+            }
+            rest = chars.as_str();
         }
     }
 
@@ -385,5 +468,77 @@ mod compiled {
                 serde_json::Value::Object(fields) => self.map(fields, depth),
             }
         }
+    }
+}
+
+#[cfg(all(test, feature = "cel"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_and_long_expressions_are_refused_and_overflow_nothing() {
+        let repeat = |open: &str, middle: &str, close: &str, n: usize| {
+            format!("{}{middle}{}", open.repeat(n), close.repeat(n))
+        };
+        for source in [
+            repeat("(", "true", ")", 6),
+            repeat("(", "true", ")", 2000),
+            repeat("[", "", "]", 2000),
+            repeat("", "1", "+1", 1500),
+            repeat("", "now", ".a", 1500),
+            repeat("", "now", "[0]", 1300),
+            repeat("", "1", "==1", 1300),
+            repeat("true ? true : ", "true", "", 200),
+            repeat("size(", "1", ")", 600),
+            repeat("{1:", "1", "}", 1000),
+            repeat("!(", "true", ")", 1000),
+            "x".repeat(5000),
+            "(".repeat(4000),
+            "\"".to_owned(),
+            // Brackets in strings and comments close nothing.
+            "(\")\" + ".repeat(1000),
+            r"('\')' + ".repeat(400),
+            r"(r'\' + ')' + ".repeat(250),
+            r"(br'\' + ')' + ".repeat(250),
+            "('''')''' + ".repeat(300),
+            "(\"\"\"\")\"\"\" + ".repeat(300),
+            "( // )\n".repeat(500),
+        ] {
+            let start: String = source.chars().take(20).collect();
+            assert!(Condition::compile(&source).is_err(), "{start} was taken");
+        }
+    }
+
+    #[test]
+    fn the_largest_expression_fits_a_small_stack() {
+        let chain = ".a".repeat(249);
+        let source = format!("[[[[[true ? 1 : true ? 2 : true ? 3 : true ? 4 : now{chain}]]]]] == []");
+        // The stack that std gives a thread, and tokio a worker.
+        let small = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+        let compiled = small
+            .spawn(move || Condition::compile(&source).map(|_| ()))
+            .unwrap();
+        assert_eq!(compiled.join().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn usual_expressions_are_taken() {
+        for source in [
+            "true",
+            "subject.roles.all(a, subject.roles.exists(b, a == b))",
+            "[1, 2, 3].exists(n, n == size(subject.roles))",
+            "request.methods.map(m, m + \"x\").filter(m, m != \"\").size() > 0",
+            "subject.roles.exists_one(r, r.startsWith(\"team-\"))",
+            "subject.name == \"((((((\" || subject.name == r'((((((\\' // ((((((",
+            "int(\"5\") < now && string(now) != \"\" && double(1) < 2.0 && max([1, 2]) == 2",
+        ] {
+            let compiled = Condition::compile(source);
+            assert!(compiled.is_ok(), "{source}: {compiled:?}");
+        }
+        let many = vec!["subject.name == \"someone\""; 120].join(" || ");
+        assert!(
+            Condition::compile(&many).is_ok(),
+            "alternatives are balanced, not deep"
+        );
     }
 }

@@ -250,7 +250,9 @@ fn parse_yaml(source: &str, lints: &mut Lints) -> Option<(File, Tree)> {
         Err(error) => {
             let line = error.location().and_then(|at| u32::try_from(at.line()).ok());
             let message = error.without_snippet().to_string();
-            lints.error_on(line.filter(|line| *line > 0), clean(&message), SEE_KEYS);
+            let mend =
+                "write YAML without anchors and aliases, with the keys of the policy file's JSON Schema";
+            lints.error_on(line.filter(|line| *line > 0), clean(&message), mend);
             None
         }
     }
