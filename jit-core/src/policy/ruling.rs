@@ -512,42 +512,42 @@ mod tests {
             }
         };
         check("reason", "is required", &|ask| {
-            ask.reason = " \u{200b}\n".to_owned()
+            ask.reason = " \u{200b}\n".to_owned();
         });
         check("reason", "needs at least 10", &|ask| {
-            ask.reason = "fire".to_owned()
+            ask.reason = "fire".to_owned();
         });
         check("reason", "longer than 500", &|ask| ask.reason = "x".repeat(501));
         check("reason", "longer than 500", &|ask| {
-            ask.reason = " ".repeat(60_000)
+            ask.reason = " ".repeat(60_000);
         });
         check("ticket", "does not match", &|ask| {
-            ask.ticket = Some("INC-7 or so".to_owned())
+            ask.ticket = Some("INC-7 or so".to_owned());
         });
         check("ticket", "longer than 200", &|ask| {
-            ask.ticket = Some("1".repeat(201))
+            ask.ticket = Some("1".repeat(201));
         });
         check("duration", "at most 4h", &|ask| ask.duration = minutes(241));
         check("start", "is past", &|ask| ask.start = Some(past));
         check("start", "ahead", &|ask| ask.start = Some(far));
         check("methods", "the resource has GET, POST", &|ask| {
-            ask.methods = vec!["DELETE".to_owned()]
+            ask.methods = vec!["DELETE".to_owned()];
         });
         check("methods", "lower case", &|ask| {
-            ask.methods = vec!["get".to_owned()]
+            ask.methods = vec!["get".to_owned()];
         });
         check("methods", "at most 32", &|ask| {
-            ask.methods = vec!["GET".to_owned(); 33]
+            ask.methods = vec!["GET".to_owned(); 33];
         });
         check("paths", "the resource is /admin", &|ask| {
-            ask.paths = vec!["/administrator".to_owned()]
+            ask.paths = vec!["/administrator".to_owned()];
         });
         check("paths", "dot segment", &|ask| {
-            ask.paths = vec!["/admin/../x".to_owned()]
+            ask.paths = vec!["/admin/../x".to_owned()];
         });
         check("paths", "at most 32", &|ask| ask.paths.clone_from(&many));
         check("max_requests", "at most 10000", &|ask| {
-            ask.max_requests = Some(10_001)
+            ask.max_requests = Some(10_001);
         });
         check("max_requests", "at least 1", &|ask| ask.max_requests = Some(0));
         check("max_bytes", "at most 1000", &|ask| ask.max_bytes = Some(1_001));

@@ -357,3 +357,30 @@ mod yaml {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_in_the_name() {
+        for (path, format) in [
+            ("policy.toml", Some(Format::Toml)),
+            ("/etc/jit/policy.YML", Some(Format::Yaml)),
+            ("a.yaml", Some(Format::Yaml)),
+            ("a.toml.json", Some(Format::Json)),
+            ("toml", None),
+            ("a.conf", None),
+        ] {
+            assert_eq!(Format::of_path(path), format, "{path}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_from_one() {
+        let lines = LineIndex::new("ab\n\nc");
+        for (offset, line) in [(0, 1), (2, 1), (3, 2), (4, 3), (5, 3)] {
+            assert_eq!(lines.line(offset), line, "{offset}");
+        }
+    }
+}
