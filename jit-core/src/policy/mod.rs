@@ -18,8 +18,17 @@
 //! 8. Terms are snapshotted into each request ([`terms`]); a change of policy restates pending requests, and never turns one that
 //!    people had to agree to into one that nobody has to.
 //!
+//! # Conditions
+//! `automatic = [{ when = "…" }]` holds an expression in CEL, the Common Expression Language; it needs the feature `cel`. It sees
+//! `subject` {issuer, subject, person, name, roles, claims, amr}, `resource` {name, tags, hosts}, `request` {reason, ticket, duration
+//! (seconds), methods, paths, policy, break_glass} and `now` (seconds since 1970-01-01T00:00:00Z). A ticket that was not given is
+//! `""`; `methods` and `paths` are empty when the whole resource is asked for. Claims are the issuer's word about the requester: test
+//! none that its subject can set. There are no regular expressions and no timestamps.
+//!
+//! # Limits
 //! Sizes are bounded throughout: a file by [`SOURCE_MAX`], its entries by number, its expressions by length and work.
 
+mod agreement;
 mod compile;
 mod condition;
 mod entry;

@@ -377,3 +377,496 @@ fn restated_route(ruling: &Ruling, terms: &Terms) -> Result<Route, Refused> {
         Route::Stages | Route::Automatic { rule: None } => stages(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::approval::ask::{Assurance, Selector};
+    use crate::id::{PersonId, PolicyName, Principal, RequestId, ResourceName, Role};
+    use crate::policy::source::Format;
+
+    const EXAMPLE: &str = include_str!("example.toml");
+
+    fn policy(source: &str) -> Policy {
+        Policy::parse(source, Format::Toml, "p.toml").unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    fn now() -> Timestamp {
+        "2026-01-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn actor(name: &str, roles: &[&str]) -> Actor {
+        Actor {
+            principal: Principal::new("https://idp", name).unwrap(),
+            person: Person {
+                id: PersonId::new(name).unwrap(),
+                name: name.to_owned(),
+                roles: roles.iter().map(|role| Role::new(role).unwrap()).collect(),
+                disabled: false,
+                as_of: now(),
+            },
+            assurance: Assurance {
+                methods: vec!["mfa".to_owned()],
+                context: None,
+                authenticated_at: Some(now()),
+            },
+            claims: std::collections::BTreeMap::default(),
+        }
+    }
+
+    fn ask(change: impl FnOnce(&mut Ask)) -> Ask {
+        let mut ask = Ask {
+            resource: ResourceName::new("admin").unwrap(),
+            reason: "the database is on fire".to_owned(),
+            duration: None,
+            policy: None,
+            ticket: None,
+            start: None,
+            methods: Vec::new(),
+            paths: Vec::new(),
+            max_requests: None,
+            max_bytes: None,
+            selector: Selector::Principal,
+            extends: None,
+            break_glass: false,
+        };
+        change(&mut ask);
+        ask
+    }
+
+    fn minutes(minutes: u32) -> Option<Span> {
+        Some(Span::minutes(minutes))
+    }
+
+    #[test]
+    fn an_asking_gets_the_terms_and_defaults_of_its_policy() {
+        let policy = policy(EXAMPLE);
+        let asked = ask(|ask| {
+            ask.reason = " the\ndatabase \u{202e}is on fire ".to_owned();
+            ask.ticket = Some(" INC-7 ".to_owned());
+            ask.paths = vec!["/admin/db".to_owned()];
+            ask.max_requests = Some(5);
+        });
+        let ruling = policy.rule(&asked, &actor("sam", &["sre"]), now()).unwrap();
+        assert_eq!(Some(&ruling.terms), policy.policies().next());
+        assert_eq!(Some(&ruling.resource), policy.resources().first());
+        assert_eq!((ruling.duration, ruling.start), (Span::minutes(30), None));
+        assert_eq!(
+            (ruling.reason.as_str(), ruling.ticket.as_deref()),
+            ("the database is on fire", Some("INC-7"))
+        );
+        assert_eq!((ruling.max_requests, ruling.max_bytes), (Some(5), None));
+        assert_eq!(ruling.scope.paths, BTreeSet::from(["/admin/db".to_owned()]));
+        assert_eq!(ruling.route, Route::Stages);
+        let plain = policy.rule(&ask(|_| ()), &actor("sam", &["sre"]), now()).unwrap();
+        assert_eq!(plain.max_requests, Some(10_000));
+    }
+
+    #[test]
+    fn a_stranger_learns_nothing() {
+        let policy = policy(EXAMPLE);
+        let spoil = |ask: &mut Ask| {
+            ask.duration = Some(Span::MAX);
+            ask.paths = vec!["nonsense".to_owned()];
+            ask.start = Some(Timestamp::MIN_UTC);
+        };
+        let named = |name: &str| Some(PolicyName::new(name).unwrap());
+        let unknown = ResourceName::new("unknown").unwrap();
+        let mut disabled = actor("sam", &["sre"]);
+        disabled.person.disabled = true;
+        let mut unproven = actor("eve", &["other"]);
+        unproven.assurance = Assurance::default();
+        for (who, asked) in [
+            (actor("eve", &[]), ask(spoil)),
+            (actor("eve", &["sre-lead", "security"]), ask(spoil)),
+            (unproven, ask(|_| ())),
+            (disabled, ask(|_| ())),
+            (actor("sam", &["sre"]), ask(|ask| ask.resource = unknown.clone())),
+            (actor("sam", &["sre"]), ask(|ask| ask.policy = named("other"))),
+            (actor("sam", &["sre"]), ask(|ask| ask.break_glass = true)),
+            (actor("ivy", &["incident-commander"]), ask(|_| ())),
+        ] {
+            assert_eq!(
+                policy.rule(&asked, &who, now()),
+                Err(Refused::NotEligible),
+                "{who:?} {asked:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_asked_is_inside_the_policy_or_refused() {
+        let source = EXAMPLE.replace("tags = [\"tier-1\"]", "methods = [\"GET\", \"POST\"]");
+        let policy = policy(&source.replace("requests = 10000", "requests = 10000, bytes = 1000"));
+        let many = vec!["/admin".to_owned(); 33];
+        let past = now() - chrono::TimeDelta::seconds(1);
+        let far = now() + chrono::TimeDelta::days(31);
+        let check = |field: &str, part: &str, change: &dyn Fn(&mut Ask)| {
+            let refused = policy.rule(&ask(change), &actor("sam", &["sre", "incident-commander"]), now());
+            match refused {
+                Err(Refused::Invalid { field: f, problem }) => {
+                    assert_eq!(f, field, "{problem}");
+                    assert!(problem.contains(part), "{field}: {problem}");
+                }
+                other => panic!("{field} {part}: {other:?}"),
+            }
+        };
+        check("reason", "is required", &|ask| {
+            ask.reason = " \u{200b}\n".to_owned();
+        });
+        check("reason", "needs at least 10", &|ask| {
+            ask.reason = "fire".to_owned();
+        });
+        check("reason", "longer than 500", &|ask| ask.reason = "x".repeat(501));
+        check("reason", "longer than 500", &|ask| {
+            ask.reason = " ".repeat(60_000);
+        });
+        check("ticket", "does not match", &|ask| {
+            ask.ticket = Some("INC-7 or so".to_owned());
+        });
+        check("ticket", "longer than 200", &|ask| {
+            ask.ticket = Some("1".repeat(201));
+        });
+        check("duration", "at most 4h", &|ask| ask.duration = minutes(241));
+        check("start", "is past", &|ask| ask.start = Some(past));
+        check("start", "ahead", &|ask| ask.start = Some(far));
+        check("methods", "the resource has GET, POST", &|ask| {
+            ask.methods = vec!["DELETE".to_owned()];
+        });
+        check("methods", "lower case", &|ask| {
+            ask.methods = vec!["get".to_owned()];
+        });
+        check("methods", "at most 32", &|ask| {
+            ask.methods = vec!["GET".to_owned(); 33];
+        });
+        check("paths", "the resource is /admin", &|ask| {
+            ask.paths = vec!["/administrator".to_owned()];
+        });
+        check("paths", "dot segment", &|ask| {
+            ask.paths = vec!["/admin/../x".to_owned()];
+        });
+        check("paths", "at most 32", &|ask| ask.paths.clone_from(&many));
+        check("max_requests", "at most 10000", &|ask| {
+            ask.max_requests = Some(10_001);
+        });
+        check("max_requests", "at least 1", &|ask| ask.max_requests = Some(0));
+        check("max_bytes", "at most 1000", &|ask| ask.max_bytes = Some(1_001));
+        check("start", "`extends`", &|ask| {
+            ask.extends = Some(RequestId::from_u128(1));
+            ask.start = Some(now());
+        });
+        check("extends", "`break_glass`", &|ask| {
+            ask.extends = Some(RequestId::from_u128(1));
+            ask.break_glass = true;
+        });
+        check("start", "`break_glass`", &|ask| {
+            ask.start = Some(now());
+            ask.break_glass = true;
+        });
+        check("duration", "a break-glass allows at most 30m", &|ask| {
+            ask.duration = minutes(31);
+            ask.break_glass = true;
+        });
+        let fine = ask(|ask| {
+            ask.start = Some(now());
+            ask.duration = minutes(240);
+            ask.methods = vec!["GET".to_owned()];
+        });
+        assert!(policy.rule(&fine, &actor("sam", &["sre"]), now()).is_ok());
+    }
+
+    #[test]
+    fn a_stale_or_weak_sign_in_is_stepped_up() {
+        let policy = policy(EXAMPLE);
+        let mut stale = actor("sam", &["sre", "incident-commander"]);
+        stale.assurance.authenticated_at = Some(now() - chrono::TimeDelta::minutes(16));
+        let mut weak = stale.clone();
+        weak.assurance = Assurance {
+            methods: vec!["pwd".to_owned()],
+            context: None,
+            authenticated_at: Some(now()),
+        };
+        for who in [stale, weak] {
+            for glass in [false, true] {
+                let refused = policy.rule(&ask(|ask| ask.break_glass = glass), &who, now());
+                assert!(matches!(refused, Err(Refused::StepUp { .. })), "{refused:?}");
+            }
+            // What is wrong with the asking itself comes first.
+            let refused = policy.rule(&ask(|ask| ask.reason.clear()), &who, now());
+            assert!(matches!(refused, Err(Refused::Invalid { .. })), "{refused:?}");
+        }
+        let lax = EXAMPLE.replace(
+            "review_within = \"24h\"",
+            "review_within = \"24h\", mfa = { required = false }",
+        );
+        let mut unproven = actor("ivy", &["incident-commander"]);
+        unproven.assurance = Assurance::default();
+        assert!(
+            self::policy(&lax)
+                .rule(&ask(|ask| ask.break_glass = true), &unproven, now())
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn who_must_agree_follows_from_policy_and_condition() {
+        let policy = policy(EXAMPLE);
+        for (roles, duration, break_glass, want) in [
+            (["sre", "x"], minutes(10), false, Route::Stages),
+            (
+                ["sre", "on-call"],
+                minutes(20),
+                false,
+                Route::Automatic { rule: Some(0) },
+            ),
+            (["sre", "on-call"], minutes(21), false, Route::Stages),
+            (["sre", "on-call"], None, false, Route::Stages),
+            (["on-call", "incident-commander"], None, true, Route::BreakGlass),
+        ] {
+            let asked = ask(|ask| {
+                ask.duration = duration;
+                ask.break_glass = break_glass;
+            });
+            let ruling = policy.rule(&asked, &actor("sam", &roles), now()).unwrap();
+            assert_eq!(ruling.route, want, "{roles:?} {duration:?}");
+        }
+    }
+
+    const TWO: &str = r#"
+        [[resources]]
+        name = "admin"
+        hosts = ["h"]
+        paths = ["/admin"]
+        [[policies]]
+        name = "first"
+        resources = ["admin"]
+        requesters = { roles = ["lead"] }
+        duration = { default = "45m", max = "1h" }
+        approval = "automatic"
+        [[policies]]
+        name = "second"
+        resources = ["admin"]
+        requesters = { roles = ["lead", "dev"] }
+        stages = [{ approvers = { roles = ["lead"] } }]
+        break_glass = { requesters = { roles = ["lead", "ops"] }, max = "10m" }
+    "#;
+
+    #[test]
+    fn the_first_policy_that_fits_governs() {
+        let policy = policy(TWO);
+        let named = |name: &str| Some(PolicyName::new(name).unwrap());
+        for (role, name, break_glass, want) in [
+            ("lead", None, false, "first"),
+            ("lead", named("second"), false, "second"),
+            ("lead", None, true, "second"),
+            ("dev", None, false, "second"),
+            ("ops", None, true, "second"),
+        ] {
+            let asked = ask(|ask| {
+                ask.policy.clone_from(&name);
+                ask.break_glass = break_glass;
+            });
+            let ruling = policy.rule(&asked, &actor("x", &[role]), now()).unwrap();
+            assert_eq!(ruling.terms.policy.as_str(), want, "{role} {name:?}");
+            assert_eq!(ruling.route == Route::BreakGlass, break_glass);
+        }
+        let glass = policy
+            .rule(&ask(|ask| ask.break_glass = true), &actor("x", &["ops"]), now())
+            .unwrap();
+        assert_eq!(glass.duration, Span::minutes(10));
+    }
+
+    #[test]
+    fn offers_are_what_may_be_asked_for() {
+        let policy = policy(TWO);
+        let offers = |roles: &[&str]| -> Vec<(String, bool)> {
+            let offers = policy.offers(&actor("x", roles).person);
+            offers
+                .iter()
+                .map(|offer| (offer.terms.policy.to_string(), offer.break_glass))
+                .collect()
+        };
+        let row = |name: &str, glass| (name.to_owned(), glass);
+        assert_eq!(
+            offers(&["lead"]),
+            [row("first", false), row("second", false), row("second", true)]
+        );
+        assert_eq!(offers(&["ops"]), [row("second", true)]);
+        assert_eq!(offers(&["other"]), []);
+    }
+
+    #[test]
+    fn a_policy_change_restates_and_never_loosens() {
+        let sam = actor("sam", &["sre", "on-call", "incident-commander"]);
+        let old = policy(EXAMPLE);
+        let change = |from: &str, to: &str| {
+            assert!(EXAMPLE.contains(from), "{from}");
+            policy(&EXAMPLE.replace(from, to))
+        };
+        let pending = old.rule(&ask(|_| ()), &sam, now()).unwrap();
+        assert_eq!(old.restate(&pending, &sam.person, now()).unwrap(), pending);
+
+        let lowered = change("requests = 10000", "requests = 10, bytes = 7");
+        let ruling = lowered.restate(&pending, &sam.person, now()).unwrap();
+        assert_eq!((ruling.max_requests, ruling.max_bytes), (Some(10), Some(7)));
+        assert_eq!(
+            (ruling.reason, ruling.duration),
+            (pending.reason.clone(), pending.duration)
+        );
+
+        // A rule that would now answer it, or a policy that asks nobody, does not decide what was put to people.
+        let looser = change("max = \"20m\"", "max = \"4h\"");
+        assert_eq!(
+            looser.restate(&pending, &sam.person, now()).unwrap().route,
+            Route::Stages
+        );
+        let (head, _) = EXAMPLE.split_once("stages =").unwrap();
+        let automatic = policy(&format!("{head}approval = \"automatic\""));
+        assert!(automatic.restate(&pending, &sam.person, now()).is_err());
+
+        let short = old
+            .rule(&ask(|ask| ask.duration = minutes(5)), &sam, now())
+            .unwrap();
+        assert_eq!(short.route, Route::Automatic { rule: Some(0) });
+        assert_eq!(
+            old.restate(&short, &sam.person, now()).unwrap().route,
+            short.route
+        );
+        let other = change("r == \"on-call\"", "r == \"pager\"");
+        assert_eq!(
+            other.restate(&short, &sam.person, now()).unwrap().route,
+            Route::Stages
+        );
+
+        let broken = old.rule(&ask(|ask| ask.break_glass = true), &sam, now()).unwrap();
+        assert_eq!(
+            old.restate(&broken, &sam.person, now()).unwrap().route,
+            Route::BreakGlass
+        );
+
+        let mut disabled = sam.person.clone();
+        disabled.disabled = true;
+        for (policy, person, ruling) in [
+            (&old, &disabled, &pending),
+            (&old, &actor("eve", &["lead"]).person, &pending),
+            (
+                &change("name = \"admin-for-sre\"", "name = \"renamed\""),
+                &sam.person,
+                &pending,
+            ),
+            (&change("incident-commander", "nobody"), &sam.person, &broken),
+        ] {
+            assert_eq!(policy.restate(ruling, person, now()), Err(Refused::NotEligible));
+        }
+        let shorter = change(
+            "default = \"30m\", max = \"4h\"",
+            "default = \"5m\", max = \"20m\"",
+        );
+        assert!(matches!(
+            shorter.restate(&pending, &sam.person, now()),
+            Err(Refused::Invalid {
+                field: "duration",
+                ..
+            })
+        ));
+        let narrow = old
+            .rule(&ask(|ask| ask.paths = vec!["/admin/a".to_owned()]), &sam, now())
+            .unwrap();
+        let moved = change("paths = [\"/admin\"]", "paths = [\"/admin/b\"]");
+        assert!(matches!(
+            moved.restate(&narrow, &sam.person, now()),
+            Err(Refused::Invalid { field: "paths", .. })
+        ));
+
+        let scheduled = old
+            .rule(&ask(|ask| ask.start = Some(now())), &sam, now())
+            .unwrap();
+        let inside = Span::minutes(29).after(now());
+        assert_eq!(
+            old.restate(&scheduled, &sam.person, inside).unwrap().start,
+            Some(now())
+        );
+        let over = Span::minutes(30).after(now());
+        assert!(old.restate(&scheduled, &sam.person, over).is_err());
+    }
+
+    #[test]
+    fn conditions_see_what_is_documented_and_fail_closed() {
+        let holds = |when: &str, change: &dyn Fn(&mut Actor)| {
+            assert!(!when.contains('\''), "a literal TOML string can't hold it");
+            let policy = policy(&EXAMPLE.replace("subject.roles.exists(r, r == \"on-call\")", when));
+            let mut who = actor("sam", &["sre"]);
+            who.claims.insert(
+                "team".to_owned(),
+                serde_json::json!({"id": 7, "tags": ["a", "b"]}),
+            );
+            change(&mut who);
+            let asked = ask(|ask| {
+                ask.duration = minutes(10);
+                ask.ticket = Some("INC-1".to_owned());
+                ask.paths = vec!["/admin/a".to_owned()];
+            });
+            policy.rule(&asked, &who, now()).unwrap().route == Route::Automatic { rule: Some(0) }
+        };
+        let no_change = |_: &mut Actor| ();
+        let largest = format!(
+            "[[[[[false ? 1 : false ? 2 : false ? 3 : false ? 4 : now{}]]]]] == []",
+            ".a".repeat(249)
+        );
+        for (when, want) in [
+            ("true", true),
+            (
+                "subject.issuer == \"https://idp\" && subject.subject == \"sam\" && subject.person == \"sam\"",
+                true,
+            ),
+            (
+                "subject.name == \"sam\" && subject.amr == [\"mfa\"] && \"sre\" in subject.roles",
+                true,
+            ),
+            (
+                "subject.claims.team.id == 7 && subject.claims.team.tags.exists(t, t == \"b\")",
+                true,
+            ),
+            ("has(subject.claims.team) && !has(subject.claims.none)", true),
+            (
+                "resource.name == \"admin\" && resource.tags == [\"tier-1\"] && resource.hosts.size() == 1",
+                true,
+            ),
+            (
+                "request.duration <= 600 && request.ticket.startsWith(\"INC-\") && request.reason.contains(\"fire\")",
+                true,
+            ),
+            (
+                "request.paths == [\"/admin/a\"] && request.methods.size() == 0 && !request.break_glass",
+                true,
+            ),
+            ("request.policy == \"admin-for-sre\" && now == 1767268800", true),
+            ("false", false),
+            ("1", false),
+            ("\"true\"", false),
+            ("subject.claims.none", false),
+            ("subject.claims.none == 1", false),
+            ("!(subject.claims.none == 1)", false),
+            ("1 / 0 == 1", false),
+            ("subject.claims.team.id / 0 == 0", false),
+            ("-9223372036854775808 / (-1) == 0", false),
+            ("9223372036854775807 + 1 > 0", false),
+            ("subject.roles[5] == \"x\"", false),
+            ("request + 1 == 2", false),
+            (&largest, false),
+        ] {
+            assert_eq!(holds(when, &no_change), want, "{when}");
+        }
+        let deep = (0..20).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        for claim in [
+            serde_json::json!(vec![0; 257]),
+            serde_json::json!("x".repeat(65 * 1024)),
+            deep,
+        ] {
+            let fill = |who: &mut Actor| {
+                who.claims.insert("big".to_owned(), claim.clone());
+            };
+            assert!(!holds("true", &fill), "too much to show must not hold");
+        }
+    }
+}

@@ -250,7 +250,9 @@ fn parse_yaml(source: &str, lints: &mut Lints) -> Option<(File, Tree)> {
         Err(error) => {
             let line = error.location().and_then(|at| u32::try_from(at.line()).ok());
             let message = error.without_snippet().to_string();
-            lints.error_on(line.filter(|line| *line > 0), clean(&message), SEE_KEYS);
+            let mend =
+                "write YAML without anchors and aliases, with the keys of the policy file's JSON Schema";
+            lints.error_on(line.filter(|line| *line > 0), clean(&message), mend);
             None
         }
     }
@@ -352,6 +354,33 @@ mod yaml {
 
         fn visit_str<E>(self, _: &str) -> Result<Children, E> {
             Ok(Children::None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_in_the_name() {
+        for (path, format) in [
+            ("policy.toml", Some(Format::Toml)),
+            ("/etc/jit/policy.YML", Some(Format::Yaml)),
+            ("a.yaml", Some(Format::Yaml)),
+            ("a.toml.json", Some(Format::Json)),
+            ("toml", None),
+            ("a.conf", None),
+        ] {
+            assert_eq!(Format::of_path(path), format, "{path}");
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_from_one() {
+        let lines = LineIndex::new("ab\n\nc");
+        for (offset, line) in [(0, 1), (2, 1), (3, 2), (4, 3), (5, 3)] {
+            assert_eq!(lines.line(offset), line, "{offset}");
         }
     }
 }

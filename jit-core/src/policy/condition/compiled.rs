@@ -1,0 +1,181 @@
+//! A condition that was parsed, and what it is shown.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ::cel::objects::{Key, Map};
+use ::cel::{Context, Program, Value};
+
+use crate::approval::ask::{Actor, Route, Ruling};
+use crate::id::Timestamp;
+use crate::policy::condition::BadCondition;
+use crate::policy::condition::check::{check_steps, check_text};
+use crate::policy::text::clean;
+
+/// Longest list or map that an expression is shown.
+pub(super) const ITEMS_MAX: usize = 256;
+/// Most bytes that an expression is shown.
+const BYTES_MAX: usize = 64 * 1024;
+/// Deepest nesting of claims that an expression is shown.
+const CLAIMS_DEPTH_MAX: usize = 16;
+
+/// One condition, parsed.
+#[derive(Debug)]
+pub(in crate::policy) struct Condition(Program);
+
+impl Condition {
+    pub(in crate::policy) fn compile(source: &str) -> Result<Self, BadCondition> {
+        check_text(source)?;
+        let program = Program::compile(source).map_err(|errors| {
+            let first = errors.errors.first().map(|error| clean(&error.msg));
+            BadCondition::new(
+                format!("the condition does not parse: {}", first.unwrap_or_default()),
+                "write a CEL expression such as 'subject.roles.exists(r, r == \"on-call\")'",
+            )
+        })?;
+        check_steps(program.expression())?;
+        Ok(Self(program))
+    }
+
+    /// Whether it holds. What can't be evaluated does not.
+    pub(in crate::policy) fn holds(&self, actor: &Actor, ruling: &Ruling, now: Timestamp) -> bool {
+        let Some(variables) = variables(actor, ruling, now) else {
+            return false;
+        };
+        let mut context = Context::default();
+        for (name, value) in variables {
+            context.add_variable_from_value(name, value);
+        }
+        matches!(self.0.execute(&context), Ok(Value::Bool(true)))
+    }
+}
+
+/// What an expression sees, or `None` if that is too much.
+fn variables(actor: &Actor, ruling: &Ruling, now: Timestamp) -> Option<[(&'static str, Value); 4]> {
+    let mut room = Room { bytes: BYTES_MAX };
+    let person = &actor.person;
+    let subject = [
+        ("issuer", room.text(actor.principal.issuer())?),
+        ("subject", room.text(actor.principal.subject())?),
+        ("person", room.text(person.id.as_str())?),
+        ("name", room.text(&person.name)?),
+        (
+            "roles",
+            room.texts(person.roles.iter().map(|role| role.as_str()))?,
+        ),
+        ("claims", room.map(&actor.claims, 0)?),
+        (
+            "amr",
+            room.texts(actor.assurance.methods.iter().map(String::as_str))?,
+        ),
+    ];
+    let resource = [
+        ("name", room.text(ruling.resource.name.as_str())?),
+        (
+            "tags",
+            room.texts(ruling.resource.tags.iter().map(String::as_str))?,
+        ),
+        (
+            "hosts",
+            room.texts(ruling.resource.hosts.iter().map(String::as_str))?,
+        ),
+    ];
+    let seconds = i64::try_from(ruling.duration.as_millis() / 1000).ok()?;
+    let request = [
+        ("reason", room.text(&ruling.reason)?),
+        ("ticket", room.text(ruling.ticket.as_deref().unwrap_or_default())?),
+        ("duration", Value::Int(seconds)),
+        (
+            "methods",
+            room.texts(ruling.scope.methods.iter().map(String::as_str))?,
+        ),
+        (
+            "paths",
+            room.texts(ruling.scope.paths.iter().map(String::as_str))?,
+        ),
+        ("policy", room.text(ruling.terms.policy.as_str())?),
+        ("break_glass", Value::Bool(ruling.route == Route::BreakGlass)),
+    ];
+    Some([
+        ("subject", object(subject)),
+        ("resource", object(resource)),
+        ("request", object(request)),
+        ("now", Value::Int(now.timestamp())),
+    ])
+}
+
+fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    let fields = fields.into_iter().map(|(name, value)| (key(name), value));
+    Value::Map(Map {
+        map: Arc::new(fields.collect()),
+    })
+}
+
+fn key(name: &str) -> Key {
+    Key::String(Arc::new(name.to_owned()))
+}
+
+/// Counts down what may still be shown.
+struct Room {
+    bytes: usize,
+}
+
+impl Room {
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(())
+    }
+
+    fn text(&mut self, text: &str) -> Option<Value> {
+        self.spend(text.len() + 1)?;
+        Some(Value::String(Arc::new(text.to_owned())))
+    }
+
+    fn texts<'a>(&mut self, texts: impl ExactSizeIterator<Item = &'a str>) -> Option<Value> {
+        if texts.len() > ITEMS_MAX {
+            return None;
+        }
+        let values: Option<Vec<Value>> = texts.map(|text| self.text(text)).collect();
+        Some(Value::List(Arc::new(values?)))
+    }
+
+    fn map<'a, M>(&mut self, fields: M, depth: usize) -> Option<Value>
+    where
+        M: IntoIterator<Item = (&'a String, &'a serde_json::Value), IntoIter: ExactSizeIterator>,
+    {
+        let fields = fields.into_iter();
+        if fields.len() > ITEMS_MAX {
+            return None;
+        }
+        let mut map = HashMap::new();
+        for (name, value) in fields {
+            self.spend(name.len() + 1)?;
+            map.insert(key(name), self.json(value, depth + 1)?);
+        }
+        Some(Value::Map(Map { map: Arc::new(map) }))
+    }
+
+    fn json(&mut self, value: &serde_json::Value, depth: usize) -> Option<Value> {
+        if depth > CLAIMS_DEPTH_MAX {
+            return None;
+        }
+        self.spend(1)?;
+        match value {
+            serde_json::Value::Null => Some(Value::Null),
+            serde_json::Value::Bool(value) => Some(Value::Bool(*value)),
+            serde_json::Value::Number(number) => number
+                .as_i64()
+                .map(Value::Int)
+                .or_else(|| number.as_u64().map(Value::UInt))
+                .or_else(|| number.as_f64().map(Value::Float)),
+            serde_json::Value::String(text) => self.text(text),
+            serde_json::Value::Array(items) if items.len() > ITEMS_MAX => None,
+            serde_json::Value::Array(items) => {
+                let values: Option<Vec<Value>> =
+                    items.iter().map(|item| self.json(item, depth + 1)).collect();
+                Some(Value::List(Arc::new(values?)))
+            }
+            serde_json::Value::Object(fields) => self.map(fields, depth),
+        }
+    }
+}
