@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jit_core::approval::ask::Actor;
 use jit_core::approval::request::Request;
-use jit_core::broker::{Broker, Rejection, View};
 use jit_core::broker::store::Position;
+use jit_core::broker::{Broker, Rejection, View};
 use jit_core::id::PersonId;
 use jit_core::span::Span;
 use tokio::sync::watch;

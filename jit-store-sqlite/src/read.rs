@@ -98,8 +98,15 @@ pub(crate) async fn feed(
 /// The end of the chain, by any connection: a reader's or the writer's.
 pub(crate) async fn tail(by: impl sqlx::SqliteExecutor<'_>) -> Result<Tail, StoreError> {
     const TAIL: &str = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1";
-    match sqlx::query(TAIL).fetch_optional(by).await.map_err(StoreError::unavailable)? {
-        Some(row) => Ok(Tail { position: natural(&row, "position")?, hash: digest(&row, "hash")? }),
+    match sqlx::query(TAIL)
+        .fetch_optional(by)
+        .await
+        .map_err(StoreError::unavailable)?
+    {
+        Some(row) => Ok(Tail {
+            position: natural(&row, "position")?,
+            hash: digest(&row, "hash")?,
+        }),
         None => Ok(Tail::START),
     }
 }

@@ -69,10 +69,15 @@ struct Story {
 
 fn run(mut args: Args) -> Result<ExitCode> {
     let cycles = args.value::<u32>("--cycles")?.unwrap_or(50);
-    let seed = args.value::<u64>("--seed")?.unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = args
+        .value::<u64>("--seed")?
+        .unwrap_or_else(|| u64::from(std::process::id()));
     args.finish()?;
     let workspace = Workspace::load()?;
-    let built = cargo().args(["build", "--quiet", "-p", "quickstart"]).current_dir(&workspace.root).status()?;
+    let built = cargo()
+        .args(["build", "--quiet", "-p", "quickstart"])
+        .current_dir(&workspace.root)
+        .status()?;
     if !built.success() {
         return Err("the quickstart did not build".into());
     }
@@ -85,7 +90,11 @@ fn run(mut args: Args) -> Result<ExitCode> {
     println!("crash: {cycles} cycles, {CLIENTS} clients, seed {seed}");
     let time = stopwatch();
     let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
-    let mut story = Story { tail: Tail::START, requests: BTreeMap::new(), approved_by_others: BTreeMap::new() };
+    let mut story = Story {
+        tail: Tail::START,
+        requests: BTreeMap::new(),
+        approved_by_others: BTreeMap::new(),
+    };
     let mut dice = Dice(seed | 1);
     for cycle in 1..=cycles {
         let mut server = Server::start(&binary, &folder)?;
@@ -105,8 +114,12 @@ fn run(mut args: Args) -> Result<ExitCode> {
         }
         let server = Server::start(&binary, &folder)?;
         let acknowledged = acknowledged.lock().map_err(|_| "a client panicked")?;
-        story.read(server.at).map_err(|problem| format!("cycle {cycle}, seed {seed}: {problem}"))?;
-        story.check(&acknowledged, server.at).map_err(|problem| format!("cycle {cycle}, seed {seed}: {problem}"))?;
+        story
+            .read(server.at)
+            .map_err(|problem| format!("cycle {cycle}, seed {seed}: {problem}"))?;
+        story
+            .check(&acknowledged, server.at)
+            .map_err(|problem| format!("cycle {cycle}, seed {seed}: {problem}"))?;
     }
     let acknowledged = acknowledged.lock().map_err(|_| "a client panicked")?;
     println!(
@@ -124,7 +137,14 @@ fn run(mut args: Args) -> Result<ExitCode> {
 }
 
 /// One client: asks as one of its people, and mostly has it approved; sometimes withdraws or revokes.
-fn client(n: usize, cycle: u32, at: SocketAddr, mut dice: Dice, stop: &AtomicBool, kept: &Mutex<Acknowledged>) {
+fn client(
+    n: usize,
+    cycle: u32,
+    at: SocketAddr,
+    mut dice: Dice,
+    stop: &AtomicBool,
+    kept: &Mutex<Acknowledged>,
+) {
     let mut turn = cycle as usize * 7;
     let keep = |id: RequestId, answered: Answered| {
         if let Ok(mut kept) = kept.lock() {
@@ -138,9 +158,15 @@ fn client(n: usize, cycle: u32, at: SocketAddr, mut dice: Dice, stop: &AtomicBoo
         let who = format!("demo-asker-{n}-{}", turn % PEOPLE_EACH);
         let lead = format!("demo-lead-{n}");
         let asking = json!({ "resource": "admin", "reason": format!("cycle {cycle}") });
-        let Some((201, request)) = call(at, "POST", "/_jit/v1/requests", &who, Some(&asking)) else { continue };
-        let (Some(id), Some(digest)) = (request["id"].as_str(), request["digest"].as_str()) else { continue };
-        let Ok(parsed) = id.parse::<RequestId>() else { continue };
+        let Some((201, request)) = call(at, "POST", "/_jit/v1/requests", &who, Some(&asking)) else {
+            continue;
+        };
+        let (Some(id), Some(digest)) = (request["id"].as_str(), request["digest"].as_str()) else {
+            continue;
+        };
+        let Ok(parsed) = id.parse::<RequestId>() else {
+            continue;
+        };
         keep(parsed, Answered::Asked);
         let path = |verb: &str| format!("/_jit/v1/requests/{id}/{verb}");
         let reason = json!({ "reason": "done" });
@@ -151,7 +177,9 @@ fn client(n: usize, cycle: u32, at: SocketAddr, mut dice: Dice, stop: &AtomicBoo
             continue;
         }
         let review = json!({ "decision": "approve", "digest": digest });
-        let Some((200, _)) = call(at, "POST", &path("review"), &lead, Some(&review)) else { continue };
+        let Some((200, _)) = call(at, "POST", &path("review"), &lead, Some(&review)) else {
+            continue;
+        };
         keep(parsed, Answered::Approved);
         if let Some((200, _)) = call(at, "POST", &path("revoke"), &lead, Some(&reason)) {
             keep(parsed, Answered::Revoked);
@@ -180,7 +208,9 @@ impl Story {
     }
 
     fn take(&mut self, record: &Record) -> std::result::Result<(), String> {
-        let StreamId::Request(id) = record.stream else { return Ok(()) };
+        let StreamId::Request(id) = record.stream else {
+            return Ok(());
+        };
         let event: Event = serde_json::from_str(&record.body).map_err(|error| error.to_string())?;
         let before = self.requests.remove(&id);
         if let (Event::Reviewed { review }, Some(before)) = (&event, &before) {
@@ -198,7 +228,10 @@ impl Story {
     /// Holds what was acknowledged against what there is.
     fn check(&self, acknowledged: &Acknowledged, at: SocketAddr) -> std::result::Result<(), String> {
         for (id, answered) in &acknowledged.requests {
-            let request = self.requests.get(id).ok_or_else(|| format!("{id} was acknowledged and is gone"))?;
+            let request = self
+                .requests
+                .get(id)
+                .ok_or_else(|| format!("{id} was acknowledged and is gone"))?;
             let stands = match answered {
                 Answered::Asked => true,
                 Answered::Approved => request.grant.is_some(),
@@ -206,7 +239,10 @@ impl Story {
                 Answered::Revoked => request.state == State::Revoked,
             };
             if !stands {
-                return Err(format!("{id} was acknowledged as {answered:?} and is {}", request.state));
+                return Err(format!(
+                    "{id} was acknowledged as {answered:?} and is {}",
+                    request.state
+                ));
             }
         }
         let Some((200, grants)) = call(at, "GET", "/_jit/v1/grants", "demo-carol", None) else {
@@ -217,7 +253,10 @@ impl Story {
                 .as_str()
                 .and_then(|id| id.parse().ok())
                 .ok_or_else(|| format!("a grant without a request: {grant}"))?;
-            let known = self.requests.get(&id).is_some_and(|request| request.state == State::Active);
+            let known = self
+                .requests
+                .get(&id)
+                .is_some_and(|request| request.state == State::Active);
             if !known {
                 return Err(format!("{id} is live and the log does not say so"));
             }
@@ -253,8 +292,15 @@ impl Server {
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or("no standard output")?;
         BufReader::new(stdout).read_line(&mut line)?;
-        let at = line.trim().rsplit("http://").next().and_then(|at| at.parse().ok());
-        let server = Self { child, at: at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))) };
+        let at = line
+            .trim()
+            .rsplit("http://")
+            .next()
+            .and_then(|at| at.parse().ok());
+        let server = Self {
+            child,
+            at: at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+        };
         if server.at.port() == 0 {
             return Err(format!("the quickstart did not start: {line:?}").into());
         }
@@ -283,7 +329,10 @@ fn call(at: SocketAddr, method: &str, path: &str, token: &str, body: Option<&Val
     let content = if body.is_empty() {
         String::new()
     } else {
-        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
+        format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        )
     };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {at}\r\nAuthorization: Bearer {token}\r\n{content}Connection: close\r\n\r\n"
@@ -296,7 +345,8 @@ fn call(at: SocketAddr, method: &str, path: &str, token: &str, body: Option<&Val
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
     let length = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
     })?;
     // An answer that was cut off is no acknowledgement.
     (body.len() == length).then(|| (status, serde_json::from_str(body).unwrap_or(Value::Null)))
@@ -304,7 +354,9 @@ fn call(at: SocketAddr, method: &str, path: &str, token: &str, body: Option<&Val
 
 fn people() -> String {
     let person = |name: &str, roles: &str| {
-        format!("[[people]]\nname = \"{name}\"\nprincipals = [\"crash|{name}\"]\nroles = [{roles}]\ntoken = \"demo-{name}\"\n\n")
+        format!(
+            "[[people]]\nname = \"{name}\"\nprincipals = [\"crash|{name}\"]\nroles = [{roles}]\ntoken = \"demo-{name}\"\n\n"
+        )
     };
     let mut all = person("carol", r#""auditor", "security""#);
     for n in 0..CLIENTS {

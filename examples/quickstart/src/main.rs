@@ -26,7 +26,6 @@ use jit_core::policy::{Format, Policy};
 use jit_store_sqlite::SqliteStore;
 use jit_tower::{JitLayer, Permitted};
 
-
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A small app whose /admin opens just in time.
@@ -78,8 +77,16 @@ async fn app(
 ) -> Result<(Router, Broker), BoxError> {
     let people = Arc::new(people);
     let rules = RuleSet::compile(policy.resources(), policy.open())?;
-    let tokens = ApiTokens::new(people.tokens().into_iter().map(|token| (token.sha256, token.principal)))?;
-    let broker = Broker::builder(store, people.clone(), policy).clock(clock.clone()).build().await?;
+    let tokens = ApiTokens::new(
+        people
+            .tokens()
+            .into_iter()
+            .map(|token| (token.sha256, token.principal)),
+    )?;
+    let broker = Broker::builder(store, people.clone(), policy)
+        .clock(clock.clone())
+        .build()
+        .await?;
     let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock)
         .with_reserve(Arc::new(broker.clone()))
         .build();
@@ -94,7 +101,12 @@ async fn app(
 
 /// Can't be reached without a permit: the extractor needs one.
 async fn admin(Permitted(permit): Permitted) -> String {
-    format!("Welcome, {}. Grant {} ends at {}.\n", permit.holder().subject(), permit.grant_id(), permit.not_after())
+    format!(
+        "Welcome, {}. Grant {} ends at {}.\n",
+        permit.holder().subject(),
+        permit.grant_id(),
+        permit.not_after()
+    )
 }
 
 fn read(path: &Path) -> Result<String, BoxError> {

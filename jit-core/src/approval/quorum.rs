@@ -93,7 +93,10 @@ impl Request {
     }
 
     pub(super) fn requester_stands(&self, panel: &Panel) -> bool {
-        panel.requester.as_ref().is_some_and(|person| self.may_hold(person))
+        panel
+            .requester
+            .as_ref()
+            .is_some_and(|person| self.may_hold(person))
     }
 }
 

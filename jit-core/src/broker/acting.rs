@@ -32,7 +32,14 @@ impl Broker {
             .map(|path| canonical_prefix(path))
             .collect::<Result<_, _>>()
             .map_err(|problem| Refused::invalid("paths", problem.to_string()))?;
-        self.act(id, &Intent::Review { by, opinion: &opinion }).await
+        self.act(
+            id,
+            &Intent::Review {
+                by,
+                opinion: &opinion,
+            },
+        )
+        .await
     }
 
     /// Takes back what the actor asked for, while it is pending.
@@ -99,7 +106,9 @@ impl Broker {
         }
         let reason = cleaned(reason)?;
         if reason.is_empty() {
-            return Err(Refused::invalid("reason", "must say why; everyone who is refused will read it").into());
+            return Err(
+                Refused::invalid("reason", "must say why; everyone who is refused will read it").into(),
+            );
         }
         let lockdown = Lockdown {
             id: LockdownId::random()?,
@@ -111,10 +120,17 @@ impl Broker {
         };
         if self.lockdown_state().await?.state.len() >= LOCKDOWNS_MAX {
             let limit = format!("{LOCKDOWNS_MAX} lockdowns are in force; lift some");
-            return Err(Refused::LimitReached { limit, retry_at: None, request: None }.into());
+            return Err(Refused::LimitReached {
+                limit,
+                retry_at: None,
+                request: None,
+            }
+            .into());
         }
         self.inner.enforcer.lock(&lockdown);
-        let event = LockdownEvent::LockedDown { lockdown: lockdown.clone() };
+        let event = LockdownEvent::LockedDown {
+            lockdown: lockdown.clone(),
+        };
         self.record_lockdown(&event).await.inspect_err(|error| {
             tracing::error!(lockdown = %lockdown.id, %error, "a lockdown could not be written; this gate stays locked");
         })?;
@@ -156,15 +172,29 @@ impl Broker {
             {
                 return Err(Refused::NotFound.into());
             }
-            let after = Loaded { state: before.state.fold(event), version: before.version + 1 };
+            let after = Loaded {
+                state: before.state.fold(event),
+                version: before.version + 1,
+            };
             let write = Write {
                 stream: StreamId::Lockdowns,
                 expected: before.version,
-                events: vec![Draft { at: self.now(), body: encode(event)? }],
+                events: vec![Draft {
+                    at: self.now(),
+                    body: encode(event)?,
+                }],
                 state: encode(&after.state)?,
                 facets: Facets::default(),
             };
-            match self.inner.store.append(Batch { writes: vec![write], unchanged: Vec::new() }).await {
+            match self
+                .inner
+                .store
+                .append(Batch {
+                    writes: vec![write],
+                    unchanged: Vec::new(),
+                })
+                .await
+            {
                 Err(StoreError::Conflict { .. }) => {}
                 Err(failure) => return Err(failure.into()),
                 Ok(records) => {
@@ -190,7 +220,16 @@ impl Broker {
             };
             if request.state != State::Pending && self.matches(lockdown, &request).await? {
                 let cause = EndCause::Lockdown(lockdown.id);
-                match self.act(id, &Intent::Kill { cause, reason: &lockdown.reason }).await {
+                match self
+                    .act(
+                        id,
+                        &Intent::Kill {
+                            cause,
+                            reason: &lockdown.reason,
+                        },
+                    )
+                    .await
+                {
                     Ok(_) | Err(Rejection::Refused(_)) => {}
                     Err(failure) => return Err(failure),
                 }
@@ -220,7 +259,10 @@ impl Broker {
 pub(super) fn cleaned(reason: &str) -> Result<String, Refused> {
     let reason = clean(reason);
     if reason.chars().count() > REASON_MAX {
-        return Err(Refused::invalid("reason", format!("must be at most {REASON_MAX} characters")));
+        return Err(Refused::invalid(
+            "reason",
+            format!("must be at most {REASON_MAX} characters"),
+        ));
     }
     Ok(reason)
 }

@@ -64,13 +64,29 @@ impl Agenda {
         if let Some(due) = due {
             entries.due.insert((due, request.id));
         }
-        let shortest = request.grant.as_ref().and_then(|g| match (g.use_within, g.idle_timeout) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+        let shortest = request
+            .grant
+            .as_ref()
+            .and_then(|g| match (g.use_within, g.idle_timeout) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            });
+        let flushed = old
+            .and_then(|old| old.tracked)
+            .and_then(|tracked| tracked.flushed);
+        let tracked = shortest.map(|span| Tracked {
+            every: tenth(span),
+            flushed,
         });
-        let flushed = old.and_then(|old| old.tracked).and_then(|tracked| tracked.flushed);
-        let tracked = shortest.map(|span| Tracked { every: tenth(span), flushed });
-        entries.live.insert(request.id, Entry { version, due, used, tracked });
+        entries.live.insert(
+            request.id,
+            Entry {
+                version,
+                due,
+                used,
+                tracked,
+            },
+        );
     }
 
     /// The version known of a live request.
@@ -81,14 +97,23 @@ impl Agenda {
     /// Takes note of a use; only the latest counts. Says whether it is time to write it down.
     pub(super) fn used(&self, id: RequestId, at: Timestamp) -> bool {
         let mut entries = self.lock();
-        let Some(entry) = entries.live.get_mut(&id) else { return false };
+        let Some(entry) = entries.live.get_mut(&id) else {
+            return false;
+        };
         entry.used = entry.used.max(Some(at));
-        entry.tracked.is_some_and(|t| t.flushed.is_none_or(|flushed| at >= t.every.after(flushed)))
+        entry
+            .tracked
+            .is_some_and(|t| t.flushed.is_none_or(|flushed| at >= t.every.after(flushed)))
     }
 
     /// The use written down last.
     pub(super) fn flushed(&self, id: RequestId, at: Timestamp) {
-        if let Some(tracked) = self.lock().live.get_mut(&id).and_then(|entry| entry.tracked.as_mut()) {
+        if let Some(tracked) = self
+            .lock()
+            .live
+            .get_mut(&id)
+            .and_then(|entry| entry.tracked.as_mut())
+        {
             tracked.flushed = tracked.flushed.max(Some(at));
         }
     }
@@ -100,19 +125,26 @@ impl Agenda {
 
     /// What is due at `now`, earliest first, at most `limit`.
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<RequestId> {
-        self.lock().due.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, id)| *id).collect()
+        self.lock()
+            .due
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(limit)
+            .map(|(_, id)| *id)
+            .collect()
     }
 
     /// Looks at it again at `at`.
     pub(super) fn postpone(&self, id: RequestId, at: Timestamp) {
         let mut entries = self.lock();
-        let Some(old) = entries.live.get_mut(&id).map(|entry| entry.due.replace(at)) else { return };
+        let Some(old) = entries.live.get_mut(&id).map(|entry| entry.due.replace(at)) else {
+            return;
+        };
         if let Some(old) = old {
             entries.due.remove(&(old, id));
         }
         entries.due.insert((at, id));
     }
-
 
     /// All live requests.
     pub(super) fn live(&self) -> Vec<RequestId> {
@@ -126,7 +158,11 @@ impl Agenda {
 
     /// Revocations that could not be written yet.
     pub(super) fn owed(&self) -> Vec<(RequestId, EndCause, String)> {
-        self.lock().owed.iter().map(|(id, (cause, reason))| (*id, cause.clone(), reason.clone())).collect()
+        self.lock()
+            .owed
+            .iter()
+            .map(|(id, (cause, reason))| (*id, cause.clone(), reason.clone()))
+            .collect()
     }
 
     /// It has been written, or needs no writing any more.

@@ -49,7 +49,10 @@ impl Broker {
             if let Some(key) = &key
                 && let Some(earlier) = person.state.seen(key)?
             {
-                return Ok(Asked { view: self.view(actor, earlier).await?, created: false });
+                return Ok(Asked {
+                    view: self.view(actor, earlier).await?,
+                    created: false,
+                });
             }
             match self.ask_once(actor, &ask, key, id, &mut person, now).await {
                 Err(Rejection::Store(StoreError::Conflict { .. })) => {}
@@ -71,28 +74,48 @@ impl Broker {
         let lockdowns = self.lockdown_state().await?;
         let policy = self.policy();
         let mut ruling = policy.rule(ask, actor, now)?;
-        if let Some(l) = lockdowns.state.access(&actor.principal, &actor.person, &ruling.resource.name) {
-            return Err(Refused::LockedDown { reason: l.reason.clone() }.into());
+        if let Some(l) = lockdowns
+            .state
+            .access(&actor.principal, &actor.person, &ruling.resource.name)
+        {
+            return Err(Refused::LockedDown {
+                reason: l.reason.clone(),
+            }
+            .into());
         }
         let parent = match ask.extends {
             None => None,
             Some(parent) => Some(self.extend(actor, parent, &mut ruling, now).await?),
         };
         let approvers = self.approvers(&ruling.terms, now).await?;
-        let request = Request::new(id, actor, ruling, ask.extends, approvers, now)
-            .map_err(|error| StoreError::Invalid { problem: error.to_string() })?;
+        let request = Request::new(id, actor, ruling, ask.extends, approvers, now).map_err(|error| {
+            StoreError::Invalid {
+                problem: error.to_string(),
+            }
+        })?;
         person.state.admits(&request, &self.inner.limits, now)?;
         let events: Vec<Event> = open(request, key, now)?;
-        let mut parts = vec![Part { version: 0, before: None, events }];
+        let mut parts = vec![Part {
+            version: 0,
+            before: None,
+            events,
+        }];
         if let Some(parent) = parent {
             let used = self.last_use(&parent.state).await?;
             let events = parent.state.decide(&Command::Extend { by: id }, used, now)?;
-            parts.push(Part { version: parent.version, before: Some(parent.state), events });
+            parts.push(Part {
+                version: parent.version,
+                before: Some(parent.state),
+                events,
+            });
         }
         let unchanged = vec![(StreamId::Lockdowns, lockdowns.version)];
         let mut views = self.commit(parts, person, unchanged, now).await?;
         if views.is_empty() {
-            return Err(StoreError::Invalid { problem: "an asking without a request".to_owned() }.into());
+            return Err(StoreError::Invalid {
+                problem: "an asking without a request".to_owned(),
+            }
+            .into());
         }
         Ok(views.swap_remove(0))
     }
@@ -112,14 +135,25 @@ impl Broker {
         }
         let used = self.last_use(before).await?;
         let state = before.state_at(used, now);
-        let Some(grant) = before.grant.as_ref().filter(|_| matches!(state, State::Scheduled | State::Active)) else {
+        let Some(grant) = before
+            .grant
+            .as_ref()
+            .filter(|_| matches!(state, State::Scheduled | State::Active))
+        else {
             return Err(Refused::AlreadyDecided { state }.into());
         };
-        let invalid = |problem: String| Refused::Invalid { field: "extends", problem };
+        let invalid = |problem: String| Refused::Invalid {
+            field: "extends",
+            problem,
+        };
         if before.break_glass.is_some() {
-            return Err(invalid("a break-glass is never extended; ask for a grant of its own".to_owned()).into());
+            return Err(
+                invalid("a break-glass is never extended; ask for a grant of its own".to_owned()).into(),
+            );
         }
-        if before.ruling.resource.name != ruling.resource.name || before.ruling.terms.policy != ruling.terms.policy {
+        if before.ruling.resource.name != ruling.resource.name
+            || before.ruling.terms.policy != ruling.terms.policy
+        {
             return Err(invalid("must name a grant of the same resource and policy".to_owned()).into());
         }
         for child in &before.extended_by {
@@ -139,7 +173,9 @@ impl Broker {
             let most = ruling.terms.duration.max_total;
             return Err(Refused::invalid(
                 "duration",
-                format!("would make the grant and its extensions last {total} in all; this policy allows {most}"),
+                format!(
+                    "would make the grant and its extensions last {total} in all; this policy allows {most}"
+                ),
             )
             .into());
         }
@@ -153,12 +189,19 @@ impl Broker {
         for _ in 0..CHAIN_MAX {
             match request.extends {
                 None => {
-                    return Ok(request.grant.as_ref().map_or(request.asked_at, |grant| grant.not_before));
+                    return Ok(request
+                        .grant
+                        .as_ref()
+                        .map_or(request.asked_at, |grant| grant.not_before));
                 }
                 Some(parent) => request = self.request(parent).await?.state,
             }
         }
-        Err(Refused::invalid("extends", "continues a chain of too many grants; ask for a new one").into())
+        Err(Refused::invalid(
+            "extends",
+            "continues a chain of too many grants; ask for a new one",
+        )
+        .into())
     }
 
     /// Who can fill a seat in each stage, where the Directory can list them.
@@ -179,7 +222,11 @@ impl Broker {
         Ok(all)
     }
 
-    async fn members(&self, people: &People, now: Timestamp) -> Result<Option<BTreeSet<PersonId>>, Rejection> {
+    async fn members(
+        &self,
+        people: &People,
+        now: Timestamp,
+    ) -> Result<Option<BTreeSet<PersonId>>, Rejection> {
         let mut listed = people.persons.clone();
         for role in &people.roles {
             match self.inner.directory.members(role, now).await? {
@@ -197,11 +244,21 @@ const KEY_MAX: usize = 128;
 fn idempotency_key(actor: &Actor, ask: &Ask, key: &str) -> Result<IdempotencyKey, Rejection> {
     if key.is_empty() || key.len() > KEY_MAX || !key.bytes().all(|b| b.is_ascii_graphic()) {
         let problem = format!("must be 1 to {KEY_MAX} visible ASCII characters");
-        return Err(Refused::Invalid { field: "Idempotency-Key", problem }.into());
+        return Err(Refused::Invalid {
+            field: "Idempotency-Key",
+            problem,
+        }
+        .into());
     }
-    let ask = serde_json::to_vec(ask).map_err(|error| StoreError::Invalid { problem: error.to_string() })?;
+    let ask = serde_json::to_vec(ask).map_err(|error| StoreError::Invalid {
+        problem: error.to_string(),
+    })?;
     Ok(IdempotencyKey {
-        key: Digest::of([b"jit-key-1".as_slice(), actor.person.id.as_str().as_bytes(), key.as_bytes()]),
+        key: Digest::of([
+            b"jit-key-1".as_slice(),
+            actor.person.id.as_str().as_bytes(),
+            key.as_bytes(),
+        ]),
         ask: Digest::plain(&ask),
     })
 }

@@ -71,7 +71,9 @@ impl Builder {
     /// # Errors
     /// The store's.
     pub async fn build(self) -> Result<Broker, Rejection> {
-        let enforcer = self.enforcer.unwrap_or_else(|| Arc::new(Enforcer::new(EnforcerSettings::default())));
+        let enforcer = self
+            .enforcer
+            .unwrap_or_else(|| Arc::new(Enforcer::new(EnforcerSettings::default())));
         let (changes, _) = watch::channel(Tail::START.position);
         let digest = self.policy.digest();
         let broker = Broker {

@@ -33,12 +33,31 @@ pub(super) struct Loaded<T> {
 /// What is wanted of one request.
 #[derive(Debug)]
 pub(super) enum Intent<'a> {
-    Review { by: &'a Actor, opinion: &'a Opinion },
-    Withdraw { by: &'a Actor, reason: &'a str },
-    Release { by: &'a Actor, reason: &'a str },
-    Revoke { by: &'a Actor, reason: &'a str },
-    AfterReview { by: &'a Actor, finding: Finding, comment: &'a str },
-    Kill { cause: EndCause, reason: &'a str },
+    Review {
+        by: &'a Actor,
+        opinion: &'a Opinion,
+    },
+    Withdraw {
+        by: &'a Actor,
+        reason: &'a str,
+    },
+    Release {
+        by: &'a Actor,
+        reason: &'a str,
+    },
+    Revoke {
+        by: &'a Actor,
+        reason: &'a str,
+    },
+    AfterReview {
+        by: &'a Actor,
+        finding: Finding,
+        comment: &'a str,
+    },
+    Kill {
+        cause: EndCause,
+        reason: &'a str,
+    },
     Activate,
     Lapse,
     Exhaust,
@@ -63,15 +82,17 @@ impl Broker {
             let used = self.last_use(&loaded.state).await?;
             let events = match self.decide(&loaded, intent, used, now).await {
                 // Another approval got there while this one was under way: both were right, and both are told so.
-                Err(Rejection::Refused(Refused::AlreadyDecided { state: State::Scheduled | State::Active }))
-                    if approves(intent) && (attempt > 0 || loaded.state.changed_at > came_in) =>
-                {
-                    Vec::new()
-                }
+                Err(Rejection::Refused(Refused::AlreadyDecided {
+                    state: State::Scheduled | State::Active,
+                })) if approves(intent) && (attempt > 0 || loaded.state.changed_at > came_in) => Vec::new(),
                 other => other?,
             };
             if events.is_empty() {
-                return Ok(View { request: loaded.state.effective(used, now), version: loaded.version, used });
+                return Ok(View {
+                    request: loaded.state.effective(used, now),
+                    version: loaded.version,
+                    used,
+                });
             }
             if takes_away(&events) {
                 self.inner.enforcer.shut(GrantId::from(id));
@@ -112,7 +133,11 @@ impl Broker {
             }
             _ => true,
         };
-        if may { Ok(()) } else { Err(Refused::NotEligible.into()) }
+        if may {
+            Ok(())
+        } else {
+            Err(Refused::NotEligible.into())
+        }
     }
 
     async fn decide(
@@ -128,10 +153,17 @@ impl Broker {
             Intent::Review { by, opinion } => {
                 let lockdowns = self.lockdown_state().await?;
                 if let Some(lockdown) = lockdowns.state.person(&by.principal, &by.person) {
-                    return Err(Refused::LockedDown { reason: lockdown.reason.clone() }.into());
+                    return Err(Refused::LockedDown {
+                        reason: lockdown.reason.clone(),
+                    }
+                    .into());
                 }
                 panel = self.panel(request, now).await?;
-                Command::Review { by, opinion, panel: &panel }
+                Command::Review {
+                    by,
+                    opinion,
+                    panel: &panel,
+                }
             }
             Intent::Activate => {
                 panel = self.panel(request, now).await?;
@@ -140,10 +172,15 @@ impl Broker {
             Intent::Withdraw { by, reason } => Command::Withdraw { by, reason },
             Intent::Release { by, reason } => Command::Release { by, reason },
             Intent::Revoke { by, reason } => Command::Revoke { by, reason },
-            Intent::AfterReview { by, finding, comment } => {
-                Command::AfterReview { by, finding: *finding, comment }
-            }
-            Intent::Kill { cause, reason } => Command::Kill { cause: cause.clone(), reason },
+            Intent::AfterReview { by, finding, comment } => Command::AfterReview {
+                by,
+                finding: *finding,
+                comment,
+            },
+            Intent::Kill { cause, reason } => Command::Kill {
+                cause: cause.clone(),
+                reason,
+            },
             Intent::Lapse => Command::Lapse,
             Intent::Exhaust => Command::Exhaust,
         };
@@ -165,29 +202,57 @@ impl Broker {
             // moment of writing: both streams are part of the compare-and-set.
             person.state.holds(request, now)?;
             let lockdowns = self.lockdown_state().await?;
-            if let Some(holder) = self.inner.directory.resolve(&request.requester.principal, now).await? {
+            if let Some(holder) = self
+                .inner
+                .directory
+                .resolve(&request.requester.principal, now)
+                .await?
+            {
                 let resource = &request.ruling.resource.name;
-                if let Some(l) = lockdowns.state.access(&request.requester.principal, &holder, resource) {
-                    return Err(Refused::LockedDown { reason: l.reason.clone() }.into());
+                if let Some(l) = lockdowns
+                    .state
+                    .access(&request.requester.principal, &holder, resource)
+                {
+                    return Err(Refused::LockedDown {
+                        reason: l.reason.clone(),
+                    }
+                    .into());
                 }
             }
             unchanged.push((StreamId::Lockdowns, lockdowns.version));
         }
-        let children = if revokes(&events) { self.descendants(request).await? } else { Vec::new() };
+        let children = if revokes(&events) {
+            self.descendants(request).await?
+        } else {
+            Vec::new()
+        };
         let cause = EndCause::Parent(request.id);
-        let mut parts =
-            vec![Part { version: loaded.version, before: Some(loaded.state.clone()), events }];
+        let mut parts = vec![Part {
+            version: loaded.version,
+            before: Some(loaded.state.clone()),
+            events,
+        }];
         for child in children {
-            let kill = Command::Kill { cause: cause.clone(), reason: "the grant that it continues was revoked" };
+            let kill = Command::Kill {
+                cause: cause.clone(),
+                reason: "the grant that it continues was revoked",
+            };
             let used = self.last_use(&child.state).await?;
             if let Ok(events) = child.state.decide(&kill, used, now) {
                 self.inner.enforcer.shut(GrantId::from(child.state.id));
-                parts.push(Part { version: child.version, before: Some(child.state), events });
+                parts.push(Part {
+                    version: child.version,
+                    before: Some(child.state),
+                    events,
+                });
             }
         }
         let mut views = self.commit(parts, &mut person, unchanged, now).await?;
         if views.is_empty() {
-            return Err(StoreError::Invalid { problem: "a change without a part".to_owned() }.into());
+            return Err(StoreError::Invalid {
+                problem: "a change without a part".to_owned(),
+            }
+            .into());
         }
         Ok(views.swap_remove(0))
     }
@@ -207,14 +272,18 @@ impl Broker {
             let mut request = part.before;
             let mut drafts = Vec::with_capacity(part.events.len());
             for event in &part.events {
-                let after = fold(request.take(), event, now)
-                    .map_err(|misfit| StoreError::Damaged { what: misfit.to_string() })?;
+                let after = fold(request.take(), event, now).map_err(|misfit| StoreError::Damaged {
+                    what: misfit.to_string(),
+                })?;
                 if PersonState::concerns(event) {
                     owner = Some(after.requester.person.clone());
                     let state = std::mem::take(&mut person.state);
                     person.state = state.fold(&after, event, now, &self.inner.limits);
                 }
-                drafts.push(Draft { at: now, body: encode(event)? });
+                drafts.push(Draft {
+                    at: now,
+                    body: encode(event)?,
+                });
                 request = Some(after);
             }
             let Some(request) = request else { continue };
@@ -225,7 +294,11 @@ impl Broker {
                 state: encode(&request)?,
                 facets: facets(&request),
             });
-            views.push(View { request, version: part.version + 1, used: None });
+            views.push(View {
+                request,
+                version: part.version + 1,
+                used: None,
+            });
         }
         if let Some(owner) = owner {
             writes.push(Write {
@@ -277,7 +350,10 @@ impl Broker {
     pub(super) async fn request(&self, id: RequestId) -> Result<Loaded<Request>, Rejection> {
         let snapshot = self.inner.store.load(&StreamId::Request(id)).await?;
         let snapshot = snapshot.ok_or(Refused::NotFound)?;
-        Ok(Loaded { state: decode(&snapshot.state)?, version: snapshot.version })
+        Ok(Loaded {
+            state: decode(&snapshot.state)?,
+            version: snapshot.version,
+        })
     }
 
     pub(super) async fn person(&self, id: &PersonId) -> Result<Loaded<PersonState>, Rejection> {
@@ -291,7 +367,10 @@ impl Broker {
     async fn folded<T: Default + DeserializeOwned>(&self, stream: &StreamId) -> Result<Loaded<T>, Rejection> {
         match self.inner.store.load(stream).await? {
             None => Ok(Loaded::default()),
-            Some(snapshot) => Ok(Loaded { state: decode(&snapshot.state)?, version: snapshot.version }),
+            Some(snapshot) => Ok(Loaded {
+                state: decode(&snapshot.state)?,
+                version: snapshot.version,
+            }),
         }
     }
 
@@ -333,18 +412,34 @@ fn approves(intent: &Intent<'_>) -> bool {
 
 /// Whether a grant comes to be, or begins to admit.
 fn grants(events: &[Event]) -> bool {
-    events.iter().any(|event| matches!(event, Event::Approved { .. } | Event::Activated))
+    events
+        .iter()
+        .any(|event| matches!(event, Event::Approved { .. } | Event::Activated))
 }
 
 fn revokes(events: &[Event]) -> bool {
-    events.iter().any(|event| matches!(event, Event::Ended { state: State::Revoked, .. }))
+    events.iter().any(|event| {
+        matches!(
+            event,
+            Event::Ended {
+                state: State::Revoked,
+                ..
+            }
+        )
+    })
 }
 
 /// Whether someone or something ends a grant before its time: the gate is shut before that is written.
 fn takes_away(events: &[Event]) -> bool {
-    events
-        .iter()
-        .any(|event| matches!(event, Event::Ended { state: State::Revoked | State::Released | State::Exhausted, .. }))
+    events.iter().any(|event| {
+        matches!(
+            event,
+            Event::Ended {
+                state: State::Revoked | State::Released | State::Exhausted,
+                ..
+            }
+        )
+    })
 }
 
 pub(super) fn facets(request: &Request) -> Facets {
@@ -356,9 +451,13 @@ pub(super) fn facets(request: &Request) -> Facets {
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Invalid { problem: error.to_string() })
+    serde_json::to_string(value).map_err(|error| StoreError::Invalid {
+        problem: error.to_string(),
+    })
 }
 
 pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Damaged { what: error.to_string() })
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged {
+        what: error.to_string(),
+    })
 }

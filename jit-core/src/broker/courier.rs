@@ -26,7 +26,9 @@ impl Broker {
     /// # Errors
     /// [`DeliveryError`] at the first message that was not taken; it comes first the next time.
     pub async fn deliver(&self) -> Result<usize, DeliveryError> {
-        let Some(notifier) = &self.inner.notifier else { return Ok(0) };
+        let Some(notifier) = &self.inner.notifier else {
+            return Ok(0);
+        };
         let store = &self.inner.store;
         let mut delivered = 0;
         loop {
@@ -34,16 +36,23 @@ impl Broker {
             let after: Position = match cursor.value.as_str() {
                 "" => 0,
                 text => text.parse().map_err(|_| {
-                    Rejection::from(StoreError::Damaged { what: format!("cell {CURSOR}") })
+                    Rejection::from(StoreError::Damaged {
+                        what: format!("cell {CURSOR}"),
+                    })
                 })?,
             };
             let records = store.feed(after, BATCH).await.map_err(Rejection::from)?;
-            let Some(last) = records.last().map(|record| record.position) else { return Ok(delivered) };
+            let Some(last) = records.last().map(|record| record.position) else {
+                return Ok(delivered);
+            };
             for record in records {
                 notifier.notify(&self.message(record).await?).await?;
                 delivered += 1;
             }
-            let put = Put { expected: cursor.version, value: last.to_string() };
+            let put = Put {
+                expected: cursor.version,
+                value: last.to_string(),
+            };
             store.cell(CURSOR, Some(put)).await.map_err(Rejection::from)?;
         }
     }

@@ -54,8 +54,15 @@ impl Broker {
             let records = self.inner.store.feed(*followed, PAGE_MAX).await?;
             let streams: BTreeSet<&StreamId> = records.iter().map(|record| &record.stream).collect();
             for stream in streams {
-                self.refresh(stream, records.iter().filter(|r| r.stream == *stream).map(|r| r.version).max())
-                    .await?;
+                self.refresh(
+                    stream,
+                    records
+                        .iter()
+                        .filter(|r| r.stream == *stream)
+                        .map(|r| r.version)
+                        .max(),
+                )
+                .await?;
             }
             read += records.len();
             if let Some(last) = records.last() {

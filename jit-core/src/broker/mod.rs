@@ -37,6 +37,7 @@ mod uses;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use chrono::SubsecRound;
 use tokio::sync::watch;
 
 use crate::approval::ask::Actor;
@@ -129,9 +130,9 @@ impl Broker {
         Builder::new(store, directory, policy)
     }
 
-    /// The present moment, as the broker's clock tells.
+    /// The present moment, as the broker's clock tells, in whole microseconds: what the log keeps of a moment.
     pub fn now(&self) -> Timestamp {
-        self.inner.clock.now()
+        self.inner.clock.now().trunc_subsecs(6)
     }
 
     /// The live grants that gates check against.
@@ -154,7 +155,11 @@ impl Broker {
     /// # Errors
     /// [`Refused::NotEligible`] when the Directory does not know them or they are disabled; the Directory's own failure.
     pub async fn identify(&self, subject: &Subject) -> Result<Actor, Rejection> {
-        let person = self.inner.directory.resolve(&subject.principal, self.now()).await?;
+        let person = self
+            .inner
+            .directory
+            .resolve(&subject.principal, self.now())
+            .await?;
         match person.filter(|person| !person.disabled) {
             Some(person) => Ok(Actor {
                 principal: subject.principal.clone(),

@@ -396,7 +396,12 @@ token = "demo-eve"
             if format == "yaml" && !cfg!(feature = "yaml") {
                 continue;
             }
-            let file = PeopleFile::parse(source, Format::of_path(format!("people.{format}")).unwrap(), "people").unwrap();
+            let file = PeopleFile::parse(
+                source,
+                Format::of_path(format!("people.{format}")).unwrap(),
+                "people",
+            )
+            .unwrap();
             let ada = file
                 .resolve(&principal("ci|ada"), moment())
                 .await
@@ -531,11 +536,7 @@ token = "demo-eve"
             Format::Json,
             &[(3, "is taken")],
         );
-        check(
-            "{\"people\": [\n {\"name\": \"Bob\"",
-            Format::Json,
-            &[(2, "EOF")],
-        );
+        check("{\"people\": [\n {\"name\": \"Bob\"", Format::Json, &[(2, "EOF")]);
         if cfg!(feature = "yaml") {
             check(
                 "people:\n- name: Bob\n- name: C\n  tokn: hunter2\n",
@@ -554,8 +555,7 @@ token = "demo-eve"
 
     #[test]
     fn errors_print_as_file_and_line() {
-        let errors =
-            PeopleFile::parse("[[people]]\nname = ''", Format::Toml, "people.toml").unwrap_err();
+        let errors = PeopleFile::parse("[[people]]\nname = ''", Format::Toml, "people.toml").unwrap_err();
         assert!(
             errors.to_string().starts_with("people.toml:1: the name"),
             "{errors}"

@@ -46,7 +46,11 @@ impl Broker {
     /// [`Refused::NotFound`] when there is none, or none that `actor` may see.
     pub async fn view(&self, actor: &Actor, id: RequestId) -> Result<View, Rejection> {
         let view = self.view_unchecked(id).await?;
-        if self.may_see(actor, &view.request) { Ok(view) } else { Err(Refused::NotFound.into()) }
+        if self.may_see(actor, &view.request) {
+            Ok(view)
+        } else {
+            Err(Refused::NotFound.into())
+        }
     }
 
     /// A request is visible to its requester, to whoever may review it in some stage, to auditors and to revokers.
@@ -61,7 +65,11 @@ impl Broker {
     pub(super) async fn view_unchecked(&self, id: RequestId) -> Result<View, Rejection> {
         let loaded = self.request(id).await?;
         let used = self.last_use(&loaded.state).await?;
-        Ok(View { request: loaded.state.effective(used, self.now()), version: loaded.version, used })
+        Ok(View {
+            request: loaded.state.effective(used, self.now()),
+            version: loaded.version,
+            used,
+        })
     }
 
     /// Requests that `actor` may see, as they stand now.
@@ -110,14 +118,19 @@ impl Broker {
     fn wanted(&self, actor: &Actor, filter: &Filter, request: &Request) -> bool {
         let state = filter.states.is_empty() || filter.states.contains(&request.state);
         let reviewable = !filter.reviewable
-            || (request.state == State::Pending && request.may_fill(request.stage, &actor.person, self.now()));
+            || (request.state == State::Pending
+                && request.may_fill(request.stage, &actor.person, self.now()));
         state && reviewable && self.may_see(actor, request)
     }
 
     async fn effective(&self, snapshot: &Snapshot) -> Result<View, Rejection> {
         let request: Request = decode(&snapshot.state)?;
         let used = self.last_use(&request).await?;
-        Ok(View { request: request.effective(used, self.now()), version: snapshot.version, used })
+        Ok(View {
+            request: request.effective(used, self.now()),
+            version: snapshot.version,
+            used,
+        })
     }
 
     /// Scheduled and active grants that `actor` may see.
@@ -125,8 +138,11 @@ impl Broker {
     /// # Errors
     /// The store's.
     pub async fn grants(&self, actor: &Actor) -> Result<Vec<View>, Rejection> {
-        let mut filter =
-            Filter { states: vec![State::Scheduled, State::Active], limit: PAGE_MAX, ..Filter::default() };
+        let mut filter = Filter {
+            states: vec![State::Scheduled, State::Active],
+            limit: PAGE_MAX,
+            ..Filter::default()
+        };
         let mut all = Vec::new();
         loop {
             let page = self.list(actor, &filter).await?;
@@ -142,7 +158,12 @@ impl Broker {
     ///
     /// # Errors
     /// [`Refused::NotEligible`] for everyone else; the store's.
-    pub async fn events(&self, actor: &Actor, after: Position, limit: usize) -> Result<Vec<Record>, Rejection> {
+    pub async fn events(
+        &self,
+        actor: &Actor,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Record>, Rejection> {
         if !self.powers(actor).auditor {
             return Err(Refused::NotEligible.into());
         }

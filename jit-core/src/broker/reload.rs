@@ -40,11 +40,22 @@ impl Broker {
             let write = Write {
                 stream: StreamId::Control,
                 expected: before.map_or(0, |snapshot| snapshot.version),
-                events: vec![Draft { at: self.now(), body: encode(&ControlEvent::PolicyLoaded { digest })? }],
+                events: vec![Draft {
+                    at: self.now(),
+                    body: encode(&ControlEvent::PolicyLoaded { digest })?,
+                }],
                 state,
                 facets: Facets::default(),
             };
-            match self.inner.store.append(Batch { writes: vec![write], unchanged: Vec::new() }).await {
+            match self
+                .inner
+                .store
+                .append(Batch {
+                    writes: vec![write],
+                    unchanged: Vec::new(),
+                })
+                .await
+            {
                 Err(StoreError::Conflict { .. }) => {}
                 other => return other.map(|_| ()).map_err(Rejection::from),
             }
@@ -86,34 +97,66 @@ impl Broker {
     async fn restate(&self, loaded: Loaded<Request>) -> Result<(), Rejection> {
         let request = &loaded.state;
         let now = self.now();
-        let person = self.inner.directory.resolve(&request.requester.principal, now).await?;
+        let person = self
+            .inner
+            .directory
+            .resolve(&request.requester.principal, now)
+            .await?;
         let ruling = match person {
             Some(person) => self.policy().restate(&request.ruling, &person, now),
             None => Err(Refused::NotEligible),
         };
         let Ok(mut ruling) = ruling else {
             let reason = "the policy no longer permits this request";
-            return self.act(request.id, &Intent::Kill { cause: EndCause::Policy, reason }).await.map(|_| ());
+            return self
+                .act(
+                    request.id,
+                    &Intent::Kill {
+                        cause: EndCause::Policy,
+                        reason,
+                    },
+                )
+                .await
+                .map(|_| ());
         };
         ruling.start = request.ruling.start;
-        let fresh = digest(request.id, &request.requester, &ruling, request.extends)
-            .map_err(|error| StoreError::Invalid { problem: error.to_string() })?;
+        let fresh = digest(request.id, &request.requester, &ruling, request.extends).map_err(|error| {
+            StoreError::Invalid {
+                problem: error.to_string(),
+            }
+        })?;
         let approvers = self.approvers(&ruling.terms, now).await?;
-        let command = Command::Restate { ruling: &ruling, digest: fresh, approvers: &approvers };
+        let command = Command::Restate {
+            ruling: &ruling,
+            digest: fresh,
+            approvers: &approvers,
+        };
         let events = request.decide(&command, None, now)?;
         self.write(loaded, events).await
     }
 
     async fn cut_back(&self, loaded: Loaded<Request>) -> Result<(), Rejection> {
         let request = &loaded.state;
-        let Some(grant) = &request.grant else { return Ok(()) };
+        let Some(grant) = &request.grant else {
+            return Ok(());
+        };
         let now = self.now();
         let policy = self.policy();
-        let kill = Intent::Kill { cause: EndCause::Policy, reason: "the policy no longer permits this grant" };
-        let Some(terms) = policy.policies_of(&grant.resource.name).find(|terms| terms.policy == grant.policy) else {
+        let kill = Intent::Kill {
+            cause: EndCause::Policy,
+            reason: "the policy no longer permits this grant",
+        };
+        let Some(terms) = policy
+            .policies_of(&grant.resource.name)
+            .find(|terms| terms.policy == grant.policy)
+        else {
             return self.act(request.id, &kill).await.map(|_| ());
         };
-        let person = self.inner.directory.resolve(&request.requester.principal, now).await?;
+        let person = self
+            .inner
+            .directory
+            .resolve(&request.requester.principal, now)
+            .await?;
         let glass = terms.break_glass.as_ref();
         let permitted = person.is_some_and(|person| match (&request.break_glass, glass) {
             (None, _) => terms.requesters.includes(&person),
@@ -129,7 +172,11 @@ impl Broker {
             return self.act(request.id, &kill).await.map(|_| ());
         }
         let reason = "the policy now allows less time";
-        let command = Command::Narrow { not_after, scope: &grant.scope, reason };
+        let command = Command::Narrow {
+            not_after,
+            scope: &grant.scope,
+            reason,
+        };
         let used = self.last_use(request).await?;
         let events = request.decide(&command, used, now)?;
         self.write(loaded, events).await
@@ -142,7 +189,11 @@ impl Broker {
         let now = self.now();
         let mut person = self.person(&loaded.state.requester.person).await?;
         let id = loaded.state.id;
-        let part = Part { version: loaded.version, before: Some(loaded.state), events };
+        let part = Part {
+            version: loaded.version,
+            before: Some(loaded.state),
+            events,
+        };
         self.commit(vec![part], &mut person, Vec::new(), now).await.map(|_| ()).inspect_err(|error| {
             tracing::debug!(grant = %GrantId::from(id), %error, "a policy change could not be applied yet");
         })

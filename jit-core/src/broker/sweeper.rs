@@ -30,7 +30,16 @@ impl Broker {
         let now = self.now();
         let mut touched = 0;
         for (id, cause, reason) in self.inner.agenda.owed() {
-            match self.act(id, &Intent::Kill { cause, reason: &reason }).await {
+            match self
+                .act(
+                    id,
+                    &Intent::Kill {
+                        cause,
+                        reason: &reason,
+                    },
+                )
+                .await
+            {
                 Ok(_) | Err(Rejection::Refused(_)) => self.inner.agenda.settle(id),
                 Err(failure) => failed = Some(failure),
             }
@@ -110,20 +119,38 @@ impl Broker {
             return Ok(());
         }
         let reason = "the holder is no longer eligible";
-        match self.act(id, &Intent::Kill { cause: EndCause::Recheck, reason }).await {
+        match self
+            .act(
+                id,
+                &Intent::Kill {
+                    cause: EndCause::Recheck,
+                    reason,
+                },
+            )
+            .await
+        {
             Ok(_) | Err(Rejection::Refused(_)) => Ok(()),
             Err(failure) => Err(failure),
         }
     }
 
     async fn stands(&self, request: &Request) -> Result<bool, Rejection> {
-        let person = self.inner.directory.resolve(&request.requester.principal, self.now()).await?;
+        let person = self
+            .inner
+            .directory
+            .resolve(&request.requester.principal, self.now())
+            .await?;
         Ok(person.is_some_and(|person| request.may_hold(&person)))
     }
 
     /// Runs until the future is dropped: follows the log, sweeps, rechecks and delivers, each at its own pace.
     pub async fn run(&self) {
-        tokio::join!(self.follow_forever(), self.sweep_forever(), self.recheck_forever(), self.deliver_forever());
+        tokio::join!(
+            self.follow_forever(),
+            self.sweep_forever(),
+            self.recheck_forever(),
+            self.deliver_forever()
+        );
     }
 
     async fn follow_forever(&self) {

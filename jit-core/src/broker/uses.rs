@@ -49,7 +49,10 @@ impl Broker {
                 Some(shared) if shared >= at => return Ok(shared),
                 _ => {}
             }
-            let put = Put { expected: cell.version, value: at.timestamp_millis().to_string() };
+            let put = Put {
+                expected: cell.version,
+                value: at.timestamp_millis().to_string(),
+            };
             match self.inner.store.cell(&name, Some(put)).await {
                 Ok(_) => return Ok(at),
                 Err(StoreError::Conflict { .. }) => cell = self.inner.store.cell(&name, None).await?,
@@ -75,7 +78,9 @@ impl Broker {
             let cell = self.inner.store.cell(&name, None).await?;
             let taken: u64 = match cell.value.as_str() {
                 "" => 0,
-                text => text.parse().map_err(|_| StoreError::Damaged { what: format!("cell {name}") })?,
+                text => text.parse().map_err(|_| StoreError::Damaged {
+                    what: format!("cell {name}"),
+                })?,
             };
             let n = chunk.min(most.saturating_sub(taken));
             if n == 0 {
@@ -84,7 +89,10 @@ impl Broker {
                     Err(failure) => return Err(failure),
                 }
             }
-            let put = Put { expected: cell.version, value: (taken + n).to_string() };
+            let put = Put {
+                expected: cell.version,
+                value: (taken + n).to_string(),
+            };
             match self.inner.store.cell(&name, Some(put)).await {
                 Ok(_) => return Ok(n),
                 Err(StoreError::Conflict { .. }) => {}
@@ -98,7 +106,9 @@ impl Broker {
 #[async_trait]
 impl Reserve for Broker {
     async fn reserve(&self, grant: GrantId, _: Timestamp) -> Result<u64, ReserveError> {
-        Self::reserve(self, grant).await.map_err(|error| ReserveError { source: error.into() })
+        Self::reserve(self, grant)
+            .await
+            .map_err(|error| ReserveError { source: error.into() })
     }
 }
 
@@ -111,5 +121,7 @@ fn parse_use(text: &str) -> Result<Option<Timestamp>, StoreError> {
         return Ok(None);
     }
     let at = text.parse().ok().and_then(Timestamp::from_timestamp_millis);
-    at.map(Some).ok_or_else(|| StoreError::Damaged { what: "the cell of a grant's last use".to_owned() })
+    at.map(Some).ok_or_else(|| StoreError::Damaged {
+        what: "the cell of a grant's last use".to_owned(),
+    })
 }

@@ -22,26 +22,71 @@ use serde_json::json;
 
 use crate::rig::{On, POLICY, Rig, people, policy};
 
-const WHO: [&str; 9] =
-    ["alice", "bob", "carol", "dave", "erin", "frank", "mallory", "corp|alice", "corp|bob"];
+const WHO: [&str; 9] = [
+    "alice",
+    "bob",
+    "carol",
+    "dave",
+    "erin",
+    "frank",
+    "mallory",
+    "corp|alice",
+    "corp|bob",
+];
 
 /// One thing that someone does. `nth` counts requests from the newest.
 #[derive(Debug, Clone)]
 enum Step {
-    Ask { who: &'static str, variant: u8, extends: Option<usize> },
-    Review { who: &'static str, nth: usize, deny: bool, narrow: u8, stale: bool },
-    Withdraw { who: &'static str, nth: usize },
-    Release { who: &'static str, nth: usize },
-    Revoke { who: &'static str, nth: usize },
-    AfterReview { who: &'static str, nth: usize },
-    Lock { who: &'static str, target: u8 },
-    Lift { who: &'static str },
-    Knock { who: &'static str, path: &'static str },
+    Ask {
+        who: &'static str,
+        variant: u8,
+        extends: Option<usize>,
+    },
+    Review {
+        who: &'static str,
+        nth: usize,
+        deny: bool,
+        narrow: u8,
+        stale: bool,
+    },
+    Withdraw {
+        who: &'static str,
+        nth: usize,
+    },
+    Release {
+        who: &'static str,
+        nth: usize,
+    },
+    Revoke {
+        who: &'static str,
+        nth: usize,
+    },
+    AfterReview {
+        who: &'static str,
+        nth: usize,
+    },
+    Lock {
+        who: &'static str,
+        target: u8,
+    },
+    Lift {
+        who: &'static str,
+    },
+    Knock {
+        who: &'static str,
+        path: &'static str,
+    },
     Sweep,
     Recheck,
-    Wait { seconds: u32 },
-    People { variant: u8 },
-    Policy { variant: u8 },
+    Wait {
+        seconds: u32,
+    },
+    People {
+        variant: u8,
+    },
+    Policy {
+        variant: u8,
+    },
 }
 
 /// One step, or several at once.
@@ -76,11 +121,16 @@ fn source(variant: u8) -> String {
     let base = format!(
         "{}break_glass = {{ requesters = {{ roles = [\"incident-commander\"] }}, max = \"15m\", review_within = \"1h\", \
          mfa = {{ required = false }} }}\nuse_within = \"20m\"\nidle_timeout = \"15m\"\n",
-        POLICY.replace(r#"roles = ["sre-lead"] } }"#, r#"roles = ["sre-lead"] }, quorum = 2 }"#)
+        POLICY.replace(
+            r#"roles = ["sre-lead"] } }"#,
+            r#"roles = ["sre-lead"] }, quorum = 2 }"#
+        )
     );
     match variant {
         0 => base,
-        1 => base.replace("quorum = 2", "quorum = 1").replace(r#"max = "4h""#, r#"max = "40m""#),
+        1 => base
+            .replace("quorum = 2", "quorum = 1")
+            .replace(r#"max = "4h""#, r#"max = "40m""#),
         _ => base.replace(
             "stages = [",
             "stages = [ { name = \"first\", approvers = { roles = [\"sre-lead\", \"security\"] } },",
@@ -117,7 +167,10 @@ struct House {
 
 async fn nth(rig: &Rig, nth: usize) -> Option<Request> {
     let carol = rig.actor("carol").await;
-    let filter = jit_core::broker::Filter { limit: 10, ..Default::default() };
+    let filter = jit_core::broker::Filter {
+        limit: 10,
+        ..Default::default()
+    };
     let items = rig.broker.list(&carol, &filter).await.ok()?.items;
     let view = items.get(nth)?;
     Some(view.request.clone())
@@ -157,7 +210,14 @@ async fn perform(rig: &Rig, step: &Step) {
     };
     let target = nth(rig, which).await;
     match (step, target) {
-        (Step::Ask { who, variant, extends }, target) => {
+        (
+            Step::Ask {
+                who,
+                variant,
+                extends,
+            },
+            target,
+        ) => {
             let mut more = match variant {
                 0 => json!({}),
                 1 => json!({ "duration": "10m", "methods": ["GET", "POST"] }),
@@ -171,16 +231,35 @@ async fn perform(rig: &Rig, step: &Step) {
             }
             failed(rig.ask(who, more).await.map(drop));
         }
-        (Step::Review { who, deny, narrow, stale, .. }, Some(mut request)) => {
+        (
+            Step::Review {
+                who,
+                deny,
+                narrow,
+                stale,
+                ..
+            },
+            Some(mut request),
+        ) => {
             if *stale {
                 request.digest = jit_core::id::Digest::ZERO;
             }
             let decision = if *deny { Decision::Deny } else { Decision::Approve };
             let set = |item: &str| BTreeSet::from([item.to_owned()]);
             let narrowing = match narrow {
-                0 => Narrowing { duration: Some("5m".parse().unwrap()), ..Narrowing::default() },
-                1 => Narrowing { methods: set("GET"), ..Narrowing::default() },
-                2 => Narrowing { paths: set("/admin/users"), max_requests: Some(2), ..Narrowing::default() },
+                0 => Narrowing {
+                    duration: Some("5m".parse().unwrap()),
+                    ..Narrowing::default()
+                },
+                1 => Narrowing {
+                    methods: set("GET"),
+                    ..Narrowing::default()
+                },
+                2 => Narrowing {
+                    paths: set("/admin/users"),
+                    max_requests: Some(2),
+                    ..Narrowing::default()
+                },
                 _ => Narrowing::default(),
             };
             failed(rig.narrow(who, &request, decision, narrowing).await.map(drop));
@@ -189,7 +268,12 @@ async fn perform(rig: &Rig, step: &Step) {
         (Step::Release { .. }, Some(r)) => failed(rig.broker.release(&actor, r.id, "").await.map(drop)),
         (Step::Revoke { .. }, Some(r)) => failed(rig.broker.revoke(&actor, r.id, "").await.map(drop)),
         (Step::AfterReview { .. }, Some(r)) => {
-            failed(rig.broker.after_review(&actor, r.id, Finding::Justified, "").await.map(drop));
+            failed(
+                rig.broker
+                    .after_review(&actor, r.id, Finding::Justified, "")
+                    .await
+                    .map(drop),
+            );
         }
         (Step::Lock { target, .. }, _) => {
             let target = match target {
@@ -212,7 +296,11 @@ async fn perform(rig: &Rig, step: &Step) {
             let token = who.rsplit('|').next().unwrap();
             if let Ok(permit) = rig.knock(token, "GET", path).await {
                 let request = rig.seen(permit.request_id()).await;
-                assert_eq!(request.state, State::Active, "admitted under a grant that is not active");
+                assert_eq!(
+                    request.state,
+                    State::Active,
+                    "admitted under a grant that is not active"
+                );
                 let grant = request.grant.unwrap();
                 assert!(grant.not_before <= rig.now() && rig.now() < grant.not_after);
                 assert_eq!(&grant.holder, permit.holder());
@@ -222,12 +310,17 @@ async fn perform(rig: &Rig, step: &Step) {
         (Step::Sweep, _) => failed(rig.broker.sweep().await.map(drop)),
         (Step::Recheck, _) => failed(rig.broker.recheck().await),
         (Step::Wait { seconds }, _) => {
-            rig.clock.advance(std::time::Duration::from_secs(u64::from(*seconds)));
+            rig.clock
+                .advance(std::time::Duration::from_secs(u64::from(*seconds)));
             failed(rig.broker.follow().await.map(drop));
         }
         (Step::People { variant }, _) => people(rig, |text| match variant {
             0 => text.to_owned(),
-            1 => text.replacen("[\"sre-lead\"]\ntoken = \"demo-bob\"", "[]\ntoken = \"demo-bob\"", 1),
+            1 => text.replacen(
+                "[\"sre-lead\"]\ntoken = \"demo-bob\"",
+                "[]\ntoken = \"demo-bob\"",
+                1,
+            ),
             _ => text.replacen("name = \"alice\"", "name = \"alice\"\ndisabled = true", 1),
         }),
         (Step::Policy { variant }, _) => failed(rig.broker.set_policy(policy(&source(*variant))).await),
@@ -242,9 +335,16 @@ impl StateMachineTest for Histories {
     type Reference = Reference;
 
     fn init_test((): &()) -> House {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let rig = runtime.block_on(Rig::new(On::Memory, &source(0)));
-        House { rig, runtime, ended: BTreeMap::new() }
+        House {
+            rig,
+            runtime,
+            ended: BTreeMap::new(),
+        }
     }
 
     fn apply(mut house: House, (): &(), AtOnce(steps): AtOnce) -> House {
@@ -257,7 +357,9 @@ impl StateMachineTest for Histories {
                 _ => unreachable!(),
             }
         });
-        let ended = house.runtime.block_on(check(rig, std::mem::take(&mut house.ended)));
+        let ended = house
+            .runtime
+            .block_on(check(rig, std::mem::take(&mut house.ended)));
         house.ended = ended;
         house
     }
@@ -298,18 +400,38 @@ async fn check(rig: &Rig, mut ended: BTreeMap<RequestId, State>) -> BTreeMap<Req
     }
     for (id, request) in &requests {
         let stored = rig.store.load(&StreamId::Request(*id)).await.unwrap().unwrap();
-        assert_eq!(stored.state, serde_json::to_string(request).unwrap(), "folding the events is not the stored state");
+        assert_eq!(
+            stored.state,
+            serde_json::to_string(request).unwrap(),
+            "folding the events is not the stored state"
+        );
         assert_eq!(stored.facets.state, Some(request.state));
         if let Some(grant) = &request.grant {
             let ruling = &request.ruling;
             assert_eq!(grant.id, GrantId::from(*id));
-            assert!((grant.not_after - grant.not_before) <= ruling.duration.as_delta(), "granted more time than asked");
-            assert!(ruling.duration <= ruling.terms.duration.max, "asked for more time than the policy has");
-            let inside = |path: &String| ruling.scope.paths.is_empty() || ruling.scope.paths.iter().any(|p| covers(p, path));
+            assert!(
+                (grant.not_after - grant.not_before) <= ruling.duration.as_delta(),
+                "granted more time than asked"
+            );
+            assert!(
+                ruling.duration <= ruling.terms.duration.max,
+                "asked for more time than the policy has"
+            );
+            let inside = |path: &String| {
+                ruling.scope.paths.is_empty() || ruling.scope.paths.iter().any(|p| covers(p, path))
+            };
             assert!(grant.scope.paths.iter().all(inside));
             assert!(ruling.scope.paths.is_empty() || !grant.scope.paths.is_empty());
-            assert!(ruling.scope.methods.is_empty() || (!grant.scope.methods.is_empty() && grant.scope.methods.is_subset(&ruling.scope.methods)));
-            assert!(ruling.max_requests.is_none_or(|most| grant.max_requests.is_some_and(|n| n <= most)));
+            assert!(
+                ruling.scope.methods.is_empty()
+                    || (!grant.scope.methods.is_empty()
+                        && grant.scope.methods.is_subset(&ruling.scope.methods))
+            );
+            assert!(
+                ruling
+                    .max_requests
+                    .is_none_or(|most| grant.max_requests.is_some_and(|n| n <= most))
+            );
         }
         if request.state.is_terminal() {
             let first = ended.entry(*id).or_insert(request.state);
@@ -319,11 +441,22 @@ async fn check(rig: &Rig, mut ended: BTreeMap<RequestId, State>) -> BTreeMap<Req
         }
     }
     for (person, state) in &persons {
-        let stored = rig.store.load(&StreamId::Person(person.clone())).await.unwrap().unwrap();
-        assert_eq!(stored.state, serde_json::to_string(state).unwrap(), "the person's state is not the fold of their events");
+        let stored = rig
+            .store
+            .load(&StreamId::Person(person.clone()))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            stored.state,
+            serde_json::to_string(state).unwrap(),
+            "the person's state is not the fold of their events"
+        );
     }
-    let unreviewed: Vec<_> =
-        requests.values().filter(|r| r.break_glass.as_ref().is_some_and(|debt| debt.review.is_none())).collect();
+    let unreviewed: Vec<_> = requests
+        .values()
+        .filter(|r| r.break_glass.as_ref().is_some_and(|debt| debt.review.is_none()))
+        .collect();
     let debtors: BTreeSet<_> = unreviewed.iter().map(|r| &r.requester.person).collect();
     assert_eq!(debtors.len(), unreviewed.len(), "one person owes two reviews");
     ended
@@ -332,8 +465,14 @@ async fn check(rig: &Rig, mut ended: BTreeMap<RequestId, State>) -> BTreeMap<Req
 /// Whoever agreed was someone else, and there were enough of them, each once.
 fn agreed(before: &Request, event: &Event) {
     if let Event::Reviewed { review } = event {
-        assert_ne!(review.person, before.requester.person, "reviewed their own request");
-        assert_eq!(review.digest, before.digest, "a review of something else was counted");
+        assert_ne!(
+            review.person, before.requester.person,
+            "reviewed their own request"
+        );
+        assert_eq!(
+            review.digest, before.digest,
+            "a review of something else was counted"
+        );
     }
     let Event::Approved { by, .. } = event else { return };
     match by {
@@ -347,7 +486,10 @@ fn agreed(before: &Request, event: &Event) {
                     .filter(|review| review.stage == index && review.decision == Decision::Approve)
                     .map(|review| &review.person)
                     .collect();
-                assert!(seats.len() >= usize::from(stage.quorum), "stage {index} was short");
+                assert!(
+                    seats.len() >= usize::from(stage.quorum),
+                    "stage {index} was short"
+                );
             }
         }
         ApprovedBy::BreakGlass => assert_eq!(before.ruling.route, Route::BreakGlass),

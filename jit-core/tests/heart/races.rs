@@ -21,8 +21,11 @@ fn rounds(full: usize) -> usize {
 
 /// Rounds of 64 threads that approve, withdraw, deny and expire one request.
 fn race(on: On, rounds: usize) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let rig = Arc::new(runtime.block_on(Rig::new(on, POLICY)));
     let mut outcomes = std::collections::BTreeMap::<State, usize>::new();
     let gate = Arc::new(Barrier::new(THREADS + 1));
@@ -33,14 +36,20 @@ fn race(on: On, rounds: usize) {
             std::thread::spawn(move || {
                 loop {
                     gate.wait();
-                    let Some(request) = job.lock().unwrap().clone() else { return };
+                    let Some(request) = job.lock().unwrap().clone() else {
+                        return;
+                    };
                     handle.block_on(async {
                         let reviewer = ["bob", "carol", "dave", "frank"][n / 4 % 4];
                         // Most lose: that is the point. What they are told is checked by other tests.
                         match n % 4 {
                             0 => drop(rig.approve(reviewer, &request).await),
                             1 => drop(rig.review(reviewer, &request, Decision::Deny).await),
-                            2 => drop(rig.broker.withdraw(&rig.actor("alice").await, request.id, "").await),
+                            2 => drop(
+                                rig.broker
+                                    .withdraw(&rig.actor("alice").await, request.id, "")
+                                    .await,
+                            ),
                             _ => {
                                 rig.clock.set(request.pending_until);
                                 drop(rig.broker.sweep().await);
@@ -65,20 +74,41 @@ fn race(on: On, rounds: usize) {
                 let page = rig.store.feed(after, 1000).await.unwrap();
                 let Some(last) = page.last() else { break };
                 after = last.position;
-                bodies.extend(page.into_iter().filter(|r| r.stream.to_string().ends_with(&request.id.to_string())));
+                bodies.extend(
+                    page.into_iter()
+                        .filter(|r| r.stream.to_string().ends_with(&request.id.to_string())),
+                );
             }
-            let count = |needle: &str| bodies.iter().filter(|record| record.body.contains(needle)).count();
+            let count = |needle: &str| {
+                bodies
+                    .iter()
+                    .filter(|record| record.body.contains(needle))
+                    .count()
+            };
             let approved = count(r#""type":"approved""#);
             let ended = count(r#""type":"ended""#);
             let end = rig.seen(request.id).await;
-            assert_eq!(approved + count(r#""state":"denied""#) + count(r#""state":"withdrawn""#)
-                + count(r#""state":"timed_out""#), 1, "round {round}: {bodies:#?}");
+            assert_eq!(
+                approved
+                    + count(r#""state":"denied""#)
+                    + count(r#""state":"withdrawn""#)
+                    + count(r#""state":"timed_out""#),
+                1,
+                "round {round}: {bodies:#?}"
+            );
             assert!(approved <= 1 && ended <= 1, "round {round}: {bodies:#?}");
-            let want = if approved == 1 { end.grant.is_some() } else { end.grant.is_none() };
+            let want = if approved == 1 {
+                end.grant.is_some()
+            } else {
+                end.grant.is_none()
+            };
             assert!(want, "round {round}: {end:?}");
             *outcomes.entry(end.state).or_default() += 1;
             if end.state == State::Active {
-                rig.broker.release(&rig.actor("alice").await, request.id, "").await.unwrap();
+                rig.broker
+                    .release(&rig.actor("alice").await, request.id, "")
+                    .await
+                    .unwrap();
             }
             rig.clock.advance(Duration::from_secs(7200));
             rig.broker.follow().await.unwrap();
@@ -108,8 +138,11 @@ fn sixty_four_threads_on_one_request_on_sqlite() {
 /// Break-glasses, revocations and lockdowns from many threads: debts and locks hold whoever is first.
 #[test]
 fn break_glass_and_lockdowns_from_many_threads() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     for on in [On::Memory, On::Sqlite] {
         runtime.block_on(async {
             for _ in 0..rounds(200) {

@@ -14,13 +14,15 @@ use jit_core::approval::request::Request;
 use jit_core::approval::review::{Decision, Narrowing, Opinion};
 use jit_core::approval::state::State;
 use jit_core::broker::people::PeopleFile;
-use jit_core::broker::store::{Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId};
+use jit_core::broker::store::{
+    Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
+};
 use jit_core::broker::{Broker, Rejection, View};
+use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::gate::{Gate, Verdict};
-use jit_core::gate::permit::Permit;
 use jit_core::id::{Principal, RequestId, Timestamp};
 use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
@@ -142,7 +144,11 @@ pub(crate) struct Breakable {
 
 impl Breakable {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, broken: AtomicBool::new(false), dice: AtomicU64::new(0x9E37_79B9_7F4A_7C15) }
+        Self {
+            inner,
+            broken: AtomicBool::new(false),
+            dice: AtomicU64::new(0x9E37_79B9_7F4A_7C15),
+        }
     }
 
     async fn yield_a_while(&self) {
@@ -157,7 +163,11 @@ impl Breakable {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if self.broken.load(Ordering::SeqCst) { Err(StoreError::unavailable("the disk is gone")) } else { Ok(()) }
+        if self.broken.load(Ordering::SeqCst) {
+            Err(StoreError::unavailable("the disk is gone"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -231,7 +241,14 @@ impl Rig {
             .await
             .unwrap();
         let gate = gate(&broker, &people, &clock, source);
-        Self { broker, gate, clock, people, store, _folder: folder }
+        Self {
+            broker,
+            gate,
+            clock,
+            people,
+            store,
+            _folder: folder,
+        }
     }
 
     /// Moves the clock, and lets the gate see that its view is complete, as a running follower does all the time. Nothing is swept.
@@ -279,7 +296,12 @@ impl Rig {
         self.ask(who, serde_json::json!({})).await.unwrap().request
     }
 
-    pub(crate) async fn review(&self, who: &str, request: &Request, decision: Decision) -> Result<View, Rejection> {
+    pub(crate) async fn review(
+        &self,
+        who: &str,
+        request: &Request,
+        decision: Decision,
+    ) -> Result<View, Rejection> {
         self.narrow(who, request, decision, Narrowing::default()).await
     }
 
@@ -290,8 +312,15 @@ impl Rig {
         decision: Decision,
         narrowing: Narrowing,
     ) -> Result<View, Rejection> {
-        let opinion = Opinion { decision, digest: request.digest, comment: String::new(), narrowing };
-        self.broker.review(&self.actor(who).await, request.id, opinion).await
+        let opinion = Opinion {
+            decision,
+            digest: request.digest,
+            comment: String::new(),
+            narrowing,
+        };
+        self.broker
+            .review(&self.actor(who).await, request.id, opinion)
+            .await
     }
 
     pub(crate) async fn approve(&self, who: &str, request: &Request) -> Result<View, Rejection> {
@@ -302,7 +331,11 @@ impl Rig {
     pub(crate) async fn granted(&self, more: serde_json::Value) -> Request {
         let request = self.ask("alice", more).await.unwrap().request;
         let view = self.approve("bob", &request).await.unwrap();
-        assert!(matches!(view.request.state, State::Active | State::Scheduled), "{:?}", view.request.state);
+        assert!(
+            matches!(view.request.state, State::Active | State::Scheduled),
+            "{:?}",
+            view.request.state
+        );
         view.request
     }
 
@@ -312,7 +345,11 @@ impl Rig {
 
     /// What carol, who audits, sees now.
     pub(crate) async fn seen(&self, id: RequestId) -> Request {
-        self.broker.view(&self.actor("carol").await, id).await.unwrap().request
+        self.broker
+            .view(&self.actor("carol").await, id)
+            .await
+            .unwrap()
+            .request
     }
 
     /// What the gate says to a request with `who`'s token.
@@ -344,7 +381,12 @@ impl Rig {
     pub(crate) async fn log(&self) -> Vec<Record> {
         let mut all: Vec<Record> = Vec::new();
         loop {
-            let page = self.store.inner.feed(all.last().map_or(0, |r| r.position), 1000).await.unwrap();
+            let page = self
+                .store
+                .inner
+                .feed(all.last().map_or(0, |r| r.position), 1000)
+                .await
+                .unwrap();
             if page.is_empty() {
                 audit::verify(Tail::START, &all).unwrap();
                 return all;
@@ -369,11 +411,28 @@ pub(crate) fn refused<T: std::fmt::Debug>(outcome: Result<T, Rejection>) -> Refu
 }
 
 /// A gate in front of `broker`.
-pub(crate) fn gate(broker: &Broker, people: &Arc<PeopleFile>, clock: &Arc<ManualClock>, source: &str) -> Gate {
+pub(crate) fn gate(
+    broker: &Broker,
+    people: &Arc<PeopleFile>,
+    clock: &Arc<ManualClock>,
+    source: &str,
+) -> Gate {
     let policy = policy(source);
     let rules = RuleSet::compile(policy.resources(), policy.open()).unwrap();
-    let tokens = ApiTokens::new(people.tokens().into_iter().map(|token| (token.sha256, token.principal))).unwrap();
-    Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people.clone(), clock.clone())
-        .with_reserve(Arc::new(broker.clone()))
-        .build()
+    let tokens = ApiTokens::new(
+        people
+            .tokens()
+            .into_iter()
+            .map(|token| (token.sha256, token.principal)),
+    )
+    .unwrap();
+    Gate::builder(
+        rules,
+        broker.enforcer().clone(),
+        Arc::new(tokens),
+        people.clone(),
+        clock.clone(),
+    )
+    .with_reserve(Arc::new(broker.clone()))
+    .build()
 }

@@ -57,14 +57,17 @@ fn actor(name: &str, roles: &[&str]) -> Actor {
 }
 
 fn folded(request: Request, events: &[Event], at: Timestamp) -> Request {
-    events.iter().fold(request, |request, event| fold(Some(request), event, at).unwrap())
+    events
+        .iter()
+        .fold(request, |request, event| fold(Some(request), event, at).unwrap())
 }
 
 /// Scheduled for one minute after `start()`.
 fn ruling(alice: &Actor) -> Ruling {
     let opens = start() + chrono::TimeDelta::minutes(1);
     let ask: Ask =
-        serde_json::from_value(serde_json::json!({ "resource": "admin", "reason": "r", "start": opens })).unwrap();
+        serde_json::from_value(serde_json::json!({ "resource": "admin", "reason": "r", "start": opens }))
+            .unwrap();
     policy(POLICY).rule(&ask, alice, start()).unwrap()
 }
 
@@ -75,14 +78,22 @@ fn request_in(state: State, glass: bool) -> Request {
     let id = RequestId::from_u128(7);
     let mut request = Request::new(id, &alice, ruling(&alice), None, vec![Some(listed)], start()).unwrap();
     if glass {
-        request.break_glass = Some(BreakGlassDebt { review_by: start(), review: None });
+        request.break_glass = Some(BreakGlassDebt {
+            review_by: start(),
+            review: None,
+        });
     }
     let events = open(request.clone(), None, start()).unwrap();
     assert_eq!(events.len(), 1);
     if state == State::Pending {
         return request;
     }
-    let ended = |state| Event::Ended { state, cause: EndCause::Limit, reason: String::new(), at: start() };
+    let ended = |state| Event::Ended {
+        state,
+        cause: EndCause::Limit,
+        reason: String::new(),
+        at: start(),
+    };
     if matches!(state, State::Denied | State::Withdrawn | State::TimedOut) {
         return folded(request, &[ended(state)], start());
     }
@@ -93,13 +104,20 @@ fn request_in(state: State, glass: bool) -> Request {
         comment: String::new(),
         narrowing: Narrowing::default(),
     };
-    let command = Command::Review { by: &bob, opinion: &opinion, panel: &panel };
+    let command = Command::Review {
+        by: &bob,
+        opinion: &opinion,
+        panel: &panel,
+    };
     // The machine asks whether glass was broken under these terms; these have none.
     request.break_glass = None;
     let approved = request.decide(&command, None, start()).unwrap();
     request = folded(request, &approved, start());
     if glass {
-        request.break_glass = Some(BreakGlassDebt { review_by: start(), review: None });
+        request.break_glass = Some(BreakGlassDebt {
+            review_by: start(),
+            review: None,
+        });
     }
     match state {
         State::Scheduled => request,
@@ -109,12 +127,20 @@ fn request_in(state: State, glass: bool) -> Request {
 }
 
 fn panel() -> Panel {
-    let reviewers = ["bob", "carol", "dave"].map(|name| (PersonId::new(name).unwrap(), person(name, &["sre-lead"])));
-    Panel { requester: Some(person("alice", &["sre"])), reviewers: reviewers.into() }
+    let reviewers =
+        ["bob", "carol", "dave"].map(|name| (PersonId::new(name).unwrap(), person(name, &["sre-lead"])));
+    Panel {
+        requester: Some(person("alice", &["sre"])),
+        reviewers: reviewers.into(),
+    }
 }
 
 fn outcome(request: &Request, command: &str) -> String {
-    let (alice, carol, dave) = (actor("alice", &["sre"]), actor("carol", &["sre-lead"]), actor("dave", &["sre-lead"]));
+    let (alice, carol, dave) = (
+        actor("alice", &["sre"]),
+        actor("carol", &["sre-lead"]),
+        actor("dave", &["sre-lead"]),
+    );
     let panel = panel();
     let opinion = |decision| Opinion {
         decision,
@@ -130,27 +156,106 @@ fn outcome(request: &Request, command: &str) -> String {
     other.reason.push('!');
     let same = request.ruling.clone();
     let fresh = digest(request.id, &request.requester, &other, None).unwrap();
-    let narrower = jit_core::policy::terms::Scope { methods: BTreeSet::from(["GET".to_owned()]), ..Default::default() };
+    let narrower = jit_core::policy::terms::Scope {
+        methods: BTreeSet::from(["GET".to_owned()]),
+        ..Default::default()
+    };
     let not_after = start() + chrono::TimeDelta::minutes(5);
     let (command, now) = match command {
-        "approve" => (Command::Review { by: &dave, opinion: &yes, panel: &panel }, now),
-        "deny" => (Command::Review { by: &dave, opinion: &no, panel: &panel }, now),
-        "approve-late" => (Command::Review { by: &dave, opinion: &yes, panel: &panel }, late),
-        "withdraw" => (Command::Withdraw { by: &alice, reason: "" }, now),
-        "release" => (Command::Release { by: &alice, reason: "" }, now),
-        "revoke" => (Command::Revoke { by: &carol, reason: "" }, now),
+        "approve" => (
+            Command::Review {
+                by: &dave,
+                opinion: &yes,
+                panel: &panel,
+            },
+            now,
+        ),
+        "deny" => (
+            Command::Review {
+                by: &dave,
+                opinion: &no,
+                panel: &panel,
+            },
+            now,
+        ),
+        "approve-late" => (
+            Command::Review {
+                by: &dave,
+                opinion: &yes,
+                panel: &panel,
+            },
+            late,
+        ),
+        "withdraw" => (
+            Command::Withdraw {
+                by: &alice,
+                reason: "",
+            },
+            now,
+        ),
+        "release" => (
+            Command::Release {
+                by: &alice,
+                reason: "",
+            },
+            now,
+        ),
+        "revoke" => (
+            Command::Revoke {
+                by: &carol,
+                reason: "",
+            },
+            now,
+        ),
         "activate" => (Command::Activate { panel: &panel }, now),
         "lapse" => (Command::Lapse, now),
         "lapse-late" => (Command::Lapse, late),
-        "kill" => (Command::Kill { cause: EndCause::Policy, reason: "" }, now),
-        "restate" => (Command::Restate { ruling: &other, digest: fresh, approvers: &[] }, now),
-        "restate-same" => (Command::Restate { ruling: &same, digest: request.digest, approvers: &[] }, now),
-        "narrow" => (Command::Narrow { not_after, scope: &narrower, reason: "" }, now),
-        "extend" => (Command::Extend { by: RequestId::from_u128(8) }, now),
+        "kill" => (
+            Command::Kill {
+                cause: EndCause::Policy,
+                reason: "",
+            },
+            now,
+        ),
+        "restate" => (
+            Command::Restate {
+                ruling: &other,
+                digest: fresh,
+                approvers: &[],
+            },
+            now,
+        ),
+        "restate-same" => (
+            Command::Restate {
+                ruling: &same,
+                digest: request.digest,
+                approvers: &[],
+            },
+            now,
+        ),
+        "narrow" => (
+            Command::Narrow {
+                not_after,
+                scope: &narrower,
+                reason: "",
+            },
+            now,
+        ),
+        "extend" => (
+            Command::Extend {
+                by: RequestId::from_u128(8),
+            },
+            now,
+        ),
         "exhaust" => (Command::Exhaust, now),
-        "after" | "after-glass" => {
-            (Command::AfterReview { by: &carol, finding: Finding::Justified, comment: "" }, now)
-        }
+        "after" | "after-glass" => (
+            Command::AfterReview {
+                by: &carol,
+                finding: Finding::Justified,
+                comment: "",
+            },
+            now,
+        ),
         other => panic!("no command {other}"),
     };
     match request.decide(&command, None, now) {
@@ -188,8 +293,12 @@ fn word(event: &Event) -> &'static str {
 #[test]
 fn every_state_against_every_command() {
     let mut lines = TABLE.trim_matches('\n').lines();
-    let states: Vec<State> =
-        lines.next().unwrap().split_whitespace().map(|word| word.parse().unwrap()).collect();
+    let states: Vec<State> = lines
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .map(|word| word.parse().unwrap())
+        .collect();
     assert_eq!(states, State::ALL, "a state is missing from the table");
     let (mut cells, mut wrong) = (0, Vec::new());
     for line in lines {
@@ -212,11 +321,19 @@ fn every_state_against_every_command() {
 /// What no decision can have made does not fold.
 #[test]
 fn events_out_of_place_do_not_fold() {
-    let ended = Event::Ended { state: State::Denied, cause: EndCause::Limit, reason: String::new(), at: start() };
+    let ended = Event::Ended {
+        state: State::Denied,
+        cause: EndCause::Limit,
+        reason: String::new(),
+        at: start(),
+    };
     assert!(fold(None, &Event::Activated, start()).is_err());
     for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
         for event in [&ended, &Event::Activated, &Event::StageOpened { stage: 0 }] {
-            assert!(fold(Some(request_in(state, false)), event, start()).is_err(), "{event:?} on {state}");
+            assert!(
+                fold(Some(request_in(state, false)), event, start()).is_err(),
+                "{event:?} on {state}"
+            );
         }
     }
 }

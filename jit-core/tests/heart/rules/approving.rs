@@ -38,7 +38,10 @@ fn two_stages() -> String {
 }
 
 fn quorum_of_two() -> String {
-    POLICY.replace(r#"roles = ["sre-lead"] } }"#, r#"roles = ["sre-lead"] }, quorum = 2 }"#)
+    POLICY.replace(
+        r#"roles = ["sre-lead"] } }"#,
+        r#"roles = ["sre-lead"] }, quorum = 2 }"#,
+    )
 }
 
 async fn rule_05_a_review_names_the_digest_it_saw(on: On) {
@@ -46,9 +49,17 @@ async fn rule_05_a_review_names_the_digest_it_saw(on: On) {
     let request = rig.asked("alice").await;
     let mut other = request.clone();
     other.digest = jit_core::id::Digest::plain(b"something else");
-    assert_eq!(refused(rig.approve("bob", &other).await), Refused::StaleDigest { current: request.digest });
+    assert_eq!(
+        refused(rig.approve("bob", &other).await),
+        Refused::StaleDigest {
+            current: request.digest
+        }
+    );
     assert_eq!(rig.state(request.id).await, State::Pending);
-    assert_eq!(rig.approve("bob", &request).await.unwrap().request.state, State::Active);
+    assert_eq!(
+        rig.approve("bob", &request).await.unwrap().request.state,
+        State::Active
+    );
 }
 
 /// Any change of what the digest covers makes a new digest and voids the reviews.
@@ -60,9 +71,15 @@ async fn rule_05_the_digest_covers_all_that_is_decided_on(on: On) {
     let wider = quorum_of_two().replace(r#"paths = ["/admin"]"#, r#"paths = ["/admin", "/root"]"#);
     rig.broker.set_policy(policy(&wider)).await.unwrap();
     let now = rig.seen(request.id).await;
-    assert_ne!(now.digest, request.digest, "another resource under the same digest");
+    assert_ne!(
+        now.digest, request.digest,
+        "another resource under the same digest"
+    );
     assert!(now.reviews.is_empty(), "a review of something else still counts");
-    assert_eq!(refused(rig.approve("carol", &request).await), Refused::StaleDigest { current: now.digest });
+    assert_eq!(
+        refused(rig.approve("carol", &request).await),
+        Refused::StaleDigest { current: now.digest }
+    );
 
     // Each field alone.
     let asks = [
@@ -84,7 +101,10 @@ async fn rule_05_the_digest_covers_all_that_is_decided_on(on: On) {
             jit_core::approval::digest::digest(fixed, &view.request.requester, &ruling, view.request.extends);
         digests.insert(digest.unwrap());
         assert_eq!(digests.len(), n + 1, "a field is not covered");
-        rig.broker.withdraw(&rig.actor("erin").await, view.request.id, "").await.unwrap();
+        rig.broker
+            .withdraw(&rig.actor("erin").await, view.request.id, "")
+            .await
+            .unwrap();
     }
 }
 
@@ -94,18 +114,36 @@ async fn rule_06_quorum_counts_persons_over_all_stages(on: On) {
     let request = rig.asked("alice").await;
     rig.approve("bob", &request).await.unwrap();
     let view = rig.approve("corp|bob", &request).await.unwrap();
-    assert_eq!(view.request.state, State::Pending, "one person under two principals filled two seats");
-    assert_eq!(rig.approve("carol", &request).await.unwrap().request.state, State::Active);
+    assert_eq!(
+        view.request.state,
+        State::Pending,
+        "one person under two principals filled two seats"
+    );
+    assert_eq!(
+        rig.approve("carol", &request).await.unwrap().request.state,
+        State::Active
+    );
 
     let rig = Rig::new(on, &two_stages()).await;
     let request = rig.asked("alice").await;
     let view = rig.approve("bob", &request).await.unwrap();
     assert_eq!((view.request.state, view.request.stage), (State::Pending, 1));
     let view = rig.approve("bob", &request).await.unwrap();
-    assert_eq!(view.request.state, State::Pending, "one person filled a seat in two stages");
+    assert_eq!(
+        view.request.state,
+        State::Pending,
+        "one person filled a seat in two stages"
+    );
     let view = rig.approve("corp|bob", &request).await.unwrap();
-    assert_eq!(view.request.state, State::Pending, "one person filled a seat in two stages by another principal");
-    assert_eq!(rig.approve("dave", &request).await.unwrap().request.state, State::Active);
+    assert_eq!(
+        view.request.state,
+        State::Pending,
+        "one person filled a seat in two stages by another principal"
+    );
+    assert_eq!(
+        rig.approve("dave", &request).await.unwrap().request.state,
+        State::Active
+    );
 }
 
 /// The requester's person never reviews: not by another principal, not with the role.
@@ -114,28 +152,60 @@ async fn rule_07_nobody_reviews_their_own(on: On) {
     let request = rig.asked("frank").await;
     assert_eq!(refused(rig.approve("frank", &request).await), Refused::SelfReview);
     let request = rig.asked("alice").await;
-    assert_eq!(refused(rig.approve("corp|alice", &request).await), Refused::SelfReview);
-    assert_eq!(refused(rig.review("corp|alice", &request, Decision::Deny).await), Refused::SelfReview);
+    assert_eq!(
+        refused(rig.approve("corp|alice", &request).await),
+        Refused::SelfReview
+    );
+    assert_eq!(
+        refused(rig.review("corp|alice", &request, Decision::Deny).await),
+        Refused::SelfReview
+    );
     // With every role there is.
-    people(&rig, |text| text.replacen(r#"roles = ["sre"]"#, r#"roles = ["sre", "sre-lead", "security", "auditor"]"#, 1));
-    assert_eq!(refused(rig.approve("corp|alice", &request).await), Refused::SelfReview);
+    people(&rig, |text| {
+        text.replacen(
+            r#"roles = ["sre"]"#,
+            r#"roles = ["sre", "sre-lead", "security", "auditor"]"#,
+            1,
+        )
+    });
+    assert_eq!(
+        refused(rig.approve("corp|alice", &request).await),
+        Refused::SelfReview
+    );
     assert_eq!(rig.state(request.id).await, State::Pending);
 }
 
 /// Stages, or `approval = "automatic"`; neither is an error. A set that resolves to nobody approves nothing.
 async fn rule_08_who_must_agree_is_explicit(on: On) {
     let stages = r#"stages = [ { name = "lead", approvers = { roles = ["sre-lead"] } } ]"#;
-    for bad in ["", "stages = []", r#"stages = [ { name = "lead", approvers = {} } ]"#] {
+    for bad in [
+        "",
+        "stages = []",
+        r#"stages = [ { name = "lead", approvers = {} } ]"#,
+    ] {
         let source = POLICY.replace(stages, bad);
-        assert!(Policy::parse(&source, Format::Toml, "policy.toml").is_err(), "compiled with {bad:?}");
+        assert!(
+            Policy::parse(&source, Format::Toml, "policy.toml").is_err(),
+            "compiled with {bad:?}"
+        );
     }
     let rig = Rig::new(on, &POLICY.replace(stages, r#"approval = "automatic""#)).await;
     assert_eq!(rig.asked("alice").await.state, State::Active);
 
-    let rig = Rig::new(on, &POLICY.replace(r#"approvers = { roles = ["sre-lead"] }"#, r#"approvers = { roles = ["nobody-has-this"] }"#)).await;
+    let rig = Rig::new(
+        on,
+        &POLICY.replace(
+            r#"approvers = { roles = ["sre-lead"] }"#,
+            r#"approvers = { roles = ["nobody-has-this"] }"#,
+        ),
+    )
+    .await;
     let request = rig.asked("alice").await;
     for who in ["alice", "bob", "carol", "dave", "erin", "frank", "mallory"] {
-        assert!(rig.approve(who, &request).await.is_err(), "{who} approved for a set of nobody");
+        assert!(
+            rig.approve(who, &request).await.is_err(),
+            "{who} approved for a set of nobody"
+        );
     }
     assert_eq!(rig.state(request.id).await, State::Pending);
 }
@@ -158,8 +228,13 @@ async fn rule_09_reviews_only_narrow(on: On) {
         narrowing(|n| n.max_requests = Some(101)),
         narrowing(|n| n.max_requests = Some(0)),
     ] {
-        let outcome = rig.narrow("bob", &request, Decision::Approve, wider.clone()).await;
-        assert!(matches!(refused(outcome), Refused::Invalid { .. }), "{wider:?} was taken");
+        let outcome = rig
+            .narrow("bob", &request, Decision::Approve, wider.clone())
+            .await;
+        assert!(
+            matches!(refused(outcome), Refused::Invalid { .. }),
+            "{wider:?} was taken"
+        );
     }
     let bob = narrowing(|n| {
         n.duration = Some("20m".parse().unwrap());
@@ -172,17 +247,25 @@ async fn rule_09_reviews_only_narrow(on: On) {
         n.max_requests = Some(5);
     });
     let mut grants = Vec::new();
-    for order in [[("bob", &bob), ("carol", &carol)], [("carol", &carol), ("bob", &bob)]] {
+    for order in [
+        [("bob", &bob), ("carol", &carol)],
+        [("carol", &carol), ("bob", &bob)],
+    ] {
         let rig = Rig::new(on, &quorum_of_two()).await;
         let request = rig.ask("alice", asked.clone()).await.unwrap().request;
         for (who, narrowing) in order {
-            rig.narrow(who, &request, Decision::Approve, narrowing.clone()).await.unwrap();
+            rig.narrow(who, &request, Decision::Approve, narrowing.clone())
+                .await
+                .unwrap();
         }
         let grant = rig.seen(request.id).await.grant.unwrap();
         assert_eq!(grant.scope.methods, set(&["GET"]));
         assert_eq!(grant.scope.paths, set(&["/admin/users/1"]));
         assert_eq!(grant.max_requests, Some(5));
-        assert_eq!((grant.not_after - grant.not_before).to_std().unwrap(), span("20m"));
+        assert_eq!(
+            (grant.not_after - grant.not_before).to_std().unwrap(),
+            span("20m")
+        );
         assert!(rig.admits("alice", "/admin/users/1/keys").await);
         assert!(!rig.admits("alice", "/admin/users/2").await);
         assert!(rig.knock("alice", "POST", "/admin/users/1").await.is_err());
@@ -190,16 +273,30 @@ async fn rule_09_reviews_only_narrow(on: On) {
     }
     assert_eq!(grants[0], grants[1], "the order of reviews changed the grant");
     // Two that leave nothing together.
-    let only = |method: &str| Narrowing { methods: set(&[method]), ..Narrowing::default() };
-    rig.narrow("bob", &request, Decision::Approve, only("GET")).await.unwrap();
-    let outcome = rig.narrow("carol", &request, Decision::Approve, only("POST")).await;
-    assert!(matches!(refused(outcome), Refused::Invalid { field: "methods", .. }));
+    let only = |method: &str| Narrowing {
+        methods: set(&[method]),
+        ..Narrowing::default()
+    };
+    rig.narrow("bob", &request, Decision::Approve, only("GET"))
+        .await
+        .unwrap();
+    let outcome = rig
+        .narrow("carol", &request, Decision::Approve, only("POST"))
+        .await;
+    assert!(matches!(
+        refused(outcome),
+        Refused::Invalid { field: "methods", .. }
+    ));
 }
 
 /// Requester and reviewers are resolved again when quorum is reached and at activation.
 async fn rule_10_a_removal_bites_at_once(on: On) {
     let demote_bob = |text: &str| {
-        text.replacen("roles = [\"sre-lead\"]\ntoken = \"demo-bob\"", "roles = []\ntoken = \"demo-bob\"", 1)
+        text.replacen(
+            "roles = [\"sre-lead\"]\ntoken = \"demo-bob\"",
+            "roles = []\ntoken = \"demo-bob\"",
+            1,
+        )
     };
     let demote_alice = |text: &str| text.replacen(r#"roles = ["sre"]"#, "roles = []", 1);
 
@@ -208,15 +305,26 @@ async fn rule_10_a_removal_bites_at_once(on: On) {
     rig.approve("bob", &request).await.unwrap();
     people(&rig, demote_bob);
     let view = rig.approve("carol", &request).await.unwrap();
-    assert_eq!(view.request.state, State::Pending, "a seat counts whose person lost the role");
+    assert_eq!(
+        view.request.state,
+        State::Pending,
+        "a seat counts whose person lost the role"
+    );
     assert_eq!(view.request.reviews.len(), 1);
-    assert_eq!(rig.approve("dave", &request).await.unwrap().request.state, State::Active);
+    assert_eq!(
+        rig.approve("dave", &request).await.unwrap().request.state,
+        State::Active
+    );
 
     let rig = Rig::new(on, POLICY).await;
     let request = rig.asked("alice").await;
     people(&rig, demote_alice);
     let view = rig.approve("bob", &request).await.unwrap();
-    assert_eq!(view.request.state, State::Denied, "granted to someone who is no longer eligible");
+    assert_eq!(
+        view.request.state,
+        State::Denied,
+        "granted to someone who is no longer eligible"
+    );
 
     // Between approval and activation.
     for demote in [demote_bob as fn(&str) -> String, demote_alice] {
@@ -225,14 +333,20 @@ async fn rule_10_a_removal_bites_at_once(on: On) {
         people(&rig, demote);
         rig.advance("1h").await;
         rig.broker.sweep().await.unwrap();
-        assert_eq!(rig.state(request.id).await, State::Revoked, "activated after a removal");
+        assert_eq!(
+            rig.state(request.id).await,
+            State::Revoked,
+            "activated after a removal"
+        );
         assert!(!rig.admits("alice", "/admin").await);
     }
 
     // While it is active: the next check of holders revokes it.
     let rig = Rig::new(on, POLICY).await;
     let request = rig.granted(json!({})).await;
-    people(&rig, |text| text.replacen("name = \"alice\"", "name = \"alice\"\ndisabled = true", 1));
+    people(&rig, |text| {
+        text.replacen("name = \"alice\"", "name = \"alice\"\ndisabled = true", 1)
+    });
     rig.broker.recheck().await.unwrap();
     assert_eq!(rig.state(request.id).await, State::Revoked);
 }
@@ -240,21 +354,36 @@ async fn rule_10_a_removal_bites_at_once(on: On) {
 async fn rule_10_an_addition_does_not_reach_back(on: On) {
     let rig = Rig::new(on, POLICY).await;
     let request = rig.asked("alice").await;
-    people(&rig, |text| text.replacen("roles = []\ntoken = \"demo-mallory\"", "roles = [\"sre-lead\"]\ntoken = \"demo-mallory\"", 1));
+    people(&rig, |text| {
+        text.replacen(
+            "roles = []\ntoken = \"demo-mallory\"",
+            "roles = [\"sre-lead\"]\ntoken = \"demo-mallory\"",
+            1,
+        )
+    });
     assert_eq!(refused(rig.approve("mallory", &request).await), Refused::NotFound);
     assert_eq!(rig.state(request.id).await, State::Pending);
     let later = rig.asked("erin").await;
-    assert_eq!(rig.approve("mallory", &later).await.unwrap().request.state, State::Active);
+    assert_eq!(
+        rig.approve("mallory", &later).await.unwrap().request.state,
+        State::Active
+    );
 }
 
 async fn rule_10_one_eligible_deny_ends_it(on: On) {
     let rig = Rig::new(on, &quorum_of_two()).await;
     let request = rig.asked("alice").await;
     rig.approve("bob", &request).await.unwrap();
-    assert_eq!(refused(rig.review("mallory", &request, Decision::Deny).await), Refused::NotFound);
+    assert_eq!(
+        refused(rig.review("mallory", &request, Decision::Deny).await),
+        Refused::NotFound
+    );
     let view = rig.review("carol", &request, Decision::Deny).await.unwrap();
     assert_eq!(view.request.state, State::Denied);
-    assert_eq!(refused(rig.approve("dave", &request).await), Refused::AlreadyDecided { state: State::Denied });
+    assert_eq!(
+        refused(rig.approve("dave", &request).await),
+        Refused::AlreadyDecided { state: State::Denied }
+    );
 }
 
 /// A stage that nobody answers opens to `escalate_to` after `escalate_after`, and not before.
@@ -265,9 +394,15 @@ async fn rule_10_an_unanswered_stage_escalates(on: On) {
     );
     let rig = Rig::new(on, &source).await;
     let request = rig.asked("alice").await;
-    assert_eq!(refused(rig.approve("carol", &request).await), Refused::NotEligible);
+    assert_eq!(
+        refused(rig.approve("carol", &request).await),
+        Refused::NotEligible
+    );
     rig.advance("10m").await;
-    assert_eq!(rig.approve("carol", &request).await.unwrap().request.state, State::Active);
+    assert_eq!(
+        rig.approve("carol", &request).await.unwrap().request.state,
+        State::Active
+    );
 }
 
 async fn rule_11_repeats_are_harmless(on: On) {
@@ -277,13 +412,21 @@ async fn rule_11_repeats_are_harmless(on: On) {
     let again = rig.approve("bob", &request).await.unwrap();
     assert_eq!(first, again, "a repeated review changed something");
     let view = rig.review("bob", &request, Decision::Deny).await.unwrap();
-    assert_eq!(view.request.state, State::Denied, "a reviewer may turn approve into deny while it is pending");
+    assert_eq!(
+        view.request.state,
+        State::Denied,
+        "a reviewer may turn approve into deny while it is pending"
+    );
 
     let rig = Rig::new(on, POLICY).await;
     let request = rig.asked("alice").await;
     let first = rig.approve("bob", &request).await.unwrap();
     let records = rig.log().await.len();
-    assert_eq!(rig.approve("bob", &request).await.unwrap(), first, "the same review after the decision");
+    assert_eq!(
+        rig.approve("bob", &request).await.unwrap(),
+        first,
+        "the same review after the decision"
+    );
     assert_eq!(rig.log().await.len(), records);
 
     // Two valid approvals at once are both told so, however they interleave; one grant.
@@ -293,9 +436,24 @@ async fn rule_11_repeats_are_harmless(on: On) {
         let (a, b) = tokio::join!(rig.approve("bob", &request), rig.approve("carol", &request));
         assert_eq!(a.unwrap().request.state, State::Active);
         assert_eq!(b.unwrap().request.state, State::Active);
-        let approved = rig.log().await.iter().filter(|r| r.body.contains(r#""type":"approved""#)).count();
-        rig.broker.revoke(&rig.actor("carol").await, request.id, "done").await.unwrap();
-        assert_eq!(approved, rig.log().await.iter().filter(|r| r.body.contains(r#""type":"activated""#)).count());
+        let approved = rig
+            .log()
+            .await
+            .iter()
+            .filter(|r| r.body.contains(r#""type":"approved""#))
+            .count();
+        rig.broker
+            .revoke(&rig.actor("carol").await, request.id, "done")
+            .await
+            .unwrap();
+        assert_eq!(
+            approved,
+            rig.log()
+                .await
+                .iter()
+                .filter(|r| r.body.contains(r#""type":"activated""#))
+                .count()
+        );
     }
 
     // Creation takes a key.
@@ -308,31 +466,78 @@ async fn rule_11_repeats_are_harmless(on: On) {
     assert_eq!(first.view, again.view);
     let mut other = ask;
     other.reason = "twice".to_owned();
-    assert!(matches!(refused(rig.broker.ask(&alice, other, Some("key-1")).await), Refused::Invalid { .. }));
+    assert!(matches!(
+        refused(rig.broker.ask(&alice, other, Some("key-1")).await),
+        Refused::Invalid { .. }
+    ));
 }
 
 /// Withdraw is for pending, release and revoke for scheduled or active; in any other state 409, and nothing changes.
 async fn rule_11_what_is_over_stays_over(on: On) {
     let rig = Rig::new(on, POLICY).await;
-    let (alice, bob, carol) = (rig.actor("alice").await, rig.actor("bob").await, rig.actor("carol").await);
+    let (alice, bob, carol) = (
+        rig.actor("alice").await,
+        rig.actor("bob").await,
+        rig.actor("carol").await,
+    );
     let late = |outcome| matches!(refused(outcome), Refused::AlreadyDecided { .. });
 
     let request = rig.asked("alice").await;
-    assert!(late(rig.broker.release(&alice, request.id, "").await), "released while pending");
-    assert!(late(rig.broker.revoke(&carol, request.id, "").await), "revoked while pending");
-    assert_eq!(refused(rig.broker.withdraw(&bob, request.id, "").await), Refused::NotEligible);
-    assert_eq!(rig.broker.withdraw(&alice, request.id, "").await.unwrap().request.state, State::Withdrawn);
+    assert!(
+        late(rig.broker.release(&alice, request.id, "").await),
+        "released while pending"
+    );
+    assert!(
+        late(rig.broker.revoke(&carol, request.id, "").await),
+        "revoked while pending"
+    );
+    assert_eq!(
+        refused(rig.broker.withdraw(&bob, request.id, "").await),
+        Refused::NotEligible
+    );
+    assert_eq!(
+        rig.broker
+            .withdraw(&alice, request.id, "")
+            .await
+            .unwrap()
+            .request
+            .state,
+        State::Withdrawn
+    );
     assert!(late(rig.broker.withdraw(&alice, request.id, "").await));
     assert!(late(rig.approve("bob", &request).await));
 
     let request = rig.granted(json!({})).await;
-    assert!(late(rig.broker.withdraw(&alice, request.id, "").await), "withdrawn while active");
-    assert_eq!(refused(rig.broker.release(&bob, request.id, "").await), Refused::NotEligible);
-    assert_eq!(refused(rig.broker.revoke(&alice, request.id, "").await), Refused::NotEligible);
-    assert!(late(rig.approve("dave", &request).await), "a third approval after the decision");
-    assert!(late(rig.review("bob", &request, Decision::Deny).await), "denied after the decision");
+    assert!(
+        late(rig.broker.withdraw(&alice, request.id, "").await),
+        "withdrawn while active"
+    );
+    assert_eq!(
+        refused(rig.broker.release(&bob, request.id, "").await),
+        Refused::NotEligible
+    );
+    assert_eq!(
+        refused(rig.broker.revoke(&alice, request.id, "").await),
+        Refused::NotEligible
+    );
+    assert!(
+        late(rig.approve("dave", &request).await),
+        "a third approval after the decision"
+    );
+    assert!(
+        late(rig.review("bob", &request, Decision::Deny).await),
+        "denied after the decision"
+    );
     assert!(rig.admits("alice", "/admin").await);
-    assert_eq!(rig.broker.release(&alice, request.id, "").await.unwrap().request.state, State::Released);
+    assert_eq!(
+        rig.broker
+            .release(&alice, request.id, "")
+            .await
+            .unwrap()
+            .request
+            .state,
+        State::Released
+    );
     assert!(!rig.admits("alice", "/admin").await);
     let records = rig.log().await.len();
     for outcome in [
@@ -346,7 +551,15 @@ async fn rule_11_what_is_over_stays_over(on: On) {
 
     let request = rig.granted(json!({})).await;
     // An eligible reviewer revokes too.
-    assert_eq!(rig.broker.revoke(&bob, request.id, "").await.unwrap().request.state, State::Revoked);
+    assert_eq!(
+        rig.broker
+            .revoke(&bob, request.id, "")
+            .await
+            .unwrap()
+            .request
+            .state,
+        State::Revoked
+    );
     assert!(!rig.admits("alice", "/admin").await);
 
     let past = rig.ask("alice", json!({ "start": "2026-03-01T11:59:59Z" })).await;

@@ -7,8 +7,8 @@ use jit_core::approval::review::Decision;
 use jit_core::approval::state::State;
 use jit_core::broker::store::Store;
 use jit_core::gate::refusal::Refusal;
-use jit_core::memory::MemoryStore;
 use jit_core::id::GrantId;
+use jit_core::memory::MemoryStore;
 use jit_store_sqlite::SqliteStore;
 use serde_json::json;
 
@@ -50,13 +50,23 @@ async fn rule_17_the_longest_prefix_governs(on: On) {
     assert!(rig.admits("alice", "/admin/users").await);
     for path in ["/admin/keys", "/admin/keys/1"] {
         let refusal = rig.knock("alice", "GET", path).await.unwrap_err();
-        assert!(matches!(&refusal, Refusal::ApprovalRequired { resource } if resource.as_str() == "keys"), "{refusal:?}");
+        assert!(
+            matches!(&refusal, Refusal::ApprovalRequired { resource } if resource.as_str() == "keys"),
+            "{refusal:?}"
+        );
     }
     assert!(rig.admits("alice", "/admin/keysmith").await);
-    let keys = rig.ask("erin", json!({ "resource": "keys" })).await.unwrap().request;
+    let keys = rig
+        .ask("erin", json!({ "resource": "keys" }))
+        .await
+        .unwrap()
+        .request;
     rig.approve("carol", &keys).await.unwrap();
     assert!(rig.admits("erin", "/admin/keys/1").await);
-    assert!(!rig.admits("erin", "/admin").await, "a child's grant opened its parent");
+    assert!(
+        !rig.admits("erin", "/admin").await,
+        "a child's grant opened its parent"
+    );
 }
 
 /// A policy change re-snapshots pending requests, and revokes or shortens live grants that it no longer permits.
@@ -67,14 +77,24 @@ async fn rule_17_a_policy_change_reaches_what_is_live(on: On) {
     let shorter = POLICY.replace(r#"max = "4h""#, r#"max = "30m""#);
     rig.broker.set_policy(policy(&shorter)).await.unwrap();
     let grant = rig.seen(live.id).await.grant.unwrap();
-    assert_eq!((grant.not_after - grant.not_before).num_minutes(), 30, "not shortened");
+    assert_eq!(
+        (grant.not_after - grant.not_before).num_minutes(),
+        30,
+        "not shortened"
+    );
     rig.advance("20m").await;
-    assert!(!rig.admits("alice", "/admin").await, "the gate did not hear of it");
+    assert!(
+        !rig.admits("alice", "/admin").await,
+        "the gate did not hear of it"
+    );
 
     let rig = Rig::new(on, POLICY).await;
     let live = rig.granted(json!({})).await;
     let waiting = rig.asked("erin").await;
-    let others = POLICY.replace(r#"requesters = { roles = ["sre"] }"#, r#"requesters = { roles = ["dba"] }"#);
+    let others = POLICY.replace(
+        r#"requesters = { roles = ["sre"] }"#,
+        r#"requesters = { roles = ["dba"] }"#,
+    );
     rig.broker.set_policy(policy(&others)).await.unwrap();
     assert_eq!(rig.state(live.id).await, State::Revoked);
     assert!(!rig.admits("alice", "/admin").await);
@@ -83,13 +103,24 @@ async fn rule_17_a_policy_change_reaches_what_is_live(on: On) {
     let rig = Rig::new(on, POLICY).await;
     let live = rig.granted(json!({})).await;
     let waiting = rig.asked("erin").await;
-    let stricter = POLICY.replace(r#"roles = ["sre-lead"] } }"#, r#"roles = ["sre-lead"] }, quorum = 2 }"#);
+    let stricter = POLICY.replace(
+        r#"roles = ["sre-lead"] } }"#,
+        r#"roles = ["sre-lead"] }, quorum = 2 }"#,
+    );
     rig.broker.set_policy(policy(&stricter)).await.unwrap();
-    assert_eq!(rig.state(live.id).await, State::Active, "more approvals are for new requests");
+    assert_eq!(
+        rig.state(live.id).await,
+        State::Active,
+        "more approvals are for new requests"
+    );
     let now = rig.seen(waiting.id).await;
     assert_ne!(now.digest, waiting.digest);
     rig.approve("bob", &now).await.unwrap();
-    assert_eq!(rig.state(waiting.id).await, State::Pending, "approved under the old terms");
+    assert_eq!(
+        rig.state(waiting.id).await,
+        State::Pending,
+        "approved under the old terms"
+    );
     // The same policy again changes nothing.
     let records = rig.log().await.len();
     rig.broker.set_policy(policy(&stricter)).await.unwrap();
@@ -112,14 +143,31 @@ stages = [ { name = "security", approvers = { roles = ["security"] } } ]
     let by = |request: &jit_core::approval::request::Request| request.ruling.terms.policy.to_string();
     assert_eq!(by(&rig.asked("alice").await), "admin-for-sre");
     assert_eq!(by(&rig.asked("erin").await), "admin-for-commanders");
-    let named = rig.ask("erin", json!({ "policy": "admin-for-sre" })).await.unwrap().request;
+    let named = rig
+        .ask("erin", json!({ "policy": "admin-for-sre" }))
+        .await
+        .unwrap()
+        .request;
     assert_eq!(by(&named), "admin-for-sre");
-    assert_eq!(refused(rig.ask("alice", json!({ "policy": "admin-for-commanders" })).await), Refused::NotEligible);
+    assert_eq!(
+        refused(
+            rig.ask("alice", json!({ "policy": "admin-for-commanders" }))
+                .await
+        ),
+        Refused::NotEligible
+    );
     // What does not exist answers the same as what one may not have.
-    for more in [json!({ "policy": "none-such" }), json!({ "resource": "none-such" })] {
+    for more in [
+        json!({ "policy": "none-such" }),
+        json!({ "resource": "none-such" }),
+    ] {
         assert_eq!(refused(rig.ask("alice", more).await), Refused::NotEligible);
     }
-    assert_eq!(refused(rig.ask("mallory", json!({ "duration": "999h" })).await), Refused::NotEligible, "validated first");
+    assert_eq!(
+        refused(rig.ask("mallory", json!({ "duration": "999h" })).await),
+        Refused::NotEligible,
+        "validated first"
+    );
 }
 
 /// Cross-request rules live in streams of their own: two simultaneous break-glasses can't both see no debt.
@@ -137,11 +185,15 @@ async fn rule_19_two_break_glasses_at_once(on: On) {
         let carol = rig.actor("carol").await;
         let (_, lockdown) = tokio::join!(
             rig.approve("bob", &request),
-            rig.broker.lock_down(&carol, Target::Resource("admin".parse().unwrap()), "incident")
+            rig.broker
+                .lock_down(&carol, Target::Resource("admin".parse().unwrap()), "incident")
         );
         lockdown.unwrap();
         let state = rig.state(request.id).await;
-        assert!(matches!(state, State::Pending | State::Revoked), "{state} under a lockdown");
+        assert!(
+            matches!(state, State::Pending | State::Revoked),
+            "{state} under a lockdown"
+        );
         assert!(!rig.admits("alice", "/admin").await);
     }
 }
@@ -165,7 +217,11 @@ async fn rule_20_limits_of_one_person(on: On) {
         .collect();
     let rig = Rig::with(store, folder, &format!("{POLICY}\n{many}"), Limits::default()).await;
     let limit = |outcome| match refused(outcome) {
-        Refused::LimitReached { limit, retry_at, request } => (limit, retry_at, request),
+        Refused::LimitReached {
+            limit,
+            retry_at,
+            request,
+        } => (limit, retry_at, request),
         other => panic!("{other:?}"),
     };
 
@@ -175,13 +231,17 @@ async fn rule_20_limits_of_one_person(on: On) {
 
     // Three at once, then one every six seconds.
     for n in 0..2 {
-        rig.ask("alice", json!({ "resource": format!("r{n}") })).await.unwrap();
+        rig.ask("alice", json!({ "resource": format!("r{n}") }))
+            .await
+            .unwrap();
     }
     let (_, retry_at, _) = limit(rig.ask("alice", json!({ "resource": "r2" })).await);
     assert_eq!(retry_at, Some(rig.now() + chrono::TimeDelta::seconds(6)));
     for n in 2..19 {
         rig.advance("6s").await;
-        rig.ask("alice", json!({ "resource": format!("r{n}") })).await.unwrap();
+        rig.ask("alice", json!({ "resource": format!("r{n}") }))
+            .await
+            .unwrap();
     }
     rig.advance("6s").await;
     let (words, _, _) = limit(rig.ask("alice", json!({ "resource": "r19" })).await);
@@ -198,19 +258,29 @@ async fn rule_20_limits_of_one_person(on: On) {
     assert_eq!(retry_at, Some(rig.now() + chrono::TimeDelta::seconds(30)));
     rig.advance("30s").await;
     let request = rig.asked("alice").await;
-    rig.broker.withdraw(&rig.actor("alice").await, request.id, "").await.unwrap();
+    rig.broker
+        .withdraw(&rig.actor("alice").await, request.id, "")
+        .await
+        .unwrap();
     rig.advance("6s").await;
     rig.asked("alice").await;
 
-    let long = rig.ask("erin", json!({ "resource": "r0", "reason": "x".repeat(501) })).await;
+    let long = rig
+        .ask("erin", json!({ "resource": "r0", "reason": "x".repeat(501) }))
+        .await;
     assert!(matches!(refused(long), Refused::Invalid { field: "reason", .. }));
-    rig.ask("erin", json!({ "resource": "r0", "reason": "x".repeat(500) })).await.unwrap();
+    rig.ask("erin", json!({ "resource": "r0", "reason": "x".repeat(500) }))
+        .await
+        .unwrap();
 
     // Live grants of one person under one policy.
     let source = format!("{POLICY}limits = {{ active_per_person = 1 }}\n");
     let rig = Rig::new(on, &source).await;
     rig.granted(json!({})).await;
-    assert!(matches!(refused(rig.ask("alice", json!({})).await), Refused::LimitReached { .. }));
+    assert!(matches!(
+        refused(rig.ask("alice", json!({})).await),
+        Refused::LimitReached { .. }
+    ));
 }
 
 fn with(lines: &str) -> String {
@@ -225,7 +295,10 @@ async fn rule_21_idle_and_unused_grants_end(on: On) {
     assert!(!rig.admits("alice", "/admin").await, "first use after use_within");
     assert_eq!(rig.state(unused.id).await, State::Unused);
     rig.broker.sweep().await.unwrap();
-    assert_eq!(rig.seen(unused.id).await.end.unwrap().at, unused.grant.unwrap().not_before + chrono::TimeDelta::minutes(5));
+    assert_eq!(
+        rig.seen(unused.id).await.end.unwrap().at,
+        unused.grant.unwrap().not_before + chrono::TimeDelta::minutes(5)
+    );
 
     let used = rig.granted(json!({ "duration": "1h" })).await;
     for _ in 0..4 {
@@ -241,11 +314,18 @@ async fn rule_21_idle_and_unused_grants_end(on: On) {
     let cell = format!("use/{}", GrantId::from(used.id));
     let old = rig.store.cell(&cell, None).await.unwrap();
     let value = rig.now().timestamp_millis().to_string();
-    let put = jit_core::broker::store::Put { expected: old.version, value };
+    let put = jit_core::broker::store::Put {
+        expected: old.version,
+        value,
+    };
     rig.store.cell(&cell, Some(put)).await.unwrap();
     rig.advance("5m").await;
     rig.broker.sweep().await.unwrap();
-    assert_eq!(rig.state(used.id).await, State::Active, "idled although another gate saw a use");
+    assert_eq!(
+        rig.state(used.id).await,
+        State::Active,
+        "idled although another gate saw a use"
+    );
     rig.advance("5m").await;
     assert_eq!(rig.state(used.id).await, State::IdleExpired);
     assert!(!rig.admits("alice", "/admin").await);
@@ -268,11 +348,18 @@ async fn rule_21_budgets_are_never_overdrawn(on: On) {
         .build()
         .await
         .unwrap();
-    let rig = Rig { gate: crate::rig::gate(&again, &people, &clock, POLICY), broker: again, ..rig };
+    let rig = Rig {
+        gate: crate::rig::gate(&again, &people, &clock, POLICY),
+        broker: again,
+        ..rig
+    };
     for _ in 0..60 {
         admitted += u32::from(rig.admits("alice", "/admin").await);
     }
-    assert!((30..=40).contains(&admitted), "{admitted} admitted on a budget of 40");
+    assert!(
+        (30..=40).contains(&admitted),
+        "{admitted} admitted on a budget of 40"
+    );
     assert_eq!(rig.state(request.id).await, State::Exhausted);
     // One shot.
     let once = rig.granted(json!({ "max_requests": 1 })).await;

@@ -23,12 +23,19 @@ async fn rule_01_access_ends_by_the_clock_with_the_sweeper_off(on: On) {
     assert!(rig.admits("alice", "/admin/users").await);
     let before = rig.log().await.len();
     rig.advance("1ms").await;
-    assert!(!rig.admits("alice", "/admin/users").await, "admitted at not_after");
+    assert!(
+        !rig.admits("alice", "/admin/users").await,
+        "admitted at not_after"
+    );
     assert_eq!(rig.state(request.id).await, State::Expired);
     assert_eq!(rig.log().await.len(), before, "a read wrote something");
     rig.broker.sweep().await.unwrap();
     let end = rig.seen(request.id).await.end.unwrap();
-    assert_eq!(end.at, request.grant.unwrap().not_after, "history says when it ended, not when it was swept");
+    assert_eq!(
+        end.at,
+        request.grant.unwrap().not_after,
+        "history says when it ended, not when it was swept"
+    );
 }
 
 /// The deadline is checked inside the same compare-and-set write that changes the state.
@@ -38,19 +45,28 @@ async fn rule_02_the_deadline_is_part_of_the_compare_and_set(on: On) {
     rig.advance("1h").await;
     assert_eq!(
         refused(rig.approve("bob", &request).await),
-        Refused::AlreadyDecided { state: State::TimedOut },
+        Refused::AlreadyDecided {
+            state: State::TimedOut
+        },
         "approved at the deadline, with nothing swept"
     );
     assert!(!rig.admits("alice", "/admin").await);
     let other = rig.asked("alice").await;
     rig.advance("59m 59s").await;
-    assert_eq!(rig.approve("bob", &other).await.unwrap().request.state, State::Active);
+    assert_eq!(
+        rig.approve("bob", &other).await.unwrap().request.state,
+        State::Active
+    );
 }
 
 /// The window of an unscheduled grant starts at activation: waiting for approval never eats it.
 async fn rule_03_the_window_starts_at_activation(on: On) {
     let rig = Rig::new(on, POLICY).await;
-    let request = rig.ask("alice", json!({ "duration": "10m" })).await.unwrap().request;
+    let request = rig
+        .ask("alice", json!({ "duration": "10m" }))
+        .await
+        .unwrap()
+        .request;
     rig.advance("40m").await;
     let grant = rig.approve("bob", &request).await.unwrap().request.grant.unwrap();
     assert_eq!(grant.not_before, rig.now());
@@ -71,12 +87,23 @@ async fn rule_03_a_scheduled_window_never_moves(on: On) {
 
     rig.advance("29m 54s").await;
     rig.broker.sweep().await.unwrap();
-    assert_eq!(rig.state(request.id).await, State::Scheduled, "activated more than 5 s ahead");
+    assert_eq!(
+        rig.state(request.id).await,
+        State::Scheduled,
+        "activated more than 5 s ahead"
+    );
     rig.advance("6s").await;
-    assert!(!rig.admits("alice", "/admin").await, "admitted without a record of activation");
+    assert!(
+        !rig.admits("alice", "/admin").await,
+        "admitted without a record of activation"
+    );
     rig.broker.sweep().await.unwrap();
     assert!(rig.admits("alice", "/admin").await);
-    assert_eq!(window(&rig.seen(request.id).await), window(&request), "the window moved");
+    assert_eq!(
+        window(&rig.seen(request.id).await),
+        window(&request),
+        "the window moved"
+    );
 
     let rig = Rig::new(on, POLICY).await;
     let request = rig.granted(json!({ "duration": "10m", "start": opens })).await;
@@ -85,7 +112,10 @@ async fn rule_03_a_scheduled_window_never_moves(on: On) {
     assert_eq!(rig.state(request.id).await, State::Active);
     assert!(!rig.admits("alice", "/admin").await, "admitted before not_before");
     rig.advance("4s").await;
-    assert!(rig.admits("alice", "/admin").await, "not admitted by the clock at not_before");
+    assert!(
+        rig.admits("alice", "/admin").await,
+        "not admitted by the clock at not_before"
+    );
 }
 
 /// `not_after` is absolute and stored; what is admitted at the last moment ends with the grant.
@@ -96,5 +126,9 @@ async fn rule_04_the_end_is_absolute(on: On) {
     rig.advance("9m 59s").await;
     let last = rig.knock("alice", "GET", "/admin").await.unwrap();
     assert_eq!(first.not_after(), request.grant.unwrap().not_after);
-    assert_eq!(last.not_after(), first.not_after(), "a late request got a fresh duration");
+    assert_eq!(
+        last.not_after(),
+        first.not_after(),
+        "a late request got a fresh duration"
+    );
 }
