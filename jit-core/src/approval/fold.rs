@@ -41,7 +41,7 @@ pub fn fold(before: Option<Request>, event: &Event, at: Timestamp) -> Result<Req
         }
         (Scheduled, Event::Activated) => request.state = Active,
         (Pending, Event::Restated { request: anew }) if anew.id == request.id => {
-            request = anew.as_ref().clone()
+            request = anew.as_ref().clone();
         }
         (Scheduled | Active, Event::Narrowed { not_after, scope, .. }) => {
             let Some(grant) = &mut request.grant else {

@@ -137,3 +137,78 @@ impl Sessions {
         self.sessions.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::fixtures::{ANA, at, person, subject};
+
+    fn key(n: u8) -> SessionKey {
+        SessionKey::of(CredentialSource::Authorization, &[n])
+    }
+
+    fn session(now: i64) -> Arc<Session> {
+        Arc::new(Session::new(subject(ANA), Some(person("ana")), at(now)).unwrap())
+    }
+
+    #[test]
+    fn a_session_ends_with_its_credential_and_after_a_minute_at_most() {
+        let mut disabled = person("ana");
+        disabled.disabled = true;
+        for (expires, person, last, first_out) in [
+            (None, Some(person("ana")), 59, 60),
+            (Some(at(10)), Some(person("ana")), 9, 10),
+            (Some(at(1000)), Some(person("ana")), 59, 60),
+            (None, None, 4, 5),
+            (None, Some(disabled), 4, 5),
+        ] {
+            let subject = Subject {
+                expires_at: expires,
+                ..subject(ANA)
+            };
+            let session = Session::new(subject, person, at(0)).unwrap();
+            assert!(
+                session.is_good(at(last)) && !session.is_good(at(first_out)),
+                "{session:?}"
+            );
+        }
+        let ended = Subject {
+            expires_at: Some(at(0)),
+            ..subject(ANA)
+        };
+        assert!(Session::new(ended, Some(person("ana")), at(0)).is_none());
+    }
+
+    #[test]
+    fn the_same_bytes_elsewhere_are_another_credential() {
+        let sessions = Sessions::new(10);
+        sessions.put(0, key(1), session(0), at(0));
+        assert!(sessions.get(&key(1), at(1)).is_some());
+        assert!(
+            sessions
+                .get(&SessionKey::of(CredentialSource::Cookie, &[1]), at(1))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_full_cache_gives_up_only_what_has_ended() {
+        let sessions = Sessions::new(2);
+        for n in 1..=3 {
+            sessions.put(0, key(n), session(0), at(0));
+        }
+        assert!(sessions.get(&key(3), at(1)).is_none());
+        sessions.put(0, key(4), session(61), at(61));
+        assert_eq!(sessions.len(), 1);
+        assert!(sessions.get(&key(4), at(61)).is_some());
+    }
+
+    #[test]
+    fn what_was_verified_before_a_clear_is_not_kept_after_it() {
+        let sessions = Sessions::new(10);
+        let epoch = sessions.epoch();
+        sessions.clear();
+        sessions.put(epoch, key(1), session(0), at(0));
+        assert!(sessions.get(&key(1), at(1)).is_none());
+    }
+}
