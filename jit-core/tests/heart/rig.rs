@@ -265,6 +265,12 @@ impl Rig {
         self.try_actor(name).await.unwrap()
     }
 
+    async fn known(&self, name: &str) -> Result<Actor, Rejection> {
+        self.try_actor(name)
+            .await
+            .ok_or(Rejection::Refused(Refused::NotEligible))
+    }
+
     /// `None` for whom the people file does not know or has disabled.
     pub(crate) async fn try_actor(&self, name: &str) -> Option<Actor> {
         let principal = match name.split_once('|') {
@@ -289,7 +295,7 @@ impl Rig {
             body.extend(more.clone());
         }
         let ask: Ask = serde_json::from_value(body).unwrap();
-        Ok(self.broker.ask(&self.actor(who).await, ask, None).await?.view)
+        Ok(self.broker.ask(&self.known(who).await?, ask, None).await?.view)
     }
 
     pub(crate) async fn asked(&self, who: &str) -> Request {
@@ -319,7 +325,7 @@ impl Rig {
             narrowing,
         };
         self.broker
-            .review(&self.actor(who).await, request.id, opinion)
+            .review(&self.known(who).await?, request.id, opinion)
             .await
     }
 
