@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -276,6 +276,8 @@ fn record(item: &Value) -> std::result::Result<Record, String> {
 
 struct Server {
     child: Child,
+    /// Kept open: a server whose output nobody takes would stop on it.
+    _stdout: BufReader<ChildStdout>,
     at: SocketAddr,
 }
 
@@ -290,8 +292,8 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
-        let stdout = child.stdout.take().ok_or("no standard output")?;
-        BufReader::new(stdout).read_line(&mut line)?;
+        let mut stdout = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+        stdout.read_line(&mut line)?;
         let at = line
             .trim()
             .rsplit("http://")
@@ -299,6 +301,7 @@ impl Server {
             .and_then(|at| at.parse().ok());
         let server = Self {
             child,
+            _stdout: stdout,
             at: at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
         };
         if server.at.port() == 0 {

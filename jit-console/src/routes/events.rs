@@ -39,7 +39,7 @@ use crate::wait::{self, Seat};
 /// Records on one page, when the caller names no number, and in one read of a follower.
 const PAGE_DEFAULT: usize = 100;
 /// Most records on one page. A record can hold a whole request.
-const PAGE_MAX: usize = 200;
+const PAGE_MAX: usize = 1000;
 /// Wake-ups are hints: without any, look again after this.
 const LOOK_ANYWAY: Duration = Duration::from_secs(15);
 /// A right older than this is looked up again before anything more is sent. With [`LOOK_ANYWAY`] that is well within a minute.
@@ -100,8 +100,8 @@ pub(crate) struct EventParams {
     /// After this position; from the first if absent.
     #[param(value_type = Option<u64>)]
     after: Option<String>,
-    /// How many on the page, from 1 to 200; 100 if absent. Not for a stream.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200)]
+    /// How many on the page, from 1 to 1000; 100 if absent. Not for a stream.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
 }
 

@@ -22,7 +22,7 @@ use crate::wait;
 /// Requests on one page, when the caller names no number.
 const PAGE_DEFAULT: usize = 50;
 /// Most requests on one page.
-const PAGE_MAX: usize = 200;
+const PAGE_MAX: usize = 1000;
 
 fn told(shared: &Shared, view: &View) -> Json<RequestView> {
     Json(RequestView::new(view, &shared.settings))
@@ -96,8 +96,8 @@ pub(crate) struct ListParams {
     reviewable: Option<String>,
     /// `next` of the page before.
     after: Option<String>,
-    /// How many, from 1 to 200; 50 if absent.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 200)]
+    /// How many, from 1 to 1000; 50 if absent.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
 }
 

@@ -56,13 +56,13 @@ impl Live {
         if now < self.grant.not_before || now >= self.until || self.usage.is_shut() {
             return false;
         }
-        match self.usage.last_use() {
-            Some(last) => self.grant.idle_timeout.is_none_or(|idle| now < idle.after(last)),
-            None => self
-                .grant
-                .use_within
-                .is_none_or(|within| now < within.after(self.grant.not_before)),
-        }
+        // Before the first use the first-use limit rules, where there is one.
+        let (limit, since) = match (self.usage.last_use(), self.grant.use_within) {
+            (Some(last), _) => (self.grant.idle_timeout, last),
+            (None, Some(within)) => (Some(within), self.grant.not_before),
+            (None, None) => (self.grant.idle_timeout, self.grant.not_before),
+        };
+        limit.is_none_or(|limit| now < limit.after(since))
     }
 
     /// Writes down a use at `now`. At most one write a second, or ten in an idle timeout: that tolerance keeps the cores from
