@@ -93,10 +93,18 @@ fn full_steps(workspace: &Workspace) -> Vec<Step> {
         "tests and doctests",
         &["test", "--workspace", "--all-features", "--no-fail-fast"],
     );
+    // The same tests as above, with as many rounds as a release build allows; they print how many.
+    let mut long = Step::tests(
+        "the long runs, in release",
+        &["test", "--release", "-p", "jit-core"],
+    );
+    long.command
+        .args(["--all-features", "--test", "heart", "--", "--show-output"]);
+    long.command.args(["races::", "properties::", "table::"]);
 
     let mut steps = vec![format_step(), clippy, docs];
     steps.extend(feature_steps(workspace));
-    steps.push(tests);
+    steps.extend([tests, long]);
     for command in COMMANDS {
         if let Some(arguments) = command.in_test {
             let mut step = Step::new(command.name, &["xtask", command.name]);
