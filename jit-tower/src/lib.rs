@@ -78,3 +78,8 @@ pub use layer::JitLayer;
 pub use peer::PeerAddr;
 pub use refuse::{DefaultRefusal, RefusalResponder, Refused};
 pub use service::Jit;
+
+/// Keeps the README's program compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -15,14 +15,9 @@
 //! Scheduled | Active ──► Revoked | Released | Expired ; Active ──► IdleExpired | Unused | Exhausted
 //! ```
 //!
-//! Rules that the code leans on:
-//! 1. What holds at a moment is computed from the deadlines in the request and `now` ([`request::Request::state_at`]); that an end
-//!    has been written down adds history, not meaning.
-//! 2. `not_after` is absolute. Nothing is ever recomputed from a duration.
-//! 3. A review names the digest of what it saw; the digest covers all that a reviewer decides on ([`digest`]).
-//! 4. Quorum counts persons, each once over all stages; the requester's person never.
-//! 5. Every terminal state is final.
-//! 6. Rules across requests live in one folded state for each person ([`person`]) and one for all lockdowns ([`lockdown`]).
+//! Every terminal state is final.
+//!
+#![doc = include_str!("rules.md")]
 
 pub mod ask;
 pub mod audit;
