@@ -1,54 +1,99 @@
-//! The layer on plain hyper, without axum: HTTP/1.1 and HTTP/2 on one port.
+//! The layer on plain hyper, without axum: HTTP/1.1 and HTTP/2 on one port, and a service that asks for access itself.
 //!
 //! Run with
 //!
 //! ```not_rust
 //! cargo run -p hyper-gate
-//! curl -i http://127.0.0.1:3000/                                  # open
-//! curl -i http://127.0.0.1:3000/admin                             # 401
-//! curl -i -H 'Authorization: Bearer demo' http://127.0.0.1:3000/admin    # 403, and where to ask
+//! curl -i -H 'Authorization: Bearer demo-ana' http://127.0.0.1:3000/admin                   # 403, and where to ask
+//! curl -i -H 'Authorization: Bearer demo-ana' http://127.0.0.1:3000/ask -d 'rotate the keys'  # granted by the policy, for a minute
+//! curl -i -H 'Authorization: Bearer demo-ana' http://127.0.0.1:3000/admin                   # 200
 //! ```
-//!
-//! Nobody grants anything here: grants come from a broker, which publishes them to `gate.enforcer()`. The quickstart has one.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use jit_core::broker::directory::{Directory, DirectoryError, Members, Person};
-use jit_core::clock::{Clock, SystemClock};
+use jit_core::approval::ask::Ask;
+use jit_core::broker::Broker;
+use jit_core::broker::people::PeopleFile;
+use jit_core::clock::SystemClock;
 use jit_core::gate::Gate;
-use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
-use jit_core::id::{Digest, Principal, Role, Timestamp};
-use jit_core::policy::terms::{OpenDef, ResourceDef};
-use jit_tower::{JitLayer, PeerAddr, Permit};
+use jit_core::memory::MemoryStore;
+use jit_core::policy::{Format, Policy};
+use jit_tower::{JitLayer, PeerAddr, Permit, Subject};
 use tokio::net::TcpListener;
 use tower::{Layer as _, service_fn};
 
-/// The application: says under whose grant it was reached.
-async fn app(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let text = match request.extensions().get::<Permit>() {
-        Some(permit) => format!("{} until {}\n", permit.holder(), permit.not_after()),
-        None => "open to everyone\n".to_owned(),
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The application: says under whose grant it was reached, and asks for one.
+async fn app(broker: Broker, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let answer = match (
+        parts.extensions.get::<Permit>(),
+        parts.extensions.get::<Arc<Subject>>(),
+    ) {
+        (Some(permit), _) => Ok(format!("{} until {}\n", permit.holder(), permit.not_after())),
+        (None, Some(subject)) if parts.uri.path() == "/ask" => ask(&broker, subject, body).await,
+        _ => Ok("open to everyone\n".to_owned()),
     };
-    Ok(Response::new(Full::from(text)))
+    let (status, text) = match answer {
+        Ok(text) => (StatusCode::OK, text),
+        Err(problem) => (StatusCode::FORBIDDEN, format!("{problem}\n")),
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+/// Asks for `admin` in the name of whoever the gate has proven. The reason is the body.
+async fn ask(broker: &Broker, subject: &Subject, body: Incoming) -> Result<String, BoxError> {
+    let reason = Limited::new(body, 2000).collect().await?.to_bytes();
+    let ask: Ask = serde_json::from_value(serde_json::json!({
+        "resource": "admin", "reason": str::from_utf8(&reason)?,
+    }))?;
+    let asked = broker.ask(&broker.identify(subject).await?, ask, None).await?;
+    Ok(format!(
+        "{} is {}\n",
+        asked.view.request.id, asked.view.request.state
+    ))
+}
+
+/// A broker that keeps everything in memory, and the gate in front of what it grants.
+async fn house() -> Result<(Broker, Gate), BoxError> {
+    let policy = Policy::parse(include_str!("policy.toml"), Format::Toml, "policy.toml")?;
+    let people = Arc::new(PeopleFile::parse(
+        include_str!("people.toml"),
+        Format::Toml,
+        "people.toml",
+    )?);
+    let rules = RuleSet::compile(policy.resources(), policy.open())?;
+    let tokens = ApiTokens::new(
+        people
+            .tokens()
+            .into_iter()
+            .map(|token| (token.sha256, token.principal)),
+    )?;
+    let broker = Broker::builder(Arc::new(MemoryStore::new()), people.clone(), policy)
+        .build()
+        .await?;
+    let clock = Arc::new(SystemClock::new());
+    let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock).build();
+    Ok((broker, gate))
 }
 
 /// Serves the application behind the gate, one task for each connection.
-async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
-    let guarded = JitLayer::new(gate).layer(service_fn(app));
+async fn serve(listener: TcpListener, broker: Broker, gate: Gate) -> std::io::Result<()> {
+    let guarded = JitLayer::new(gate).layer(service_fn(move |request| app(broker.clone(), request)));
     loop {
         let (stream, peer) = listener.accept().await?;
         let guarded = guarded.clone();
@@ -66,69 +111,14 @@ async fn serve(listener: TcpListener, gate: Gate) -> std::io::Result<()> {
     }
 }
 
-/// `/` is open; `/admin` needs a grant; the token `demo` is Ana's.
-fn gate(clock: Arc<dyn Clock>) -> Result<Gate, Box<dyn Error>> {
-    let hosts = BTreeSet::from(["127.0.0.1".to_owned(), "localhost".to_owned()]);
-    let admin = ResourceDef {
-        name: "admin".parse()?,
-        hosts: hosts.clone(),
-        paths: BTreeSet::from(["/admin".to_owned()]),
-        methods: BTreeSet::new(),
-        tags: BTreeSet::new(),
-    };
-    let open = OpenDef {
-        hosts,
-        paths: BTreeSet::from(["/".to_owned()]),
-        methods: BTreeSet::new(),
-    };
-    let rules = RuleSet::compile(&[admin], &[open])?;
-    let enforcer = Arc::new(Enforcer::new(EnforcerSettings::default()));
-    enforcer.synced(clock.now());
-    let tokens = ApiTokens::new([(Digest::plain(b"demo"), "local|ana".parse()?)])?;
-    Ok(Gate::builder(rules, enforcer, Arc::new(tokens), Arc::new(OnlyAna), clock).build())
-}
-
-/// A directory of one.
-#[derive(Debug)]
-struct OnlyAna;
-
-#[async_trait]
-impl Directory for OnlyAna {
-    async fn resolve(&self, principal: &Principal, now: Timestamp) -> Result<Option<Person>, DirectoryError> {
-        if principal.subject() != "ana" {
-            return Ok(None);
-        }
-        let id = "ana".parse().map_err(|error| DirectoryError {
-            source: Box::new(error),
-        })?;
-        Ok(Some(Person {
-            id,
-            name: "Ana".to_owned(),
-            roles: BTreeSet::new(),
-            disabled: false,
-            as_of: now,
-        }))
-    }
-
-    async fn members(&self, _: &Role, _: Timestamp) -> Result<Members, DirectoryError> {
-        Ok(Members::Unknown)
-    }
-}
-
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let gate = gate(Arc::new(SystemClock::new()))?;
-    let view = gate.clone();
-    tokio::spawn(async move {
-        // A broker says so after each look at its store. Here the empty view is always complete.
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            second.tick().await;
-            view.enforcer().synced(view.now());
-        }
-    });
+async fn main() -> Result<(), BoxError> {
+    let (broker, gate) = house().await?;
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    serve(listener, gate).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let running = broker.clone();
+    tokio::spawn(async move { running.run().await });
+    serve(listener, broker, gate).await?;
     Ok(())
 }
 
