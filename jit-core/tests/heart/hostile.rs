@@ -1,0 +1,125 @@
+//! What hostile timing, hostile chains and failing stores must not bring about.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use jit_core::approval::ask::Ask;
+use jit_core::approval::audit::Tail;
+use jit_core::approval::event::Finding;
+use jit_core::approval::lockdown::Target;
+use jit_core::approval::person::Limits;
+use jit_core::approval::refused::Refused;
+use jit_core::approval::request::Request;
+use jit_core::approval::review::{Decision, Opinion};
+use jit_core::approval::state::State;
+use jit_core::broker::store::{
+    Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
+};
+use jit_core::broker::{Broker, Filter, Rejection};
+use jit_core::gate::refusal::Refusal;
+use jit_core::memory::MemoryStore;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::rig::{POLICY, Rig, people, policy, refused};
+
+/// A store in memory that stops, fails or loses where a test says so.
+#[derive(Debug, Default)]
+struct Tricky {
+    inner: MemoryStore,
+    /// The next append stops before it writes, tells `reached`, and waits for `go`.
+    hold: AtomicBool,
+    reached: Notify,
+    go: Notify,
+    /// Every append finds that someone else was faster.
+    conflicts: AtomicBool,
+    loads_fail: AtomicBool,
+    cells: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for Tricky {
+    async fn append(&self, batch: Batch) -> Result<Vec<Record>, StoreError> {
+        if self.conflicts.load(Ordering::SeqCst) {
+            StoreError::check_version("a stream", 0, 1)?;
+        }
+        if self.hold.swap(false, Ordering::SeqCst) {
+            self.reached.notify_one();
+            self.go.notified().await;
+        }
+        self.inner.append(batch).await
+    }
+    async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, StoreError> {
+        if self.loads_fail.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("the disk is gone"));
+        }
+        self.inner.load(stream).await
+    }
+    async fn find(&self, query: &Query) -> Result<Vec<Snapshot>, StoreError> {
+        self.inner.find(query).await
+    }
+    async fn live(&self, after: Position, limit: usize) -> Result<Vec<Snapshot>, StoreError> {
+        self.inner.live(after, limit).await
+    }
+    async fn feed(&self, after: Position, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.inner.feed(after, limit).await
+    }
+    async fn tail(&self) -> Result<Tail, StoreError> {
+        self.inner.tail().await
+    }
+    async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError> {
+        self.cells.fetch_add(1, Ordering::SeqCst);
+        self.inner.cell(name, put).await
+    }
+}
+
+async fn tricky(source: &str) -> (Rig, Arc<Tricky>) {
+    let store = Arc::new(Tricky::default());
+    let mut limits = Limits::default();
+    limits.burst = 1_000_000;
+    let rig = Rig::with(store.clone(), tempfile::tempdir().unwrap(), source, limits).await;
+    (rig, store)
+}
+
+const STAGES: &str = r#"stages = [ { name = "lead", approvers = { roles = ["sre-lead"] } } ]"#;
+
+fn automatic() -> String {
+    POLICY.replace(STAGES, r#"approval = "automatic""#)
+}
+
+/// Another process has granted what this one has not heard of when it locks down and lifts: that is killed as well.
+#[tokio::test]
+async fn a_lockdown_kills_what_this_process_has_not_heard_of() {
+    let (rig, store) = tricky(POLICY).await;
+    let other = Broker::builder(store, rig.people.clone(), policy(POLICY))
+        .clock(rig.clock.clone())
+        .build()
+        .await
+        .unwrap();
+    let ask: Ask = serde_json::from_value(json!({ "resource": "admin", "reason": "INC-42" })).unwrap();
+    let asked = other
+        .ask(&rig.actor("alice").await, ask, None)
+        .await
+        .unwrap()
+        .view
+        .request;
+    let opinion = Opinion {
+        decision: Decision::Approve,
+        digest: asked.digest,
+        comment: String::new(),
+        narrowing: jit_core::approval::review::Narrowing::default(),
+    };
+    other
+        .review(&rig.actor("bob").await, asked.id, opinion)
+        .await
+        .unwrap();
+
+    let carol = rig.actor("carol").await;
+    let target = Target::Resource("admin".parse().unwrap());
+    let lockdown = rig.broker.lock_down(&carol, target, "leak").await.unwrap();
+    rig.broker.lift(&carol, lockdown.id, "rotated").await.unwrap();
+    rig.broker.follow().await.unwrap();
+    assert_eq!(rig.state(asked.id).await, State::Revoked);
+    assert!(!rig.admits("alice", "/admin").await);
+}
