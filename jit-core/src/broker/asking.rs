@@ -72,6 +72,8 @@ impl Broker {
         now: Timestamp,
     ) -> Result<View, Rejection> {
         let lockdowns = self.lockdown_state().await?;
+        // Read before the policy: a policy that comes in force meanwhile makes the write lose, or finds what was written.
+        let control = self.control_version().await?;
         let policy = self.policy();
         let mut ruling = policy.rule(ask, actor, now)?;
         if let Some(l) = lockdowns
@@ -109,7 +111,10 @@ impl Broker {
                 events,
             });
         }
-        let unchanged = vec![(StreamId::Lockdowns, lockdowns.version)];
+        let unchanged = vec![
+            (StreamId::Lockdowns, lockdowns.version),
+            (StreamId::Control, control),
+        ];
         let mut views = self.commit(parts, person, unchanged, now).await?;
         if views.is_empty() {
             return Err(StoreError::Invalid {

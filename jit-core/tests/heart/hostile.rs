@@ -123,3 +123,23 @@ async fn a_lockdown_kills_what_this_process_has_not_heard_of() {
     assert_eq!(rig.state(asked.id).await, State::Revoked);
     assert!(!rig.admits("alice", "/admin").await);
 }
+
+/// What is asked under the old policy and written under the new one is held against the new one.
+#[tokio::test]
+async fn an_asking_does_not_slip_past_a_policy_change() {
+    let (rig, store) = tricky(&automatic()).await;
+    store.hold.store(true, Ordering::SeqCst);
+    let new = POLICY.replace(
+        r#"requesters = { roles = ["sre"] }"#,
+        r#"requesters = { roles = ["nobody"] }"#,
+    );
+    let (asked, ()) = tokio::join!(rig.ask("alice", json!({})), async {
+        store.reached.notified().await;
+        rig.broker.set_policy(policy(&new)).await.unwrap();
+        store.go.notify_one();
+    });
+    let asked = asked.unwrap().request;
+    assert_eq!(asked.state, State::Revoked);
+    assert_eq!(rig.state(asked.id).await, State::Revoked);
+    assert!(!rig.admits("alice", "/admin").await);
+}
