@@ -22,6 +22,9 @@ const TRIES: usize = 64;
 /// How many grants a chain of extensions may have.
 const CHAIN_MAX: usize = 64;
 
+/// How often one grant may be asked to be continued: each revocation of it looks at all of these.
+const EXTENSIONS_MAX: usize = 64;
+
 /// What an asking became.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -160,6 +163,14 @@ impl Broker {
             || before.ruling.terms.policy != ruling.terms.policy
         {
             return Err(invalid("must name a grant of the same resource and policy".to_owned()).into());
+        }
+        if before.extended_by.len() >= EXTENSIONS_MAX {
+            return Err(Refused::LimitReached {
+                limit: format!("this grant was asked to be extended {EXTENSIONS_MAX} times already"),
+                retry_at: None,
+                request: None,
+            }
+            .into());
         }
         for child in &before.extended_by {
             if !self.view_unchecked(*child).await?.request.state.is_terminal() {

@@ -20,7 +20,7 @@ use crate::id::{GrantId, PersonId, RequestId, Timestamp};
 
 /// How often a lost compare-and-set is tried again. Each loss means that someone else got through.
 const TRIES: usize = 256;
-/// How many extensions of one grant are revoked with it in one transaction.
+/// How many extensions of one grant are revoked with it in one transaction. Where there are more, the last of them go before.
 const DESCENDANTS_MAX: usize = 32;
 
 /// A stream's folded state with its version; the default state at version 0 if it was never written.
@@ -221,31 +221,20 @@ impl Broker {
             }
             unchanged.push((StreamId::Lockdowns, lockdowns.version));
         }
-        let children = if revokes(&events) {
-            self.descendants(request).await?
-        } else {
-            Vec::new()
-        };
-        let cause = EndCause::Parent(request.id);
+        let revokes = revokes(&events);
         let mut parts = vec![Part {
             version: loaded.version,
             before: Some(loaded.state.clone()),
             events,
         }];
-        for child in children {
-            let kill = Command::Kill {
-                cause: cause.clone(),
-                reason: "the grant that it continues was revoked",
-            };
-            let used = self.last_use(&child.state).await?;
-            if let Ok(events) = child.state.decide(&kill, used, now) {
-                self.inner.enforcer.shut(GrantId::from(child.state.id));
-                parts.push(Part {
-                    version: child.version,
-                    before: Some(child.state),
-                    events,
-                });
+        if revokes {
+            let mut kills = self.kill_descendants(request, now).await?;
+            while kills.len() > DESCENDANTS_MAX {
+                let last = kills.split_off(kills.len() - DESCENDANTS_MAX);
+                self.commit(last, &mut person, Vec::new(), now).await?;
+                person = self.person(&request.requester.person).await?;
             }
+            parts.append(&mut kills);
         }
         let mut views = self.commit(parts, &mut person, unchanged, now).await?;
         if views.is_empty() {
@@ -387,22 +376,36 @@ impl Broker {
         Ok(Panel { requester, reviewers })
     }
 
-    /// The requests that continue `request`, and those that continue them, that have not ended.
-    async fn descendants(&self, request: &Request) -> Result<Vec<Loaded<Request>>, Rejection> {
-        let mut found = Vec::new();
+    /// Shuts everything that continues `request`, however far on, and says what ends it in the log: what continues comes after what it
+    /// continues.
+    async fn kill_descendants(&self, request: &Request, now: Timestamp) -> Result<Vec<Part>, Rejection> {
+        let kill = Command::Kill {
+            cause: EndCause::Parent(request.id),
+            reason: "the grant that it continues was revoked",
+        };
+        let mut kills = Vec::new();
         let mut seen: BTreeSet<RequestId> = BTreeSet::from([request.id]);
         let mut next = request.extended_by.clone();
         while let Some(id) = next.pop() {
-            if !seen.insert(id) || found.len() >= DESCENDANTS_MAX {
+            if !seen.insert(id) {
                 continue;
             }
             let child = self.request(id).await?;
             next.extend(child.state.extended_by.iter().copied());
-            if !child.state.state.is_terminal() {
-                found.push(child);
+            if child.state.state.is_terminal() {
+                continue;
+            }
+            let used = self.last_use(&child.state).await?;
+            if let Ok(events) = child.state.decide(&kill, used, now) {
+                self.inner.enforcer.shut(GrantId::from(id));
+                kills.push(Part {
+                    version: child.version,
+                    before: Some(child.state),
+                    events,
+                });
             }
         }
-        Ok(found)
+        Ok(kills)
     }
 }
 

@@ -143,3 +143,22 @@ async fn an_asking_does_not_slip_past_a_policy_change() {
     assert_eq!(rig.state(asked.id).await, State::Revoked);
     assert!(!rig.admits("alice", "/admin").await);
 }
+
+/// However long a chain of extensions is, revoking its first grant ends all of it.
+#[tokio::test]
+async fn revoking_a_parent_kills_the_longest_chain() {
+    let (rig, _) = tricky(&automatic()).await;
+    let mut chain = vec![rig.asked("alice").await];
+    for _ in 0..50 {
+        let more = json!({ "extends": chain.last().unwrap().id, "duration": "1m" });
+        chain.push(rig.ask("alice", more).await.unwrap().request);
+    }
+    let first = chain.first().unwrap().id;
+    rig.broker
+        .revoke(&rig.actor("carol").await, first, "leak")
+        .await
+        .unwrap();
+    for (depth, grant) in chain.iter().enumerate() {
+        assert_eq!(rig.state(grant.id).await, State::Revoked, "extension {depth}");
+    }
+}
