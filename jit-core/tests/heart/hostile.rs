@@ -162,3 +162,22 @@ async fn revoking_a_parent_kills_the_longest_chain() {
         assert_eq!(rig.state(grant.id).await, State::Revoked, "extension {depth}");
     }
 }
+
+/// An extension stands in its parent's place while the parent holds one, and takes it over afterwards.
+#[tokio::test]
+async fn an_extension_takes_over_its_parents_place() {
+    let capped = format!("{}\nlimits = {{ active_per_person = 1 }}\n", automatic());
+    let (rig, _) = tricky(&capped).await;
+    let parent = rig.asked("alice").await;
+    let child = rig
+        .ask("alice", json!({ "extends": parent.id }))
+        .await
+        .unwrap()
+        .request;
+    rig.advance("31m").await;
+    rig.broker.sweep().await.unwrap();
+    assert_eq!(rig.state(parent.id).await, State::Expired);
+    assert_eq!(rig.state(child.id).await, State::Active);
+    let second = refused(rig.ask("alice", json!({})).await);
+    assert!(matches!(second, Refused::LimitReached { .. }), "{second:?}");
+}
