@@ -72,8 +72,27 @@ pub(super) struct Part {
 }
 
 impl Broker {
-    /// Does `intent` to a request, or finds it done.
+    /// Does `intent` to a request, or finds it done. A revocation that has shut the gate and is not known to be written is owed from
+    /// then on, whatever kept it: also when the caller no longer waits for the answer.
     pub(super) async fn act(&self, id: RequestId, intent: &Intent<'_>) -> Result<View, Rejection> {
+        let mut owing = Owing {
+            broker: self,
+            id,
+            what: None,
+        };
+        let outcome = self.try_act(id, intent, &mut owing).await;
+        if matches!(outcome, Ok(_) | Err(Rejection::Refused(_))) {
+            owing.what = None;
+        }
+        outcome
+    }
+
+    async fn try_act<'i>(
+        &self,
+        id: RequestId,
+        intent: &Intent<'i>,
+        owing: &mut Owing<'_, 'i>,
+    ) -> Result<View, Rejection> {
         let came_in = self.now();
         for attempt in 0..TRIES {
             let loaded = self.request(id).await?;
@@ -96,15 +115,11 @@ impl Broker {
             }
             if takes_away(&events) {
                 self.inner.enforcer.shut(GrantId::from(id));
+                owing.what = owed(intent);
             }
-            let outcome = self.carry_out(loaded, events, now).await;
-            match outcome {
+            match self.carry_out(loaded, events, now).await {
                 Err(Rejection::Store(StoreError::Conflict { .. })) => {}
-                Err(failure) => {
-                    self.owe(id, intent, &failure);
-                    return Err(failure);
-                }
-                Ok(view) => return Ok(view),
+                other => return other,
             }
         }
         Err(StoreError::unavailable("too many others are changing the same request; try again").into())
@@ -322,19 +337,6 @@ impl Broker {
         });
     }
 
-    /// A revocation that shut the gate and could not be written is owed: the sweeper tries again, and the gate stays shut.
-    fn owe(&self, id: RequestId, intent: &Intent<'_>, failure: &Rejection) {
-        let (cause, reason) = match (intent, failure) {
-            (_, Rejection::Refused(_)) => return,
-            (Intent::Revoke { by, reason }, _) => (EndCause::actor(by), *reason),
-            (Intent::Release { by, reason }, _) => (EndCause::actor(by), *reason),
-            (Intent::Kill { cause, reason }, _) => (cause.clone(), *reason),
-            _ => return,
-        };
-        tracing::error!(request = %id, error = %failure, "a revocation could not be written; the gate stays shut and it is tried again");
-        self.inner.agenda.owe(id, cause, reason.to_owned());
-    }
-
     /// A request as written down.
     pub(super) async fn request(&self, id: RequestId) -> Result<Loaded<Request>, Rejection> {
         let snapshot = self.inner.store.load(&StreamId::Request(id)).await?;
@@ -406,6 +408,33 @@ impl Broker {
             }
         }
         Ok(kills)
+    }
+}
+
+/// A revocation that has shut the gate. Dropped while there is one that is not known to be written, the sweeper tries again; the gate
+/// stays shut.
+struct Owing<'a, 'i> {
+    broker: &'a Broker,
+    id: RequestId,
+    what: Option<(EndCause, &'i str)>,
+}
+
+impl Drop for Owing<'_, '_> {
+    fn drop(&mut self) {
+        if let Some((cause, reason)) = self.what.take() {
+            tracing::error!(request = %self.id, "a revocation was not written; the gate stays shut and it is tried again");
+            self.broker.inner.agenda.owe(self.id, cause, reason.to_owned());
+        }
+    }
+}
+
+fn owed<'i>(intent: &Intent<'i>) -> Option<(EndCause, &'i str)> {
+    match intent {
+        Intent::Revoke { by, reason } | Intent::Release { by, reason } => {
+            Some((EndCause::actor(by), *reason))
+        }
+        Intent::Kill { cause, reason } => Some((cause.clone(), *reason)),
+        _ => None,
     }
 }
 

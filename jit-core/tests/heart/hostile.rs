@@ -181,3 +181,36 @@ async fn an_extension_takes_over_its_parents_place() {
     let second = refused(rig.ask("alice", json!({})).await);
     assert!(matches!(second, Refused::LimitReached { .. }), "{second:?}");
 }
+
+/// A caller that hangs up while a revocation is being written does not undo it.
+#[tokio::test]
+async fn a_revocation_outlives_its_caller() {
+    let (rig, store) = tricky(POLICY).await;
+    let request = rig.granted(json!({})).await;
+    let carol = rig.actor("carol").await;
+    store.hold.store(true, Ordering::SeqCst);
+    tokio::select! {
+        biased;
+        view = rig.broker.revoke(&carol, request.id, "leak") => panic!("written: {view:?}"),
+        () = store.reached.notified() => {}
+    }
+    assert!(!rig.admits("alice", "/admin").await);
+    rig.broker.sweep().await.unwrap();
+    assert_eq!(rig.state(request.id).await, State::Revoked);
+}
+
+/// A revocation that lost against others for too long is written later.
+#[tokio::test]
+async fn a_revocation_that_never_got_through_is_owed() {
+    let (rig, store) = tricky(POLICY).await;
+    let request = rig.granted(json!({})).await;
+    store.conflicts.store(true, Ordering::SeqCst);
+    let outcome = rig
+        .broker
+        .revoke(&rig.actor("carol").await, request.id, "leak")
+        .await;
+    assert!(matches!(outcome, Err(Rejection::Store(_))), "{outcome:?}");
+    store.conflicts.store(false, Ordering::SeqCst);
+    rig.broker.sweep().await.unwrap();
+    assert_eq!(rig.state(request.id).await, State::Revoked);
+}
