@@ -118,7 +118,11 @@ impl Broker {
             person: by.person.id.clone(),
             at: self.now(),
         };
-        if self.lockdown_state().await?.state.len() >= LOCKDOWNS_MAX {
+        let in_force = self.lockdown_state().await;
+        if in_force
+            .as_ref()
+            .is_ok_and(|known| known.state.len() >= LOCKDOWNS_MAX)
+        {
             let limit = format!("{LOCKDOWNS_MAX} lockdowns are in force; lift some");
             return Err(Refused::LimitReached {
                 limit,
@@ -128,6 +132,9 @@ impl Broker {
             .into());
         }
         self.inner.enforcer.lock(&lockdown);
+        in_force.inspect_err(|error| {
+            tracing::error!(lockdown = %lockdown.id, %error, "a lockdown could not be written; this gate stays locked");
+        })?;
         let event = LockdownEvent::LockedDown {
             lockdown: lockdown.clone(),
         };

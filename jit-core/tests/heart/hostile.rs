@@ -214,3 +214,19 @@ async fn a_revocation_that_never_got_through_is_owed() {
     rig.broker.sweep().await.unwrap();
     assert_eq!(rig.state(request.id).await, State::Revoked);
 }
+
+/// A store that can't even be read does not keep a lockdown from shutting this gate.
+#[tokio::test]
+async fn a_lockdown_shuts_the_gate_before_it_reads() {
+    let (rig, store) = tricky(POLICY).await;
+    rig.granted(json!({})).await;
+    assert!(rig.admits("alice", "/admin").await);
+    let carol = rig.actor("carol").await;
+    store.loads_fail.store(true, Ordering::SeqCst);
+    let outcome = rig.broker.lock_down(&carol, Target::All, "leak").await;
+    assert!(matches!(outcome, Err(Rejection::Store(_))), "{outcome:?}");
+    assert!(matches!(
+        rig.knock("alice", "GET", "/admin").await,
+        Err(Refusal::LockedDown)
+    ));
+}
