@@ -157,8 +157,8 @@ impl Broker {
         let reason = cleaned(reason)?;
         let lockdowns = self.lockdown_state().await?.state;
         let lockdown = lockdowns.get(id).ok_or(Refused::NotFound)?;
-        // Nobody lifts what locks them, unless it locks everyone.
-        if lockdown.target != Target::All && lockdown.target.concerns(&by.principal, &by.person) {
+        // Whoever is locked lifts nothing, unless everyone is.
+        if lockdowns.singles_out(&by.principal, &by.person) {
             return Err(Refused::NotEligible.into());
         }
         self.revoke_matching(lockdown).await?;

@@ -166,14 +166,8 @@ impl Broker {
         let panel;
         let command = match intent {
             Intent::Review { by, opinion } => {
-                let lockdowns = self.lockdown_state().await?;
-                if let Some(lockdown) = lockdowns.state.person(&by.principal, &by.person) {
-                    return Err(Refused::LockedDown {
-                        reason: lockdown.reason.clone(),
-                    }
-                    .into());
-                }
-                panel = self.panel(request, now).await?;
+                let lockdowns = self.unlocked(by).await?;
+                panel = self.panel(request, &lockdowns, now).await?;
                 Command::Review {
                     by,
                     opinion,
@@ -181,17 +175,21 @@ impl Broker {
                 }
             }
             Intent::Activate => {
-                panel = self.panel(request, now).await?;
+                let lockdowns = self.lockdown_state().await?.state;
+                panel = self.panel(request, &lockdowns, now).await?;
                 Command::Activate { panel: &panel }
             }
             Intent::Withdraw { by, reason } => Command::Withdraw { by, reason },
             Intent::Release { by, reason } => Command::Release { by, reason },
             Intent::Revoke { by, reason } => Command::Revoke { by, reason },
-            Intent::AfterReview { by, finding, comment } => Command::AfterReview {
-                by,
-                finding: *finding,
-                comment,
-            },
+            Intent::AfterReview { by, finding, comment } => {
+                self.unlocked(by).await?;
+                Command::AfterReview {
+                    by,
+                    finding: *finding,
+                    comment,
+                }
+            }
             Intent::Kill { cause, reason } => Command::Kill {
                 cause: cause.clone(),
                 reason,
@@ -365,12 +363,31 @@ impl Broker {
         }
     }
 
-    /// Everyone in a request, as the Directory knows them now.
-    async fn panel(&self, request: &Request, now: Timestamp) -> Result<Panel, Rejection> {
+    /// The lockdowns in force, none of which keeps `by` from doing anything.
+    async fn unlocked(&self, by: &Actor) -> Result<Lockdowns, Rejection> {
+        let lockdowns = self.lockdown_state().await?.state;
+        match lockdowns.person(&by.principal, &by.person) {
+            None => Ok(lockdowns),
+            Some(lockdown) => Err(Refused::LockedDown {
+                reason: lockdown.reason.clone(),
+            }
+            .into()),
+        }
+    }
+
+    /// Everyone in a request, as the Directory knows them now. A reviewer who is locked down by name or role is nobody.
+    async fn panel(
+        &self,
+        request: &Request,
+        lockdowns: &Lockdowns,
+        now: Timestamp,
+    ) -> Result<Panel, Rejection> {
         let directory = &self.inner.directory;
         let mut reviewers = BTreeMap::new();
         for review in &request.reviews {
-            if let Some(person) = directory.resolve(&review.principal, now).await? {
+            if let Some(person) = directory.resolve(&review.principal, now).await?
+                && !lockdowns.singles_out(&review.principal, &person)
+            {
                 reviewers.insert(review.person.clone(), person);
             }
         }

@@ -230,3 +230,55 @@ async fn a_lockdown_shuts_the_gate_before_it_reads() {
         Err(Refusal::LockedDown)
     ));
 }
+
+async fn lock(rig: &Rig, by: &str, person: &str) {
+    let target = Target::Person(person.parse().unwrap());
+    rig.broker
+        .lock_down(&rig.actor(by).await, target, "phished")
+        .await
+        .unwrap();
+}
+
+/// The approval of someone who is locked down by the time it would count does not count.
+#[tokio::test]
+async fn a_locked_reviewers_approval_does_not_count() {
+    let two = POLICY.replace(
+        r#"roles = ["sre-lead"] }"#,
+        r#"roles = ["sre-lead"] }, quorum = 2"#,
+    );
+    let (rig, _) = tricky(&two).await;
+    let request = rig.asked("alice").await;
+    rig.approve("bob", &request).await.unwrap();
+    lock(&rig, "carol", "bob").await;
+    let view = rig.approve("dave", &request).await.unwrap();
+    assert_eq!(view.request.state, State::Pending);
+    assert!(!rig.admits("alice", "/admin").await);
+}
+
+/// Locked people settle nobody's debt and lift no lockdown, not even one that does not lock them.
+#[tokio::test]
+async fn locked_people_settle_and_lift_nothing() {
+    let source = format!(
+        "{POLICY}\nbreak_glass = {{ requesters = {{ roles = [\"sre\"] }}, max = \"30m\", mfa = {{ required = false }} }}\n"
+    );
+    let (rig, _) = tricky(&source).await;
+    let request = rig
+        .ask("alice", json!({ "break_glass": true }))
+        .await
+        .unwrap()
+        .request;
+    lock(&rig, "carol", "bob").await;
+    let bob = rig.actor("bob").await;
+    let found = rig
+        .broker
+        .after_review(&bob, request.id, Finding::Justified, "")
+        .await;
+    assert!(matches!(refused(found), Refused::LockedDown { .. }));
+
+    let carol = rig.actor("carol").await;
+    let target = Target::Resource("admin".parse().unwrap());
+    let other = rig.broker.lock_down(&carol, target, "incident").await.unwrap();
+    lock(&rig, "carol", "carol").await;
+    let lifted = rig.broker.lift(&carol, other.id, "it is fine").await;
+    assert!(matches!(refused(lifted), Refused::NotEligible));
+}
