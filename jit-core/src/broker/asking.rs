@@ -200,7 +200,7 @@ impl Broker {
     }
 
     /// When the first grant of a chain of extensions began.
-    async fn chain_begins(&self, last: &Request) -> Result<Timestamp, Rejection> {
+    pub(super) async fn chain_begins(&self, last: &Request) -> Result<Timestamp, Rejection> {
         let mut request = last.clone();
         for _ in 0..CHAIN_MAX {
             match request.extends {

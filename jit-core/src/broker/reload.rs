@@ -120,7 +120,18 @@ impl Broker {
             Some(person) => self.policy().restate(&request.ruling, &person, now),
             None => Err(Refused::NotEligible),
         };
-        let Ok(mut ruling) = ruling else {
+        let ruling = match (ruling, request.extends, request.ruling.start) {
+            (Ok(ruling), Some(_), Some(start)) => {
+                let latest = ruling
+                    .terms
+                    .duration
+                    .max_total
+                    .after(self.chain_begins(request).await?);
+                Some(ruling).filter(|ruling| ruling.duration.after(start) <= latest)
+            }
+            (ruling, _, _) => ruling.ok(),
+        };
+        let Some(mut ruling) = ruling else {
             let reason = "the policy no longer permits this request";
             return self
                 .act(
@@ -181,8 +192,9 @@ impl Broker {
             (Some(_), Some(glass)) => glass.max,
             _ => terms.duration.max,
         };
-        let not_after = longest.after(grant.not_before);
-        if !permitted || not_after <= now {
+        let total = terms.duration.max_total.after(self.chain_begins(request).await?);
+        let not_after = longest.after(grant.not_before).min(total);
+        if !permitted || not_after <= now.max(grant.not_before) {
             return self.act(request.id, &kill).await.map(|_| ());
         }
         let reason = "the policy now allows less time";

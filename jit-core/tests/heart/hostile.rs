@@ -282,3 +282,33 @@ async fn locked_people_settle_and_lift_nothing() {
     let lifted = rig.broker.lift(&carol, other.id, "it is fine").await;
     assert!(matches!(refused(lifted), Refused::NotEligible));
 }
+
+/// A policy that lowers what a chain may last is asked of extensions that wait and of those that were granted.
+#[tokio::test]
+async fn a_lowered_max_total_reaches_extensions() {
+    let (rig, _) = tricky(POLICY).await;
+    let lowered = POLICY.replace(
+        r#"max = "4h", max_total = "8h""#,
+        r#"max = "2h", max_total = "2h""#,
+    );
+    let parent = rig.granted(json!({})).await;
+    let pending = rig
+        .ask("alice", json!({ "extends": parent.id, "duration": "2h" }))
+        .await
+        .unwrap()
+        .request;
+    rig.broker.set_policy(policy(&lowered)).await.unwrap();
+    assert_eq!(rig.state(pending.id).await, State::Denied);
+
+    rig.broker.set_policy(policy(POLICY)).await.unwrap();
+    let granted = rig
+        .ask("alice", json!({ "extends": parent.id, "duration": "2h" }))
+        .await
+        .unwrap()
+        .request;
+    rig.approve("bob", &granted).await.unwrap();
+    rig.broker.set_policy(policy(&lowered)).await.unwrap();
+    let begins = parent.grant.unwrap().not_before;
+    let ends = rig.seen(granted.id).await.grant.unwrap().not_after;
+    assert_eq!(ends.signed_duration_since(begins), chrono::TimeDelta::hours(2));
+}
