@@ -312,3 +312,16 @@ async fn a_lowered_max_total_reaches_extensions() {
     let ends = rig.seen(granted.id).await.grant.unwrap().not_after;
     assert_eq!(ends.signed_duration_since(begins), chrono::TimeDelta::hours(2));
 }
+
+/// A stranger's listing asks the store nothing about what the stranger may not see.
+#[tokio::test]
+async fn a_listing_reads_no_cells_for_what_it_does_not_show() {
+    let idle = format!("{POLICY}\nidle_timeout = \"10m\"\n");
+    let (rig, store) = tricky(&idle).await;
+    rig.granted(json!({})).await;
+    let mallory = rig.actor("mallory").await;
+    let before = store.cells.load(Ordering::SeqCst);
+    let listing = rig.broker.list(&mallory, &Filter::default()).await.unwrap();
+    assert!(listing.items.is_empty());
+    assert_eq!(store.cells.load(Ordering::SeqCst), before);
+}
