@@ -325,3 +325,27 @@ async fn a_listing_reads_no_cells_for_what_it_does_not_show() {
     assert!(listing.items.is_empty());
     assert_eq!(store.cells.load(Ordering::SeqCst), before);
 }
+
+/// Someone whom the Directory has given another id is still the one who broke the glass.
+#[tokio::test]
+async fn a_new_name_settles_no_debt_of_ones_own() {
+    let source = format!(
+        "{POLICY}\nbreak_glass = {{ requesters = {{ roles = [\"sre-lead\"] }}, max = \"30m\", mfa = {{ required = false }} }}\n"
+    )
+    .replace(r#"requesters = { roles = ["sre"] }"#, r#"requesters = { roles = ["sre-lead"] }"#);
+    let (rig, _) = tricky(&source).await;
+    let request: Request = rig
+        .ask("carol", json!({ "break_glass": true }))
+        .await
+        .unwrap()
+        .request;
+    people(&rig, |text| {
+        text.replace("name = \"carol\"", "name = \"carol smith\"")
+    });
+    let renamed = rig.actor("carol").await;
+    let found = rig
+        .broker
+        .after_review(&renamed, request.id, Finding::Justified, "")
+        .await;
+    assert!(matches!(refused(found), Refused::SelfReview));
+}
