@@ -1,0 +1,12 @@
+//! The control API over HTTP: a real broker, gate and store behind it, and a clock that moves when told.
+
+mod asking;
+mod browser;
+mod document;
+mod ending;
+mod input;
+mod reviewing;
+mod sight;
+mod stores;
+mod who;
+mod world;
