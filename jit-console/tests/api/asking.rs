@@ -6,11 +6,15 @@ use serde_json::{Value, json};
 use crate::world::{ADMIN, Answer, VAULT, WIKI, World};
 
 async fn with_keys(world: &World, who: &str, keys: &[&str], body: &Value) -> Answer {
-    let mut request = world.call(who, "POST", "/v1/requests").header("content-type", "application/json");
+    let mut request = world
+        .call(who, "POST", "/v1/requests")
+        .header("content-type", "application/json");
     for key in keys {
         request = request.header("idempotency-key", *key);
     }
-    world.send(request.body(Body::from(body.to_string())).unwrap()).await
+    world
+        .send(request.body(Body::from(body.to_string())).unwrap())
+        .await
 }
 
 #[tokio::test]
@@ -81,7 +85,10 @@ async fn the_same_key_finds_the_same_request() {
 async fn a_key_finds_its_request_whatever_became_of_it() {
     let world = World::new().await;
     let first = with_keys(&world, "alice", &["k"], &ADMIN.body()).await;
-    world.post("alice", &format!("{}/withdraw", first.path()), &json!({})).await.is(200);
+    world
+        .post("alice", &format!("{}/withdraw", first.path()), &json!({}))
+        .await
+        .is(200);
     let again = with_keys(&world, "alice", &["k"], &ADMIN.body()).await;
     assert_eq!(again.state(), "withdrawn");
     assert_eq!(again.id(), first.id());
@@ -92,17 +99,30 @@ async fn what_does_not_exist_is_answered_like_what_is_not_yours() {
     let world = World::new().await;
     let mut answers = Vec::new();
     for (who, body) in [
-        ("alice", json!({"resource": "crypt", "reason": "look into INC-42"})),
-        ("alice", json!({"resource": "nowhere", "reason": "look into INC-42"})),
+        (
+            "alice",
+            json!({"resource": "crypt", "reason": "look into INC-42"}),
+        ),
+        (
+            "alice",
+            json!({"resource": "nowhere", "reason": "look into INC-42"}),
+        ),
         ("alice", ADMIN.with(json!({"policy": "crypt-for-nobody"}))),
         ("alice", ADMIN.with(json!({"policy": "nonsense"}))),
         ("alice", ADMIN.with(json!({"break_glass": true}))),
         ("mallory", ADMIN.body()),
         // Who may ask comes before what is asked.
-        ("mallory", ADMIN.with(json!({"duration": "99h", "start": "2020-01-01T00:00:00Z"}))),
+        (
+            "mallory",
+            ADMIN.with(json!({"duration": "99h", "start": "2020-01-01T00:00:00Z"})),
+        ),
         ("mallory", json!({"resource": "nowhere", "paths": ["nonsense"]})),
     ] {
-        answers.push(world.refused(who, "/v1/requests", &body, (403, "not-eligible")).await);
+        answers.push(
+            world
+                .refused(who, "/v1/requests", &body, (403, "not-eligible"))
+                .await,
+        );
     }
     for answer in &answers {
         assert_eq!(answer.text, answers[0].text);
@@ -115,13 +135,18 @@ async fn one_pending_request_for_each_resource() {
     let world = World::new().await;
     let first = world.asked("alice", ADMIN).await;
     let body = ADMIN.with(json!({"duration": "5m"}));
-    let second = world.refused("alice", "/v1/requests", &body, (429, "limit-reached")).await;
+    let second = world
+        .refused("alice", "/v1/requests", &body, (429, "limit-reached"))
+        .await;
     assert_eq!(second.json["request_id"], first.json["id"]);
     assert_eq!(second.json["request_url"], first.json["url"]);
     assert_eq!(second.header("retry-after"), Some("3600"));
     assert_eq!(second.json["retry_at"], "2026-03-01T10:00:00Z");
     world.asked("frank", ADMIN).await;
-    world.post("alice", &format!("{}/withdraw", first.path()), &json!({})).await.is(200);
+    world
+        .post("alice", &format!("{}/withdraw", first.path()), &json!({}))
+        .await
+        .is(200);
     world.asked("alice", ADMIN).await;
 }
 

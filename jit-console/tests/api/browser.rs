@@ -35,7 +35,9 @@ async fn another_sites_post_is_refused() {
                 .call(who, "POST", path)
                 .header("content-type", "application/json")
                 .header(name, value);
-            let answer = world.send(request.body(Body::from(body.to_string())).unwrap()).await;
+            let answer = world
+                .send(request.body(Body::from(body.to_string())).unwrap())
+                .await;
             if refused {
                 answer.problem(403, "cross-origin");
             } else {
@@ -63,7 +65,10 @@ async fn no_answer_lets_another_origin_read_it() {
         .header("origin", "https://evil.example");
     let read = world.send(request.body(Body::empty()).unwrap()).await;
     for answer in [preflight, read] {
-        let cors = answer.headers.keys().find(|name| name.as_str().starts_with("access-control"));
+        let cors = answer
+            .headers
+            .keys()
+            .find(|name| name.as_str().starts_with("access-control"));
         assert_eq!(cors, None);
     }
 }

@@ -29,7 +29,11 @@ async fn every_operation_but_the_document_needs_someone() {
     let before = world.end().await;
     let mut open = Vec::new();
     for (method, path, needs) in operations(&world, &asked.id()).await {
-        for (body, kind) in [("", None), ("{}", Some("application/json")), ("garbage", Some("text/plain"))] {
+        for (body, kind) in [
+            ("", None),
+            ("{}", Some("application/json")),
+            ("garbage", Some("text/plain")),
+        ] {
             let mut request = world.call("", &method, &path);
             if let Some(kind) = kind {
                 request = request.header("content-type", kind);
@@ -81,13 +85,29 @@ async fn what_is_not_there_and_what_cannot_be_done_there() {
     let world = World::new().await;
     let asked = world.asked("alice", ADMIN).await;
     let before = world.end().await;
-    for path in ["/", "/v1", "/v1/", "/v2/me", "/v1/me/", "/v1/requests/", "/v1/requests/x/approve", "/admin"] {
-        for (who, method) in [("", "GET"), ("alice", "GET"), ("alice", "DELETE"), ("alice", "POST")] {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v2/me",
+        "/v1/me/",
+        "/v1/requests/",
+        "/v1/requests/x/approve",
+        "/admin",
+    ] {
+        for (who, method) in [
+            ("", "GET"),
+            ("alice", "GET"),
+            ("alice", "DELETE"),
+            ("alice", "POST"),
+        ] {
             if path == "/" {
                 // A nested router does not see its own prefix with a slash: the app's own fallback answers.
                 continue;
             }
-            let answer = world.send(world.call(who, method, path).body(Body::empty()).unwrap()).await;
+            let answer = world
+                .send(world.call(who, method, path).body(Body::empty()).unwrap())
+                .await;
             answer.problem(404, "not-found");
         }
     }
@@ -99,14 +119,20 @@ async fn what_is_not_there_and_what_cannot_be_done_there() {
         ("TRACE", "/v1/events".to_owned(), "GET,HEAD"),
         ("FROB", "/openapi.json".to_owned(), "GET,HEAD"),
     ] {
-        let answer = world.send(world.call("carol", method, &path).body(Body::empty()).unwrap()).await;
+        let answer = world
+            .send(world.call("carol", method, &path).body(Body::empty()).unwrap())
+            .await;
         answer.problem(405, "method-not-allowed");
         let sorted = |list: &str| {
             let mut methods: Vec<String> = list.split(',').map(|m| m.trim().to_owned()).collect();
             methods.sort();
             methods
         };
-        assert_eq!(sorted(answer.header("allow").unwrap_or("")), sorted(allowed), "{method} {path}");
+        assert_eq!(
+            sorted(answer.header("allow").unwrap_or("")),
+            sorted(allowed),
+            "{method} {path}"
+        );
     }
     assert_eq!(world.end().await, before);
 }

@@ -16,7 +16,9 @@ async fn in_state(world: &World, state: &str) -> Answer {
         _ => world.asked("alice", ADMIN).await,
     };
     let act = async |who: &str, action: &str, body| {
-        let answer = world.post(who, &format!("{}/{action}", asked.path()), &body).await;
+        let answer = world
+            .post(who, &format!("{}/{action}", asked.path()), &body)
+            .await;
         answer.is(200);
     };
     let reason = json!({"reason": "INC-1"});
@@ -63,12 +65,20 @@ async fn each_end_has_its_states_and_in_others_nothing_changes() {
             let body = json!({"reason": "INC-2"});
             if allowed.contains(&action) {
                 let done = world.post(who, &path, &body).await;
-                assert_eq!(done.json["end"]["reason"], "INC-2", "{state} {action}: {}", done.text);
+                assert_eq!(
+                    done.json["end"]["reason"], "INC-2",
+                    "{state} {action}: {}",
+                    done.text
+                );
                 assert_eq!(done.json["end"]["cause"]["person"], who);
             } else {
                 let late = world.refused(who, &path, &body, (409, "already-decided")).await;
                 assert_eq!(late.json["state"], state, "{action}");
-                assert_eq!(world.request("alice", &request.id()).await, request.json, "{state} {action}");
+                assert_eq!(
+                    world.request("alice", &request.id()).await,
+                    request.json,
+                    "{state} {action}"
+                );
             }
         }
     }
@@ -80,12 +90,24 @@ async fn others_do_not_take_back_or_give_back_and_the_holder_does_not_revoke() {
     let pending = in_state(&world, "pending").await;
     let body = json!({"reason": "INC-2"});
     let path = |action| format!("{}/{action}", pending.path());
-    world.refused("bob", &path("withdraw"), &body, (403, "not-eligible")).await;
-    world.post("bob", &path("review"), &pending.approval()).await.is(200);
-    world.refused("bob", &path("release"), &body, (403, "not-eligible")).await;
-    world.refused("alice", &path("revoke"), &body, (403, "not-eligible")).await;
+    world
+        .refused("bob", &path("withdraw"), &body, (403, "not-eligible"))
+        .await;
+    world
+        .post("bob", &path("review"), &pending.approval())
+        .await
+        .is(200);
+    world
+        .refused("bob", &path("release"), &body, (403, "not-eligible"))
+        .await;
+    world
+        .refused("alice", &path("revoke"), &body, (403, "not-eligible"))
+        .await;
     for wrong in [json!({}), json!({"reason": null}), json!({"reason": " \u{200b}"})] {
-        world.refused("bob", &path("revoke"), &wrong, (400, "invalid")).await.invalid("reason");
+        world
+            .refused("bob", &path("revoke"), &wrong, (400, "invalid"))
+            .await
+            .invalid("reason");
     }
     let revoked = world.post("bob", &path("revoke"), &body).await;
     assert_eq!(revoked.state(), "revoked");
@@ -112,7 +134,13 @@ async fn the_gate_opens_and_shuts_with_the_grant() {
     let grant = &grants["items"][0];
     assert_eq!(grant["request_id"], asked.json["id"]);
     assert_eq!(grant["remaining"]["expires_in"], 1800);
-    world.post("alice", &format!("{}/release", asked.path()), &json!({})).await.is(200);
-    world.app("alice", "/admin").await.problem(403, "approval-required");
+    world
+        .post("alice", &format!("{}/release", asked.path()), &json!({}))
+        .await
+        .is(200);
+    world
+        .app("alice", "/admin")
+        .await
+        .problem(403, "approval-required");
     assert_eq!(world.get("alice", "/v1/grants").await.json["items"], json!([]));
 }

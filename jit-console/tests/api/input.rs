@@ -25,7 +25,9 @@ async fn a_body_is_at_most_64_kib_long() {
         body + &padding
     };
     let json = [("content-type", "application/json")];
-    sent(&world, &json, padded(BODY_MAX + 1)).await.problem(413, "body-too-large");
+    sent(&world, &json, padded(BODY_MAX + 1))
+        .await
+        .problem(413, "body-too-large");
     // In pieces, without a Content-Length.
     let pieces = std::iter::repeat_n(Ok::<_, std::convert::Infallible>(" ".repeat(1024)), 65);
     let stream = Body::from_stream(futures_util::stream::iter(pieces));
@@ -39,9 +41,13 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let world = World::new().await;
     let json = [("content-type", "application/json")];
     let never = futures_util::stream::pending::<Result<String, std::io::Error>>();
-    sent(&world, &json, Body::from_stream(never)).await.problem(408, "body-too-slow");
+    sent(&world, &json, Body::from_stream(never))
+        .await
+        .problem(408, "body-too-slow");
     let broken = futures_util::stream::iter([Ok("{".to_owned()), Err(std::io::Error::other("reset"))]);
-    sent(&world, &json, Body::from_stream(broken)).await.invalid("body");
+    sent(&world, &json, Body::from_stream(broken))
+        .await
+        .invalid("body");
 }
 
 #[tokio::test]
@@ -54,9 +60,15 @@ async fn a_body_is_plain_json() {
         &[("content-type", "text/plain")][..],
         &[("content-type", "application/x-www-form-urlencoded")][..],
         &[("content-type", "application/json; charset=latin1")][..],
-        &[("content-type", "application/json"), ("content-type", "text/plain")][..],
+        &[
+            ("content-type", "application/json"),
+            ("content-type", "text/plain"),
+        ][..],
         &[("content-type", "application/json"), ("content-encoding", "gzip")][..],
-        &[("content-type", "application/json"), ("content-encoding", "identity")][..],
+        &[
+            ("content-type", "application/json"),
+            ("content-encoding", "identity"),
+        ][..],
     ] {
         let answer = sent(&world, headers, right.clone()).await;
         answer.problem(415, "unsupported-media-type");
@@ -75,7 +87,10 @@ async fn what_cannot_be_read_names_the_field() {
         (b"{\"resource\":\"admin\xff\"}".to_vec(), "body"),
         (deep.into_bytes(), "resource"),
         (br#"{"resource":"admin","resource":"admin"}"#.to_vec(), "resource"),
-        (br#"{"resource":"admin","reason":"abcde","durations":"1h"}"#.to_vec(), "durations"),
+        (
+            br#"{"resource":"admin","reason":"abcde","durations":"1h"}"#.to_vec(),
+            "durations",
+        ),
         (br#"{"resource":"admin","__proto__":{}}"#.to_vec(), "__proto__"),
         (b"null".to_vec(), "body"),
         (b"".to_vec(), "body"),
@@ -84,12 +99,24 @@ async fn what_cannot_be_read_names_the_field() {
         (br#"{"resource":null}"#.to_vec(), "resource"),
         (br#"{"resource":"admin"} {}"#.to_vec(), "body"),
         (br#"{"resource":"admin","duration":30}"#.to_vec(), "duration"),
-        (br#"{"resource":"admin","max_requests":0}"#.to_vec(), "max_requests"),
-        (br#"{"resource":"admin","max_requests":1e9}"#.to_vec(), "max_requests"),
+        (
+            br#"{"resource":"admin","max_requests":0}"#.to_vec(),
+            "max_requests",
+        ),
+        (
+            br#"{"resource":"admin","max_requests":1e9}"#.to_vec(),
+            "max_requests",
+        ),
         (br#"{"resource":"admin","paths":"/admin"}"#.to_vec(), "paths"),
-        (br#"{"resource":"admin","selector":"address"}"#.to_vec(), "selector"),
+        (
+            br#"{"resource":"admin","selector":"address"}"#.to_vec(),
+            "selector",
+        ),
     ] {
-        let shown = String::from_utf8_lossy(&body).chars().take(80).collect::<String>();
+        let shown = String::from_utf8_lossy(&body)
+            .chars()
+            .take(80)
+            .collect::<String>();
         let answer = world.post_text("alice", "/v1/requests", body).await;
         assert_eq!(answer.json["field"], field, "{shown}: {}", answer.text);
         answer.invalid(field);
@@ -120,9 +147,16 @@ async fn what_is_out_of_bounds_names_the_field() {
         (json!({"paths": ["/admin/%2e"]}), "paths"),
         (json!({"resource": "no such name"}), "resource"),
         (json!({"extends": "req_1"}), "extends"),
-        (json!({"break_glass": true, "start": "2026-03-01T09:30:00Z"}), "start"),
+        (
+            json!({"break_glass": true, "start": "2026-03-01T09:30:00Z"}),
+            "start",
+        ),
     ] {
-        let asker = if more.get("break_glass").is_some() { "erin" } else { "alice" };
+        let asker = if more.get("break_glass").is_some() {
+            "erin"
+        } else {
+            "alice"
+        };
         let answer = world
             .refused(asker, "/v1/requests", &ADMIN.with(more), (400, "invalid"))
             .await;
@@ -130,7 +164,9 @@ async fn what_is_out_of_bounds_names_the_field() {
     }
     // The longest reason that fits is kept as it is, but for what does not show.
     let reason = format!("  {}\u{202e}\u{0} ", "é".repeat(500));
-    let asked = world.post("alice", "/v1/requests", &ADMIN.with(json!({"reason": reason}))).await;
+    let asked = world
+        .post("alice", "/v1/requests", &ADMIN.with(json!({"reason": reason})))
+        .await;
     asked.is(201);
     assert_eq!(asked.json["reason"], "é".repeat(500));
 }

@@ -31,7 +31,10 @@ async fn a_review_names_what_it_saw() {
             "comment",
         ),
     ] {
-        world.refused("bob", &path, &body, (400, "invalid")).await.invalid(field);
+        world
+            .refused("bob", &path, &body, (400, "invalid"))
+            .await
+            .invalid(field);
     }
     let stale = json!({"decision": "approve", "digest": "0".repeat(64)});
     let stale = world.refused("bob", &path, &stale, (409, "stale-digest")).await;
@@ -44,11 +47,15 @@ async fn nobody_reviews_their_own_and_not_everyone_reviews() {
     // frank leads, and asks.
     let asked = world.asked("frank", ADMIN).await;
     let path = format!("{}/review", asked.path());
-    world.refused("frank", &path, &asked.approval(), (403, "self-review")).await;
+    world
+        .refused("frank", &path, &asked.approval(), (403, "self-review"))
+        .await;
     // That it is their own comes before what they sent.
     let stale = json!({"decision": "deny", "digest": "0".repeat(64)});
     world.refused("frank", &path, &stale, (403, "self-review")).await;
-    world.refused("alice", &path, &asked.approval(), (404, "not-found")).await;
+    world
+        .refused("alice", &path, &asked.approval(), (404, "not-found"))
+        .await;
     let approved = world.post("bob", &path, &asked.approval()).await;
     assert_eq!(approved.state(), "active");
     assert_eq!(approved.json["reviews"][0]["person"], "bob");

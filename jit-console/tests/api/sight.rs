@@ -30,7 +30,12 @@ async fn for_a_stranger_every_request_is_one_that_does_not_exist() {
         }
         for action in ["review", "withdraw", "release", "revoke", "after-review"] {
             let path = format!("/v1/requests/{id}/{action}");
-            for body in ["garbage", "{}", r#"{"reason":"x"}"#, &pending.approval().to_string()] {
+            for body in [
+                "garbage",
+                "{}",
+                r#"{"reason":"x"}"#,
+                &pending.approval().to_string(),
+            ] {
                 answers.push(world.post_text("mallory", &path, body.to_owned()).await);
             }
             let request = world.call("mallory", "POST", &path);
@@ -68,7 +73,12 @@ async fn a_request_is_seen_by_its_requester_its_reviewers_auditors_and_revokers(
             answer.is(if sees { 200 } else { 404 });
         }
         let listed = world.get(who, "/v1/requests").await.json["items"].clone();
-        let listed: Vec<_> = listed.as_array().unwrap().iter().map(|item| item["id"].clone()).collect();
+        let listed: Vec<_> = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["id"].clone())
+            .collect();
         let mut due = Vec::new();
         due.extend(sees_wiki.then(|| wiki.json["id"].clone()));
         due.extend(sees_admin.then(|| admin.json["id"].clone()));
@@ -102,11 +112,17 @@ async fn a_list_is_what_was_asked_for() {
     }
     let mut next = String::new();
     for due in [&other, &wiki, &admin] {
-        let page = world.get("carol", &format!("/v1/requests?limit=1{next}")).await.json;
+        let page = world
+            .get("carol", &format!("/v1/requests?limit=1{next}"))
+            .await
+            .json;
         assert_eq!(page["items"][0]["id"], due.as_str());
         next = format!("&after={}", page["next"].as_str().unwrap());
     }
-    let last = world.get("carol", &format!("/v1/requests?limit=1{next}")).await.json;
+    let last = world
+        .get("carol", &format!("/v1/requests?limit=1{next}"))
+        .await
+        .json;
     assert_eq!(last, json!({"items": [], "next": null}));
     for (query, field) in [
         ("state=done", "state"),
@@ -119,6 +135,9 @@ async fn a_list_is_what_was_asked_for() {
         ("sort=asc", "sort"),
         ("limit=1&limit=2", "limit"),
     ] {
-        world.get("carol", &format!("/v1/requests?{query}")).await.invalid(field);
+        world
+            .get("carol", &format!("/v1/requests?{query}"))
+            .await
+            .invalid(field);
     }
 }

@@ -79,7 +79,11 @@ impl Store for Flaky {
         self.reading()?.tail().await
     }
     async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError> {
-        let store = if put.is_some() { self.writing()? } else { self.reading()? };
+        let store = if put.is_some() {
+            self.writing()?
+        } else {
+            self.reading()?
+        };
         store.cell(name, put).await
     }
 }
@@ -149,7 +153,11 @@ async fn a_revocation_that_cannot_be_written_shuts_the_gate_all_the_same() {
     world.app("alice", "/admin").await.is(200);
     world.store.fail(false, true);
     let answer = world
-        .post("carol", &format!("/v1/requests/{id}/revoke"), &json!({"reason": "INC-1"}))
+        .post(
+            "carol",
+            &format!("/v1/requests/{id}/revoke"),
+            &json!({"reason": "INC-1"}),
+        )
         .await;
     answer.problem(503, "audit-unavailable");
     world.app("alice", "/admin").await.is(403);

@@ -34,10 +34,7 @@ async fn nobody_is_401_and_a_stranger_403() {
             "/v1/lockdowns".to_owned(),
             format!("/v1/requests/{id}/revoke"),
         ] {
-            world
-                .post_text(who, &path, "garbage")
-                .await
-                .problem(status, kind);
+            world.post_text(who, &path, "garbage").await.problem(status, kind);
         }
     }
     assert_eq!(world.end().await, before);
@@ -85,12 +82,20 @@ async fn me_and_policies_say_what_i_am_and_may_ask_for() {
         })
     );
     let me = world.get("mallory", "/v1/me").await.json;
-    assert_eq!(me["powers"], json!({"auditor": false, "revoker": false, "lockdown": false}));
+    assert_eq!(
+        me["powers"],
+        json!({"auditor": false, "revoker": false, "lockdown": false})
+    );
     for (who, offered) in [
         ("alice", vec![("admin", false), ("wiki", false), ("vault", false)]),
         (
             "erin",
-            vec![("admin", false), ("admin", true), ("wiki", false), ("vault", false)],
+            vec![
+                ("admin", false),
+                ("admin", true),
+                ("wiki", false),
+                ("vault", false),
+            ],
         ),
         ("bob", vec![("wiki", false)]),
         ("mallory", vec![]),
@@ -100,7 +105,12 @@ async fn me_and_policies_say_what_i_am_and_may_ask_for() {
         let items = answer.json["items"].as_array().unwrap();
         let seen: Vec<_> = items
             .iter()
-            .map(|offer| (offer["resource"].as_str().unwrap(), !offer["break_glass"].is_null()))
+            .map(|offer| {
+                (
+                    offer["resource"].as_str().unwrap(),
+                    !offer["break_glass"].is_null(),
+                )
+            })
             .collect();
         assert_eq!(seen, offered, "{who}");
     }

@@ -208,10 +208,16 @@ impl World {
         let people = Arc::new(PeopleFile::parse(PEOPLE, Format::Toml, "people.toml").unwrap());
         let policy = Policy::parse(POLICY, Format::Toml, "policy.toml").unwrap();
         let rules = RuleSet::compile(policy.resources(), policy.open()).unwrap();
-        let tokens = people.tokens().into_iter().map(|token| (token.sha256, token.principal));
+        let tokens = people
+            .tokens()
+            .into_iter()
+            .map(|token| (token.sha256, token.principal));
         let others = ["ghost", "zoe"].map(|name| {
             let token = format!("demo-{name}");
-            (Digest::plain(token.as_bytes()), format!("demo|{name}").parse().unwrap())
+            (
+                Digest::plain(token.as_bytes()),
+                format!("demo|{name}").parse().unwrap(),
+            )
         });
         let tokens = ApiTokens::new(tokens.chain(others)).unwrap();
         let broker = Broker::builder(store.clone(), people.clone(), policy)
@@ -285,7 +291,10 @@ impl World {
             for (name, value) in [
                 ("cache-control", "no-store"),
                 ("x-content-type-options", "nosniff"),
-                ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+                (
+                    "content-security-policy",
+                    "default-src 'none'; frame-ancestors 'none'",
+                ),
                 ("referrer-policy", "no-referrer"),
             ] {
                 let sent: Vec<_> = response.headers().get_all(name).iter().collect();
@@ -310,7 +319,8 @@ impl World {
     }
 
     pub(crate) async fn get(&self, who: &str, path: &str) -> Answer {
-        self.send(self.call(who, "GET", path).body(Body::empty()).unwrap()).await
+        self.send(self.call(who, "GET", path).body(Body::empty()).unwrap())
+            .await
     }
 
     pub(crate) async fn post(&self, who: &str, path: &str, body: &Value) -> Answer {
@@ -393,11 +403,24 @@ impl Answer {
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, kind: &str) {
         self.is(status);
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        assert_eq!(self.json["type"], format!("/_jit/problems/{kind}"), "{}: {}", self.shown, self.text);
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        assert_eq!(
+            self.json["type"],
+            format!("/_jit/problems/{kind}"),
+            "{}: {}",
+            self.shown,
+            self.text
+        );
         assert_eq!(self.json["status"], status, "{self:?}");
         for member in ["title", "detail"] {
-            assert!(self.json[member].as_str().is_some_and(|text| !text.is_empty()), "{self:?}");
+            assert!(
+                self.json[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{self:?}"
+            );
         }
     }
 

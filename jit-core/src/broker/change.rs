@@ -104,7 +104,14 @@ impl Broker {
                     self.owe(id, intent, &failure);
                     return Err(failure);
                 }
-                Ok(view) => return Ok(view),
+                // A review of a grant that is over writes to a request that is stored as if it were not.
+                Ok(view) => {
+                    return Ok(View {
+                        request: view.request.effective(used, now),
+                        used,
+                        ..view
+                    });
+                }
             }
         }
         Err(StoreError::unavailable("too many others are changing the same request; try again").into())
