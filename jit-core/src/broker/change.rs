@@ -119,7 +119,15 @@ impl Broker {
             }
             match self.carry_out(loaded, events, now).await {
                 Err(Rejection::Store(StoreError::Conflict { .. })) => {}
-                other => return other,
+                Err(failure) => return Err(failure),
+                // A review of a grant that is over writes to a request that is stored as if it were not.
+                Ok(view) => {
+                    return Ok(View {
+                        request: view.request.effective(used, now),
+                        used,
+                        ..view
+                    });
+                }
             }
         }
         Err(StoreError::unavailable("too many others are changing the same request; try again").into())
