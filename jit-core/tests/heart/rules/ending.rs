@@ -342,6 +342,17 @@ async fn rule_15_revocation_shuts_the_gate_before_it_is_written(on: On) {
         !rig.admits("alice", "/admin").await,
         "a follower lifted a lockdown"
     );
+    // Nor does another lockdown that is written after it.
+    let other = Target::Person("mallory".parse().unwrap());
+    rig.broker
+        .lock_down(&rig.actor("carol").await, other, "left")
+        .await
+        .unwrap();
+    assert_eq!(
+        rig.knock("alice", "GET", "/admin").await.unwrap_err(),
+        Refusal::LockedDown,
+        "another lockdown lifted it"
+    );
 }
 
 /// State change and audit record are one transaction.
