@@ -8,7 +8,7 @@ use jit_core::approval::grant::Grant;
 use jit_core::approval::request::{Request, Requester};
 use jit_core::approval::review::{Decision, Narrowing, Review};
 use jit_core::approval::state::State;
-use jit_core::broker::api::View;
+use jit_core::broker::View;
 use jit_core::id::{Digest, PersonId, Principal, RequestId, Timestamp};
 use jit_core::policy::terms::{
     AutomaticTerms, DurationTerms, LimitTerms, People, ReasonTerms, ResourceDef, Scope, StageTerms, Terms,
@@ -125,12 +125,15 @@ pub(crate) fn pending() -> View {
             at: at(1),
         }],
         grant: None,
-        last_used: None,
         end: None,
         break_glass: None,
         changed_at: at(1),
     };
-    View { request, version: 2 }
+    View {
+        request,
+        version: 2,
+        used: None,
+    }
 }
 
 /// The same, active from 5 to 65 minutes, unused after 20, idle after 10 minutes.

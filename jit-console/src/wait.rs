@@ -162,9 +162,10 @@ pub(crate) async fn until_changed(
 #[cfg(test)]
 mod tests {
     use jit_core::approval::request::BreakGlassDebt;
+    use jit_core::approval::state::State;
 
     use super::*;
-    use crate::sample::{active, at, pending, person};
+    use crate::sample::{active, at, person};
 
     #[test]
     fn places_are_bounded_and_given_back() {
@@ -182,29 +183,6 @@ mod tests {
         drop(_third);
         let taken = seats.0.taken();
         assert_eq!((taken.all, taken.each.len()), (0, 0), "nobody is remembered");
-    }
-
-    #[test]
-    fn the_next_deadline_is_the_first_that_is_ahead() {
-        let mut scheduled_end = pending();
-        scheduled_end.request.ruling.start = Some(at(-60));
-        let mut used = active();
-        used.request.last_used = Some(at(60));
-        let mut ended = active();
-        ended.request.state = State::Revoked;
-        for (name, view, now, next) in [
-            ("pending", &pending(), 0, Some(60)),
-            ("pending, late", &pending(), 60, None),
-            ("pending, its scheduled end", &scheduled_end, 0, Some(30)),
-            ("before the window", &active(), 0, Some(5)),
-            ("idle before unused", &active(), 5, Some(15)),
-            ("unused", &active(), 15, Some(20)),
-            ("used", &used, 60, Some(65)),
-            ("over", &used, 70, None),
-            ("ended", &ended, 0, None),
-        ] {
-            assert_eq!(next_deadline(&view.request, at(now)), next.map(at), "{name}");
-        }
     }
 
     #[test]

@@ -196,7 +196,6 @@ fn request() -> Request {
         stage: 0,
         reviews: Vec::new(),
         grant: Some(grant),
-        last_used: None,
         end: None,
         break_glass: None,
         changed_at: at(0),
