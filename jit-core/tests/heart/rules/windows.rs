@@ -118,12 +118,34 @@ async fn rule_03_a_scheduled_window_never_moves(on: On) {
         !rig.admits("alice", "/admin").await,
         "admitted without a record of activation"
     );
+    rig.advance("1m").await;
     rig.broker.sweep().await.unwrap();
     assert!(rig.admits("alice", "/admin").await);
     assert_eq!(
         window(&rig.seen(request.id).await),
         window(&request),
         "the window moved"
+    );
+    rig.advance("9m").await;
+    assert!(
+        !rig.admits("alice", "/admin").await,
+        "a late activation moved the end"
+    );
+
+    // Approved when part of it has passed: what is left is all there is.
+    let rig = Rig::new(on, POLICY).await;
+    let asked = rig
+        .ask("alice", json!({ "duration": "10m", "start": opens }))
+        .await
+        .unwrap()
+        .request;
+    rig.advance("34m").await;
+    let late = rig.approve("bob", &asked).await.unwrap().request;
+    assert_eq!(late.state, State::Active);
+    assert_eq!(
+        window(&late),
+        window(&request),
+        "a late approval moved the window"
     );
 
     let rig = Rig::new(on, POLICY).await;
