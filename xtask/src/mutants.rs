@@ -74,7 +74,7 @@ fn run(mut args: Args) -> Result<ExitCode> {
         let original = std::fs::read_to_string(&path)?;
         std::fs::write(&path, bug)?;
         let outcome = bench
-            .run(&mutant.test.package, &[&mutant.test.filter])
+            .run(&mutant.test.package, &mutant.test.target, &[&mutant.test.filter])
             .map(outcome);
         std::fs::write(&path, original)?;
         let outcome = outcome?;
@@ -122,12 +122,15 @@ fn plan(copy: &Copy, mutants: &[Mutant]) -> Result<Vec<(PathBuf, String)>> {
 
 /// Every filter must name a test, and each of those must pass, or a failure later on would prove nothing.
 fn check_unchanged(bench: &Bench, mutants: &[Mutant]) -> Result<()> {
-    let mut filters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut filters: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for Mutant { test, .. } in mutants {
-        filters.entry(&test.package).or_default().push(&test.filter);
+        filters
+            .entry((&test.package, &test.target))
+            .or_default()
+            .push(&test.filter);
     }
-    for (package, filters) in filters {
-        match bench.run(package, &filters)? {
+    for ((package, target), filters) in filters {
+        match bench.run(package, target, &filters)? {
             Run::DidNotCompile(errors) => {
                 return Err(
                     format!("the tests of {package} do not compile without any bug:\n{errors}").into(),
@@ -209,7 +212,7 @@ mod tests {
     fn mutant(name: &str) -> Mutant {
         let text = format!(
             "[[mutant]]\nname = {name:?}\nrule = 'rule 7'\nfile = 'a.rs'\nfind = 'x'\nreplace = 'y'\n\
-             test = {{ package = 'p', filter = 'self_review' }}"
+             test = {{ package = 'p', target = 'lib', filter = 'self_review' }}"
         );
         table::parse(&text).unwrap().remove(0)
     }
@@ -241,7 +244,7 @@ mod tests {
         assert_eq!(
             text,
             "short          caught by t\n                 rule 7\n\
-             a-longer-name  DID NOT COMPILE (test self_review of p)\n                 rule 7\n\
+             a-longer-name  DID NOT COMPILE (test self_review of p lib)\n                 rule 7\n\
              1 caught, 1 missed\n"
         );
     }

@@ -1,7 +1,7 @@
 //! A whole small house: a store, people, a policy, a broker, a gate, and a clock that only moves when told.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -140,6 +140,7 @@ pub(crate) struct Breakable {
     inner: Arc<dyn Store>,
     broken: AtomicBool,
     dice: AtomicU64,
+    jump: Mutex<Option<(Arc<ManualClock>, Duration)>>,
 }
 
 impl Breakable {
@@ -148,6 +149,7 @@ impl Breakable {
             inner,
             broken: AtomicBool::new(false),
             dice: AtomicU64::new(0x9E37_79B9_7F4A_7C15),
+            jump: Mutex::new(None),
         }
     }
 
@@ -160,6 +162,11 @@ impl Breakable {
 
     pub(crate) fn set_broken(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Moves `clock` on by `by` as soon as the next append has succeeded, before anyone hears of it.
+    pub(crate) fn jump_after_append(&self, clock: Arc<ManualClock>, by: Duration) {
+        *self.jump.lock().unwrap() = Some((clock, by));
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -176,7 +183,11 @@ impl Store for Breakable {
     async fn append(&self, batch: Batch) -> Result<Vec<Record>, StoreError> {
         self.yield_a_while().await;
         self.check()?;
-        self.inner.append(batch).await
+        let records = self.inner.append(batch).await?;
+        if let Some((clock, by)) = self.jump.lock().unwrap().take() {
+            clock.advance(by);
+        }
+        Ok(records)
     }
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, StoreError> {
         self.yield_a_while().await;

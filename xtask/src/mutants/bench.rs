@@ -61,11 +61,22 @@ impl Bench {
         }
     }
 
-    /// Builds the tests of `package` and runs those that one of `filters` names.
-    pub(crate) fn run(&self, package: &str, filters: &[&str]) -> Result<Run> {
-        let output = cargo()
-            .current_dir(&self.root)
-            .args(["test", "--no-run", "--quiet", "--all-features", "-p", package])
+    /// Builds one test binary of `package` and runs those of its tests that one of `filters` names.
+    pub(crate) fn run(&self, package: &str, target: &str, filters: &[&str]) -> Result<Run> {
+        let mut command = cargo();
+        command.current_dir(&self.root).args([
+            "test",
+            "--no-run",
+            "--quiet",
+            "--all-features",
+            "-p",
+            package,
+        ]);
+        match target {
+            "lib" => command.arg("--lib"),
+            name => command.args(["--test", name]),
+        };
+        let output = command
             .arg("--message-format=json-render-diagnostics")
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_PROFILE_DEV_DEBUG", "0")

@@ -31,13 +31,16 @@ pub(crate) struct Mutant {
 pub(crate) struct Test {
     /// Its package.
     pub(crate) package: String,
+    /// Which of the package's test binaries it is in: `lib` for unit tests, or the name of an integration test. Only this one
+    /// is built.
+    pub(crate) target: String,
     /// Its name or a part of it.
     pub(crate) filter: String,
 }
 
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.filter, self.package)
+        write!(f, "{} of {} {}", self.filter, self.package, self.target)
     }
 }
 
@@ -75,8 +78,11 @@ impl Mutant {
         if self.find == self.replace {
             return Some("`find` and `replace` are the same");
         }
-        if self.test.package.is_empty() || self.test.filter.is_empty() {
-            return Some("the test must name its package and a filter");
+        if [&self.test.package, &self.test.target, &self.test.filter]
+            .iter()
+            .any(|text| text.is_empty())
+        {
+            return Some("the test must name its package, its target and a filter");
         }
         None
     }
@@ -121,14 +127,14 @@ find = '''
 replace = '''
     if false {
 '''
-test = { package = 'jit-core', filter = 'rule_7' }
+test = { package = 'jit-core', target = 'heart', filter = 'rule_7' }
 ";
 
     #[test]
     fn an_entry_is_read_and_planted() {
         let mutants = parse(GOOD).unwrap();
         assert_eq!(mutants.len(), 1);
-        assert_eq!(mutants[0].test.to_string(), "rule_7 of jit-core");
+        assert_eq!(mutants[0].test.to_string(), "rule_7 of jit-core heart");
         let planted = mutants[0].plant("fn f() {\n    if own {\n    }\n}\n").unwrap();
         assert_eq!(planted, "fn f() {\n    if false {\n    }\n}\n");
     }
@@ -155,6 +161,7 @@ test = { package = 'jit-core', filter = 'rule_7' }
             ("    if own {\n", " \n", "`find` must not be empty"),
             ("    if false {", "    if own {", "are the same"),
             ("'rule_7'", "''", "a filter"),
+            ("'heart'", "''", "its target"),
             ("rule = ", "rlue = ", "unknown field `rlue`"),
             ("[[mutant]]", "[[mutants]]", "unknown field `mutants`"),
         ] {

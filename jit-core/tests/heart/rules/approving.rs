@@ -101,6 +101,18 @@ async fn rule_05_the_digest_covers_all_that_is_decided_on(on: On) {
             jit_core::approval::digest::digest(fixed, &view.request.requester, &ruling, view.request.extends);
         digests.insert(digest.unwrap());
         assert_eq!(digests.len(), n + 1, "a field is not covered");
+        if n == 0 {
+            let mut requester = view.request.requester.clone();
+            requester.principal = "corp|erin".parse().unwrap();
+            let other = jit_core::approval::digest::digest(fixed, &requester, &ruling, None).unwrap();
+            assert!(!digests.contains(&other), "the requester is not covered");
+            let parent = Some(jit_core::id::RequestId::from_u128(2));
+            let other = jit_core::approval::digest::digest(fixed, &view.request.requester, &ruling, parent);
+            assert!(
+                !digests.contains(&other.unwrap()),
+                "what it extends is not covered"
+            );
+        }
         rig.broker
             .withdraw(&rig.actor("erin").await, view.request.id, "")
             .await

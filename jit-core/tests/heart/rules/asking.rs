@@ -196,6 +196,27 @@ async fn rule_19_two_break_glasses_at_once(on: On) {
         );
         assert!(!rig.admits("alice", "/admin").await);
     }
+    // And while the glass is being broken, which needs no approval.
+    for _ in 0..10 {
+        let rig = Rig::new(on, &with_glass()).await;
+        let carol = rig.actor("carol").await;
+        let (_, lockdown) = tokio::join!(
+            rig.ask("erin", json!({ "break_glass": true })),
+            rig.broker
+                .lock_down(&carol, Target::Resource("admin".parse().unwrap()), "incident")
+        );
+        lockdown.unwrap();
+        let log = rig.log().await;
+        let place = |kind: &str| {
+            log.iter()
+                .position(|record| record.body.contains(&format!(r#""type":"{kind}""#)))
+        };
+        assert!(
+            place("approved") < place("locked_down"),
+            "granted after the lockdown was written"
+        );
+        assert!(!rig.admits("erin", "/admin").await);
+    }
 }
 
 /// One pending per (person, resource, policy), 20 pending and 10 new a minute (burst 3) per person, cooldown after a denial,
@@ -228,6 +249,12 @@ async fn rule_20_limits_of_one_person(on: On) {
     let first = rig.asked("alice").await;
     let (_, _, blocking) = limit(rig.ask("alice", json!({})).await);
     assert_eq!(blocking, Some(first.id), "the second does not name the first");
+    let (_, _, blocking) = limit(rig.ask("corp|alice", json!({})).await);
+    assert_eq!(
+        blocking,
+        Some(first.id),
+        "another principal of the same person may"
+    );
 
     // Three at once, then one every six seconds.
     for n in 0..2 {

@@ -144,6 +144,13 @@ async fn rule_13_revoking_a_parent_kills_what_continues_it(on: On) {
         if approve {
             child = rig.approve("bob", &child).await.unwrap().request;
         }
+        let grandchild = match approve {
+            false => None,
+            true => {
+                let more = json!({ "duration": "10m", "extends": child.id });
+                Some(rig.ask("alice", more).await.unwrap().request.id)
+            }
+        };
         rig.broker
             .revoke(&rig.actor("carol").await, first.id, "stop")
             .await
@@ -152,6 +159,9 @@ async fn rule_13_revoking_a_parent_kills_what_continues_it(on: On) {
         let child = rig.seen(child.id).await;
         assert_eq!(child.state, want);
         assert_eq!(child.end.unwrap().cause, EndCause::Parent(first.id));
+        if let Some(id) = grandchild {
+            assert_eq!(rig.state(id).await, State::Denied, "a grandchild lives on");
+        }
         rig.advance("10m").await;
         rig.broker.sweep().await.unwrap();
         assert!(!rig.admits("alice", "/admin").await);
@@ -221,7 +231,16 @@ async fn rule_14_break_glass_is_immediate_and_in_debt(on: On) {
         refused(after("carol").await),
         Refused::AlreadyDecided { .. }
     ));
-    assert_eq!(rig.ask("erin", glass).await.unwrap().request.state, State::Active);
+    let request = rig.ask("erin", glass.clone()).await.unwrap().request;
+    assert_eq!(request.state, State::Active);
+    // While it is active, too.
+    let bob = rig.actor("bob").await;
+    let looked = rig
+        .broker
+        .after_review(&bob, request.id, Finding::Unjustified, "no page was sent")
+        .await;
+    assert_eq!(looked.unwrap().request.state, State::Active);
+    assert!(rig.ask("erin", glass).await.is_ok());
 
     // It is strong authentication that breaks glass, unless the policy says otherwise.
     let rig = Rig::new(on, &with_glass().replace(", mfa = { required = false }", "")).await;
@@ -341,6 +360,17 @@ async fn rule_15_revocation_shuts_the_gate_before_it_is_written(on: On) {
     assert!(
         !rig.admits("alice", "/admin").await,
         "a follower lifted a lockdown"
+    );
+    // Nor does another lockdown that is written after it.
+    let other = Target::Person("mallory".parse().unwrap());
+    rig.broker
+        .lock_down(&rig.actor("carol").await, other, "left")
+        .await
+        .unwrap();
+    assert_eq!(
+        rig.knock("alice", "GET", "/admin").await.unwrap_err(),
+        Refusal::LockedDown,
+        "another lockdown lifted it"
     );
 }
 

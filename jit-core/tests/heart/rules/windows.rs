@@ -4,7 +4,7 @@ use jit_core::approval::refused::Refused;
 use jit_core::approval::state::State;
 use serde_json::json;
 
-use crate::rig::{On, POLICY, Rig, on_both, refused, start};
+use crate::rig::{On, POLICY, Rig, on_both, refused, span, start};
 
 on_both! {
     rule_01_access_ends_by_the_clock_with_the_sweeper_off
@@ -29,6 +29,7 @@ async fn rule_01_access_ends_by_the_clock_with_the_sweeper_off(on: On) {
     );
     assert_eq!(rig.state(request.id).await, State::Expired);
     assert_eq!(rig.log().await.len(), before, "a read wrote something");
+    rig.advance("5s").await;
     rig.broker.sweep().await.unwrap();
     let end = rig.seen(request.id).await.end.unwrap();
     assert_eq!(
@@ -57,6 +58,26 @@ async fn rule_02_the_deadline_is_part_of_the_compare_and_set(on: On) {
         rig.approve("bob", &other).await.unwrap().request.state,
         State::Active
     );
+
+    // Two approvals at once, and the deadline comes between the writes: whoever lost the race and tries again is too late.
+    let source = POLICY.replace(
+        r#"roles = ["sre-lead"] } }"#,
+        r#"roles = ["sre-lead"] }, quorum = 2 }"#,
+    );
+    let rig = Rig::new(on, &source).await;
+    let request = rig.asked("alice").await;
+    rig.advance("59m 59s").await;
+    rig.store.jump_after_append(rig.clock.clone(), span("1s"));
+    let (a, b) = tokio::join!(rig.approve("bob", &request), rig.approve("carol", &request));
+    let (first, second) = if a.is_ok() { (a, b) } else { (b, a) };
+    assert_eq!(first.unwrap().request.state, State::Pending);
+    assert_eq!(
+        refused(second),
+        Refused::AlreadyDecided {
+            state: State::TimedOut
+        }
+    );
+    assert_eq!(rig.state(request.id).await, State::TimedOut);
 }
 
 /// The window of an unscheduled grant starts at activation: waiting for approval never eats it.
@@ -97,12 +118,34 @@ async fn rule_03_a_scheduled_window_never_moves(on: On) {
         !rig.admits("alice", "/admin").await,
         "admitted without a record of activation"
     );
+    rig.advance("1m").await;
     rig.broker.sweep().await.unwrap();
     assert!(rig.admits("alice", "/admin").await);
     assert_eq!(
         window(&rig.seen(request.id).await),
         window(&request),
         "the window moved"
+    );
+    rig.advance("9m").await;
+    assert!(
+        !rig.admits("alice", "/admin").await,
+        "a late activation moved the end"
+    );
+
+    // Approved when part of it has passed: what is left is all there is.
+    let rig = Rig::new(on, POLICY).await;
+    let asked = rig
+        .ask("alice", json!({ "duration": "10m", "start": opens }))
+        .await
+        .unwrap()
+        .request;
+    rig.advance("34m").await;
+    let late = rig.approve("bob", &asked).await.unwrap().request;
+    assert_eq!(late.state, State::Active);
+    assert_eq!(
+        window(&late),
+        window(&request),
+        "a late approval moved the window"
     );
 
     let rig = Rig::new(on, POLICY).await;
@@ -131,4 +174,6 @@ async fn rule_04_the_end_is_absolute(on: On) {
         first.not_after(),
         "a late request got a fresh duration"
     );
+    rig.advance("1s").await;
+    assert!(!rig.admits("alice", "/admin").await, "a late use prolonged it");
 }
