@@ -347,3 +347,21 @@ async fn a_new_name_settles_no_debt_of_ones_own() {
         .await;
     assert!(matches!(refused(found), Refused::SelfReview));
 }
+
+/// What was admitted before a policy change shortened its grant holds no longer than what is admitted after it.
+#[tokio::test]
+async fn a_permit_ends_with_its_shortened_grant() {
+    let (rig, _) = tricky(POLICY).await;
+    rig.granted(json!({})).await;
+    let permit = rig.knock("alice", "GET", "/admin").await.unwrap();
+    let shorter = POLICY.replace(
+        r#"default = "30m", max = "4h""#,
+        r#"default = "10m", max = "10m""#,
+    );
+    rig.broker.set_policy(policy(&shorter)).await.unwrap();
+    rig.advance("9m").await;
+    assert!(permit.holds(rig.now()));
+    rig.advance("1m").await;
+    assert!(!rig.admits("alice", "/admin").await);
+    assert!(!permit.holds(rig.now()));
+}
