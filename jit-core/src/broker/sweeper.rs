@@ -29,6 +29,10 @@ impl Broker {
         let mut failed = self.flush_uses().await.err();
         let now = self.now();
         let mut touched = 0;
+        for lockdown in self.inner.agenda.owed_lockdowns() {
+            failed = self.pay_lockdown(lockdown).await.err().or(failed);
+            touched += 1;
+        }
         for (id, cause, reason) in self.inner.agenda.owed() {
             match self
                 .act(

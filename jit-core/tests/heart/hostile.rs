@@ -365,3 +365,38 @@ async fn a_permit_ends_with_its_shortened_grant() {
     assert!(!rig.admits("alice", "/admin").await);
     assert!(!permit.holds(rig.now()));
 }
+
+/// A lockdown that shut this gate is written in the end, whether its caller hung up or the store failed: only then can it be lifted.
+#[tokio::test]
+async fn a_lockdown_outlives_its_caller_and_the_stores_failure() {
+    for hangs_up in [true, false] {
+        let (rig, store) = tricky(POLICY).await;
+        let request = rig.granted(json!({})).await;
+        let carol = rig.actor("carol").await;
+        let target = Target::Resource("admin".parse().unwrap());
+        if hangs_up {
+            store.hold.store(true, Ordering::SeqCst);
+            tokio::select! {
+                biased;
+                done = rig.broker.lock_down(&carol, target, "leak") => panic!("written: {done:?}"),
+                () = store.reached.notified() => {}
+            }
+        } else {
+            store.loads_fail.store(true, Ordering::SeqCst);
+            rig.broker.lock_down(&carol, target, "leak").await.unwrap_err();
+            rig.broker.sweep().await.unwrap_err();
+            store.loads_fail.store(false, Ordering::SeqCst);
+        }
+        rig.broker.sweep().await.unwrap();
+        assert_eq!(rig.state(request.id).await, State::Revoked);
+        let in_force = rig.broker.lockdowns(&carol).await.unwrap();
+        let [lockdown] = in_force.as_slice() else {
+            panic!("{in_force:?}")
+        };
+        rig.broker.lift(&carol, lockdown.id, "rotated").await.unwrap();
+        assert!(!matches!(
+            rig.knock("alice", "GET", "/admin").await,
+            Err(Refusal::LockedDown)
+        ));
+    }
+}
