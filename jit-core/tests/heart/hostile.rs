@@ -400,3 +400,25 @@ async fn a_lockdown_outlives_its_caller_and_the_stores_failure() {
         ));
     }
 }
+
+/// A grant that is used at another gate does not lie idle at this one.
+#[tokio::test]
+async fn a_use_at_another_gate_keeps_a_grant_open_here() {
+    let idle = format!("{POLICY}\nidle_timeout = \"10m\"\n");
+    let (rig, store) = tricky(&idle).await;
+    let request = rig.granted(json!({})).await;
+    assert!(rig.admits("alice", "/admin").await);
+    rig.broker.sweep().await.unwrap();
+    rig.advance("5m").await;
+    let name = format!("use/{}", jit_core::id::GrantId::from(request.id));
+    let cell = store.cell(&name, None).await.unwrap();
+    let put = Put {
+        expected: cell.version,
+        value: rig.now().timestamp_millis().to_string(),
+    };
+    store.cell(&name, Some(put)).await.unwrap();
+    rig.advance("6m").await;
+    rig.broker.sweep().await.unwrap();
+    assert_eq!(rig.state(request.id).await, State::Active);
+    assert!(rig.admits("alice", "/admin").await);
+}
