@@ -17,6 +17,7 @@ use jit_core::broker::store::{
     Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
 };
 use jit_core::broker::{Broker, Filter, Rejection};
+use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::refusal::Refusal;
 use jit_core::memory::MemoryStore;
 use serde_json::json;
@@ -421,4 +422,29 @@ async fn a_use_at_another_gate_keeps_a_grant_open_here() {
     rig.broker.sweep().await.unwrap();
     assert_eq!(rig.state(request.id).await, State::Active);
     assert!(rig.admits("alice", "/admin").await);
+}
+
+/// A gate that stands already admits nothing by what a restarted broker has read and not yet held against its policy.
+#[tokio::test]
+async fn nothing_is_admitted_before_the_policy_was_asked() {
+    let (rig, store) = tricky(POLICY).await;
+    let request = rig.granted(json!({})).await;
+    let enforcer = Arc::new(Enforcer::new(EnforcerSettings::default()));
+    let new = POLICY.replace(
+        r#"requesters = { roles = ["sre"] }"#,
+        r#"requesters = { roles = ["nobody"] }"#,
+    );
+    store.hold.store(true, Ordering::SeqCst);
+    let build = Broker::builder(store.clone(), rig.people.clone(), policy(&new))
+        .clock(rig.clock.clone())
+        .enforcer(enforcer.clone())
+        .build();
+    let (built, ()) = tokio::join!(build, async {
+        store.reached.notified().await;
+        assert!(enforcer.is_stale(rig.now()));
+        store.go.notify_one();
+    });
+    built.unwrap();
+    assert!(!enforcer.is_stale(rig.now()));
+    assert_eq!(rig.state(request.id).await, State::Revoked);
 }
