@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use jit_core::approval::audit::{self, Tail};
-use jit_core::broker::store::{Batch, Cell, Facets, Put, Record, StoreError, Version};
+use jit_core::broker::store::{Batch, Cell, Facets, Put, Record, Snapshot, StoreError, StreamId, Version};
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection};
 use tokio::sync::oneshot;
@@ -179,6 +179,7 @@ struct CellPut {
 
 /// A stream's row as the group leaves it.
 struct StreamRow {
+    stream: StreamId,
     known: Known,
     state: String,
     facets: Facets,
@@ -297,18 +298,25 @@ impl Group {
             .collect();
         let changed = self.changed.iter();
         let streams: Vec<_> = changed
-            .map(|(id, StreamRow { known, state, facets })| {
-                let kind = facets.state.map(|state| state.as_str());
-                (
+            .map(
+                |(
                     id,
-                    known.created,
-                    known.version,
-                    state,
-                    kind,
-                    &facets.resource,
-                    &facets.requester,
-                )
-            })
+                    StreamRow {
+                        known, state, facets, ..
+                    },
+                )| {
+                    let kind = facets.state.map(|state| state.as_str());
+                    (
+                        id,
+                        known.created,
+                        known.version,
+                        state,
+                        kind,
+                        &facets.resource,
+                        &facets.requester,
+                    )
+                },
+            )
             .collect();
 
         let query = sqlx::query(COMMIT)
@@ -317,6 +325,22 @@ impl Group {
             .bind(json(&cells)?);
         query.execute(connection).await.map_err(StoreError::unavailable)?;
         Ok(())
+    }
+
+    /// The streams that it changes.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &StreamId> {
+        self.changed.values().map(|row| &row.stream)
+    }
+
+    /// What it leaves of them; to be taken once, after it was written.
+    pub(super) fn snapshots(&mut self) -> impl Iterator<Item = Snapshot> {
+        self.changed.drain().map(|(_, row)| Snapshot {
+            stream: row.stream,
+            version: row.known.version,
+            created: row.known.created,
+            state: row.state,
+            facets: row.facets,
+        })
     }
 
     /// Tells everyone what was decided. After the commit: a conflict, too, rests on what the group wrote.
@@ -370,6 +394,7 @@ fn keep(
         changed.insert(
             id.clone(),
             StreamRow {
+                stream: write.stream,
                 known,
                 state: write.state,
                 facets: write.facets,

@@ -231,12 +231,14 @@ async fn what_no_store_wrote_is_damage() {
     let folder = folder().await;
     let store = open(&folder).await;
     store.append(batch(0, "{}")).await.unwrap();
+    store.close().await;
     outsider(
         &file(&folder),
         "UPDATE streams SET version = 2, state_kind = 'granted'",
     )
     .await
     .unwrap();
+    let store = open(&folder).await;
     let damaged = store.load(&StreamId::Control).await;
     assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
 }
