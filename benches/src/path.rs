@@ -293,7 +293,8 @@ fn request() -> Request<()> {
     }
     // One more comes with the credential.
     for n in fields.len()..FIELDS - 1 {
-        request = request.header(format!("app-context-{n}"), format!("value-{n:020}"));
+        let kind = if n % 2 == 0 { "x-app" } else { "app" };
+        request = request.header(format!("{kind}-context-{n}"), format!("value-{n:020}"));
     }
     request.body(()).expect("a good request")
 }

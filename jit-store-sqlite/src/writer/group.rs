@@ -19,31 +19,34 @@ const REMEMBERED_MAX: usize = 65_536;
 /// What a commit consists of, as a trigger: one statement is one transaction, and sqlx hands each statement's outcome over on its own.
 /// Both live in the connection, not in the file.
 ///
-/// Rows come as JSON arrays. SQLite reads JSON integers as 64-bit ones, so numbers beyond 2^53 are exact. `WHERE true` tells the
-/// parser that `ON` is no join's. Facets are updated apart from the rest and only where they differ: naming a column of an index
+/// Rows come as JSON arrays. SQLite reads JSON integers as 64-bit ones, so numbers beyond 2^53 are exact. Hashes, bodies and states
+/// are not in them but in one run of bytes, by place and length: they would be escaped, parsed and unescaped several times over.
+/// `WHERE true` tells the parser that `ON` is no join's. Facets are updated apart from the rest and only where they differ: naming a column of an index
 /// makes SQLite write that index's page again, and what a commit costs is its pages.
 const PREPARE: &str = "
-CREATE TEMP VIEW commits (events, streams, cells) AS SELECT NULL, NULL, NULL WHERE false;
+CREATE TEMP VIEW commits (events, streams, cells, bytes) AS SELECT NULL, NULL, NULL, NULL WHERE false;
 CREATE TEMP TRIGGER a_commit INSTEAD OF INSERT ON commits BEGIN
-    INSERT INTO events (position, stream, version, at, body, previous, hash)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), unhex(value ->> 6)
+    INSERT INTO events (position, stream, version, at, previous, hash, body)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(NEW.bytes, value ->> 4, 32),
+        substr(NEW.bytes, (value ->> 4) + 32, 32), CAST(substr(NEW.bytes, (value ->> 4) + 64, value ->> 5) AS TEXT)
     FROM json_each(NEW.events);
 
-    INSERT INTO streams (id, created, version, state, state_kind, resource, requester)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    INSERT INTO streams (id, created, version, state_kind, resource, requester, state)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+        CAST(substr(NEW.bytes, value ->> 6, value ->> 7) AS TEXT)
     FROM json_each(NEW.streams) WHERE true
     ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state;
 
-    UPDATE streams SET state_kind = value ->> 4, resource = value ->> 5, requester = value ->> 6
+    UPDATE streams SET state_kind = value ->> 3, resource = value ->> 4, requester = value ->> 5
     FROM json_each(NEW.streams) WHERE streams.id = value ->> 0
-    AND (state_kind, resource, requester) IS NOT (value ->> 4, value ->> 5, value ->> 6);
+    AND (state_kind, resource, requester) IS NOT (value ->> 3, value ->> 4, value ->> 5);
 
     INSERT INTO cells (name, version, value)
     SELECT value ->> 0, value ->> 1, value ->> 2
     FROM json_each(NEW.cells) WHERE true
     ON CONFLICT (name) DO UPDATE SET version = excluded.version, value = excluded.value;
 END";
-const COMMIT: &str = "INSERT INTO commits VALUES (?, ?, ?)";
+const COMMIT: &str = "INSERT INTO commits VALUES (?, ?, ?, ?)";
 
 /// A stream's place in the order of creation, and its version; both 0 for one that does not exist.
 #[derive(Debug, Clone, Copy, Default)]
@@ -146,6 +149,13 @@ impl Session {
 
 fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(StoreError::unavailable)
+}
+
+/// Adds `parts` to `bytes`, and says where they start: SQL counts from 1.
+fn place(bytes: &mut Vec<u8>, parts: &[&[u8]]) -> usize {
+    let start = bytes.len() + 1;
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    start
 }
 
 /// The rules that a batch can break by itself: the contract's, and this store's own.
@@ -282,47 +292,46 @@ impl Group {
             .iter()
             .filter_map(|append| append.result.as_ref().ok())
             .flatten();
+        let mut bytes = Vec::new();
         let events: Vec<_> = records
             .map(|record| {
                 let at = record.at.timestamp_micros();
+                let hashes = [record.previous.as_bytes().as_slice(), record.hash.as_bytes()];
+                let start = place(&mut bytes, &hashes);
+                place(&mut bytes, &[record.body.as_bytes()]);
                 (
                     record.position,
                     &record.stream,
                     record.version,
                     at,
-                    &record.body,
-                    record.previous,
-                    record.hash,
+                    start,
+                    record.body.len(),
                 )
             })
             .collect();
         let changed = self.changed.iter();
         let streams: Vec<_> = changed
-            .map(
-                |(
+            .map(|(id, row)| {
+                let (known, facets) = (row.known, &row.facets);
+                let kind = facets.state.map(|state| state.as_str());
+                (
                     id,
-                    StreamRow {
-                        known, state, facets, ..
-                    },
-                )| {
-                    let kind = facets.state.map(|state| state.as_str());
-                    (
-                        id,
-                        known.created,
-                        known.version,
-                        state,
-                        kind,
-                        &facets.resource,
-                        &facets.requester,
-                    )
-                },
-            )
+                    known.created,
+                    known.version,
+                    kind,
+                    &facets.resource,
+                    &facets.requester,
+                    place(&mut bytes, &[row.state.as_bytes()]),
+                    row.state.len(),
+                )
+            })
             .collect();
 
         let query = sqlx::query(COMMIT)
             .bind(json(&events)?)
             .bind(json(&streams)?)
-            .bind(json(&cells)?);
+            .bind(json(&cells)?)
+            .bind(bytes);
         query.execute(connection).await.map_err(StoreError::unavailable)?;
         Ok(())
     }

@@ -302,6 +302,20 @@ async fn a_full_disk_loses_nothing_and_passes() {
 }
 
 #[tokio::test]
+async fn a_write_without_a_byte_of_text_is_kept() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    let mut empty = batch(0, "");
+    empty.writes[0].state = String::new();
+    empty.writes[0].events.clear();
+    assert_eq!(store.append(empty).await.unwrap(), []);
+    store.close().await;
+    let store = open(&folder).await;
+    let kept = store.load(&StreamId::Control).await.unwrap().unwrap();
+    assert_eq!((kept.version, kept.state.as_str()), (1, ""));
+}
+
+#[tokio::test]
 async fn nul_is_refused_before_it_could_cut_a_text() {
     let folder = folder().await;
     let store = open(&folder).await;
