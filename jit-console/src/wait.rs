@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jit_core::approval::ask::Actor;
 use jit_core::approval::request::Request;
 use jit_core::broker::store::Position;
 use jit_core::broker::{Broker, Rejection, View};
@@ -13,6 +12,8 @@ use jit_core::id::PersonId;
 use jit_core::span::Span;
 use tokio::sync::watch;
 use tokio::time::{self, Interval, MissedTickBehavior};
+
+use crate::extract::Caller;
 
 /// Longest wait.
 pub(crate) const WAIT_MAX: Span = Span::minutes(1);
@@ -116,11 +117,11 @@ pub(crate) fn is_settled(request: &Request) -> bool {
 
 /// Waits until `view` is no longer how things stand, at most `wait`; answers how they stand then.
 ///
-/// `changes` must have been subscribed to before `view` was read. Each look is the broker's: someone who loses sight of the request
-/// meanwhile gets the refusal.
+/// `changes` must have been subscribed to before `view` was read. Who waits is looked up again before the answer: someone who has lost
+/// sight of the request meanwhile gets the refusal.
 pub(crate) async fn until_changed(
     broker: &Broker,
-    actor: &Actor,
+    caller: &Caller,
     view: View,
     mut changes: watch::Receiver<Position>,
     wait: Span,
@@ -146,17 +147,17 @@ pub(crate) async fn until_changed(
             }
             pace.tick().await;
             changes.mark_unchanged();
-            current = broker.view(actor, id).await?;
+            current = broker.view(&caller.actor, id).await?;
             if (current.version, current.request.state) != seen {
                 return Ok(());
             }
         }
     };
-    match time::timeout(wait.as_std(), watching).await {
-        Ok(Ok(())) => Ok(current),
-        Ok(Err(rejection)) => Err(rejection),
-        Err(_) => broker.view(actor, id).await,
+    if let Ok(Err(rejection)) = time::timeout(wait.as_std(), watching).await {
+        return Err(rejection);
     }
+    let actor = broker.identify(&caller.subject).await?;
+    broker.view(&actor, id).await
 }
 
 #[cfg(test)]

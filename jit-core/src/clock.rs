@@ -3,6 +3,7 @@
 //! Everything else takes `now` as a parameter. A [`Clock`] is asked at the edge, once for each decision.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::id::Timestamp;
@@ -20,13 +21,17 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
 /// The machine's clock, kept from going back.
 ///
-/// It answers the later of the wall clock and "the wall clock at start plus what the monotonic clock has counted since". A step
-/// back of the wall clock therefore lengthens nothing; a step forward ends grants early. Time spent in suspend counts, as soon as
-/// the wall clock has it. A wall clock that was ahead when the process started stays ahead until a restart: grants then end early.
+/// It answers "the wall clock at start plus what the monotonic clock has counted since", plus the furthest that the wall clock was ever
+/// seen ahead of that. A step back of the wall clock therefore lengthens nothing; a step forward ends grants early, and stays when it
+/// is taken back. Time spent in suspend counts, as soon as the wall clock has it. A wall clock that was ahead stays ahead until a
+/// restart: grants then end early.
 #[derive(Debug)]
 pub struct SystemClock {
     wall: SystemTime,
     monotonic: Instant,
+    /// The furthest that the wall clock was seen ahead of what was counted, in nanoseconds. Written only when it grows: it is read on
+    /// every core.
+    ahead: AtomicU64,
 }
 
 impl SystemClock {
@@ -36,7 +41,22 @@ impl SystemClock {
         Self {
             wall: SystemTime::now(),
             monotonic: Instant::now(),
+            ahead: AtomicU64::new(0),
         }
+    }
+
+    /// The present moment when the wall clock shows `wall` and the monotonic clock has counted `elapsed`.
+    fn at(&self, wall: SystemTime, elapsed: Duration) -> SystemTime {
+        let Some(counted) = self.wall.checked_add(elapsed) else {
+            return wall;
+        };
+        let gap = wall.duration_since(counted).unwrap_or_default();
+        let gap = u64::try_from(gap.as_nanos()).unwrap_or(u64::MAX);
+        let mut ahead = self.ahead.load(Ordering::Acquire);
+        if gap > ahead {
+            ahead = self.ahead.fetch_max(gap, Ordering::AcqRel).max(gap);
+        }
+        counted.checked_add(Duration::from_nanos(ahead)).unwrap_or(wall)
     }
 }
 
@@ -49,14 +69,8 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one door to now")]
     fn now(&self) -> Timestamp {
-        later(SystemTime::now(), self.wall, self.monotonic.elapsed()).into()
+        self.at(SystemTime::now(), self.monotonic.elapsed()).into()
     }
-}
-
-fn later(wall: SystemTime, start: SystemTime, elapsed: Duration) -> SystemTime {
-    start
-        .checked_add(elapsed)
-        .map_or(wall, |counted| counted.max(wall))
 }
 
 #[cfg(test)]
@@ -64,10 +78,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_back_changes_nothing_and_a_step_forward_counts() {
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let minute = Duration::from_secs(60);
-        assert_eq!(later(start - minute * 60, start, minute), start + minute);
-        assert_eq!(later(start + minute * 60, start, minute), start + minute * 60);
+    fn no_step_of_the_wall_clock_brings_a_moment_back() {
+        let clock = SystemClock::new();
+        let (start, minute) = (clock.wall, Duration::from_secs(60));
+        for (wall, elapsed, expected) in [
+            (start, minute * 0, start),
+            // Set back by an hour.
+            (start - minute * 60, minute, start + minute),
+            // Set forward by an hour, by mistake, and corrected.
+            (start + minute * 61, minute, start + minute * 61),
+            (start + minute * 2, minute * 2, start + minute * 62),
+            (start + minute * 3, minute * 3, start + minute * 63),
+        ] {
+            assert_eq!(clock.at(wall, elapsed), expected, "{wall:?} {elapsed:?}");
+        }
     }
 }

@@ -197,7 +197,7 @@ pub(crate) async fn one(
             shared.broker.now(),
         )
     })?;
-    let view = wait::until_changed(&shared.broker, &caller.actor, view, changes, wait).await?;
+    let view = wait::until_changed(&shared.broker, &caller, view, changes, wait).await?;
     Ok(told(&shared, &view))
 }
 

@@ -256,9 +256,14 @@ impl Request {
         }
     }
 
+    /// Whether `by` is the requester: by person, or by the very identity that asked should the Directory say now that it is another's.
+    fn is_by(&self, by: &Actor) -> bool {
+        by.person.id == self.requester.person || by.principal == self.requester.principal
+    }
+
     /// Everything that makes a review count, in the order in which a caller should learn of it.
     fn check_reviewer(&self, by: &Actor) -> Result<(), Refused> {
-        if by.person.id == self.requester.person {
+        if self.is_by(by) {
             return Err(Refused::SelfReview);
         }
         if !self.may_review(&by.person) {
@@ -477,7 +482,7 @@ impl Request {
         comment: &str,
         now: Timestamp,
     ) -> Result<Vec<Event>, Refused> {
-        if by.person.id == self.requester.person {
+        if self.is_by(by) {
             return Err(Refused::SelfReview);
         }
         let Some(debt) = &self.break_glass else {

@@ -119,6 +119,12 @@ impl Lockdowns {
             .find(|lockdown| lockdown.target.concerns(principal, person))
     }
 
+    /// Whether one is aimed at `person` in particular, not at everyone.
+    pub fn singles_out(&self, principal: &Principal, person: &Person) -> bool {
+        self.iter()
+            .any(|l| l.target != Target::All && l.target.concerns(principal, person))
+    }
+
     /// The first that keeps `person` from `resource`.
     pub fn access(
         &self,

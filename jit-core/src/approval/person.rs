@@ -213,17 +213,21 @@ impl PersonState {
     /// Whether one more grant fits: asked when it is asked for, and again when it is approved.
     ///
     /// # Errors
-    /// [`Refused::LimitReached`] when the policy's `active_per_person` is reached. An extension takes no place of its own.
+    /// [`Refused::LimitReached`] when the policy's `active_per_person` is reached. An extension stands in the place of what it continues
+    /// while that is live, and in one of its own afterwards.
     pub fn holds(&self, request: &Request, now: Timestamp) -> Result<(), Refused> {
         let terms = &request.ruling.terms;
         let Some(most) = terms.limits.active_per_person else {
             return Ok(());
         };
         let live = self.live.iter().filter(|(id, entry)| {
-            **id != request.id && now < entry.until && entry.policy == terms.policy && entry.extends.is_none()
+            **id != request.id
+                && now < entry.until
+                && entry.policy == terms.policy
+                && self.takes_place(entry.extends, now)
         });
         let held = live.clone().count();
-        if request.extends.is_none() && held >= usize::try_from(most).unwrap_or(usize::MAX) {
+        if self.takes_place(request.extends, now) && held >= usize::try_from(most).unwrap_or(usize::MAX) {
             let first = live.min_by_key(|(_, entry)| entry.until);
             return Err(Refused::LimitReached {
                 limit: format!("this policy allows {most} live grants for each person"),
@@ -232,6 +236,11 @@ impl PersonState {
             });
         }
         Ok(())
+    }
+
+    fn takes_place(&self, extends: Option<RequestId>, now: Timestamp) -> bool {
+        let parent = extends.and_then(|parent| self.live.get(&parent));
+        !parent.is_some_and(|parent| now < parent.until)
     }
 
     /// What is over counts for nothing: dropping it keeps the state bounded.

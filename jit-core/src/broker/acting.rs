@@ -7,8 +7,8 @@ use crate::approval::refused::Refused;
 use crate::approval::request::Request;
 use crate::approval::review::Opinion;
 use crate::approval::state::State;
-use crate::broker::change::{Intent, Loaded, encode};
-use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Write};
+use crate::broker::change::{Intent, Loaded, decode, encode};
+use crate::broker::store::{Batch, Draft, Facets, PAGE_MAX, Position, StoreError, StreamId, Write};
 use crate::broker::{Broker, Rejection, View};
 use crate::gate::target::canonical_prefix;
 use crate::id::{LockdownId, RequestId};
@@ -118,7 +118,11 @@ impl Broker {
             person: by.person.id.clone(),
             at: self.now(),
         };
-        if self.lockdown_state().await?.state.len() >= LOCKDOWNS_MAX {
+        let in_force = self.lockdown_state().await;
+        if in_force
+            .as_ref()
+            .is_ok_and(|known| known.state.len() >= LOCKDOWNS_MAX)
+        {
             let limit = format!("{LOCKDOWNS_MAX} lockdowns are in force; lift some");
             return Err(Refused::LimitReached {
                 limit,
@@ -128,6 +132,9 @@ impl Broker {
             .into());
         }
         self.inner.enforcer.lock(&lockdown);
+        in_force.inspect_err(|error| {
+            tracing::error!(lockdown = %lockdown.id, %error, "a lockdown could not be written; this gate stays locked");
+        })?;
         let event = LockdownEvent::LockedDown {
             lockdown: lockdown.clone(),
         };
@@ -150,8 +157,8 @@ impl Broker {
         let reason = cleaned(reason)?;
         let lockdowns = self.lockdown_state().await?.state;
         let lockdown = lockdowns.get(id).ok_or(Refused::NotFound)?;
-        // Nobody lifts what locks them, unless it locks everyone.
-        if lockdown.target != Target::All && lockdown.target.concerns(&by.principal, &by.person) {
+        // Whoever is locked lifts nothing, unless everyone is.
+        if lockdowns.singles_out(&by.principal, &by.person) {
             return Err(Refused::NotEligible.into());
         }
         self.revoke_matching(lockdown).await?;
@@ -210,32 +217,37 @@ impl Broker {
         Err(StoreError::unavailable("too many lockdowns at once; try again").into())
     }
 
-    /// Revokes every live grant that `lockdown` matches.
+    /// Revokes every live grant that `lockdown` matches. It goes by the store: another process may have granted something that was not
+    /// heard of here. What can't be revoked keeps nothing else from being revoked.
     pub(super) async fn revoke_matching(&self, lockdown: &Lockdown) -> Result<(), Rejection> {
-        for id in self.inner.agenda.live() {
-            let request = match self.request(id).await {
-                Ok(loaded) => loaded.state,
-                Err(Rejection::Refused(_)) => continue,
-                Err(failure) => return Err(failure),
-            };
-            if request.state != State::Pending && self.matches(lockdown, &request).await? {
-                let cause = EndCause::Lockdown(lockdown.id);
-                match self
-                    .act(
-                        id,
-                        &Intent::Kill {
-                            cause,
-                            reason: &lockdown.reason,
-                        },
-                    )
-                    .await
-                {
-                    Ok(_) | Err(Rejection::Refused(_)) => {}
-                    Err(failure) => return Err(failure),
+        let mut failed = None;
+        let mut after: Position = 0;
+        loop {
+            let page = self.inner.store.live(after, PAGE_MAX).await?;
+            let Some(last) = page.last() else { break };
+            after = last.created;
+            for snapshot in &page {
+                if let Err(failure) = self.revoke_if_matching(lockdown, &snapshot.state).await {
+                    failed = Some(failure);
                 }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn revoke_if_matching(&self, lockdown: &Lockdown, state: &str) -> Result<(), Rejection> {
+        let request: Request = decode(state)?;
+        if request.state == State::Pending || !self.matches(lockdown, &request).await? {
+            return Ok(());
+        }
+        let kill = Intent::Kill {
+            cause: EndCause::Lockdown(lockdown.id),
+            reason: &lockdown.reason,
+        };
+        match self.act(request.id, &kill).await {
+            Ok(_) | Err(Rejection::Refused(_)) => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn matches(&self, lockdown: &Lockdown, request: &Request) -> Result<bool, Rejection> {

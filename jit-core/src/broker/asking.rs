@@ -22,6 +22,9 @@ const TRIES: usize = 64;
 /// How many grants a chain of extensions may have.
 const CHAIN_MAX: usize = 64;
 
+/// How often one grant may be asked to be continued: each revocation of it looks at all of these.
+const EXTENSIONS_MAX: usize = 64;
+
 /// What an asking became.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -72,6 +75,8 @@ impl Broker {
         now: Timestamp,
     ) -> Result<View, Rejection> {
         let lockdowns = self.lockdown_state().await?;
+        // Read before the policy: a policy that comes in force meanwhile makes the write lose, or finds what was written.
+        let control = self.control_version().await?;
         let policy = self.policy();
         let mut ruling = policy.rule(ask, actor, now)?;
         if let Some(l) = lockdowns
@@ -109,7 +114,10 @@ impl Broker {
                 events,
             });
         }
-        let unchanged = vec![(StreamId::Lockdowns, lockdowns.version)];
+        let unchanged = vec![
+            (StreamId::Lockdowns, lockdowns.version),
+            (StreamId::Control, control),
+        ];
         let mut views = self.commit(parts, person, unchanged, now).await?;
         if views.is_empty() {
             return Err(StoreError::Invalid {
@@ -156,6 +164,14 @@ impl Broker {
         {
             return Err(invalid("must name a grant of the same resource and policy".to_owned()).into());
         }
+        if before.extended_by.len() >= EXTENSIONS_MAX {
+            return Err(Refused::LimitReached {
+                limit: format!("this grant was asked to be extended {EXTENSIONS_MAX} times already"),
+                retry_at: None,
+                request: None,
+            }
+            .into());
+        }
         for child in &before.extended_by {
             if !self.view_unchecked(*child).await?.request.state.is_terminal() {
                 return Err(Refused::LimitReached {
@@ -184,7 +200,7 @@ impl Broker {
     }
 
     /// When the first grant of a chain of extensions began.
-    async fn chain_begins(&self, last: &Request) -> Result<Timestamp, Rejection> {
+    pub(super) async fn chain_begins(&self, last: &Request) -> Result<Timestamp, Rejection> {
         let mut request = last.clone();
         for _ in 0..CHAIN_MAX {
             match request.extends {

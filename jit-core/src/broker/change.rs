@@ -20,7 +20,7 @@ use crate::id::{GrantId, PersonId, RequestId, Timestamp};
 
 /// How often a lost compare-and-set is tried again. Each loss means that someone else got through.
 const TRIES: usize = 256;
-/// How many extensions of one grant are revoked with it in one transaction.
+/// How many extensions of one grant are revoked with it in one transaction. Where there are more, the last of them go before.
 const DESCENDANTS_MAX: usize = 32;
 
 /// A stream's folded state with its version; the default state at version 0 if it was never written.
@@ -72,8 +72,27 @@ pub(super) struct Part {
 }
 
 impl Broker {
-    /// Does `intent` to a request, or finds it done.
+    /// Does `intent` to a request, or finds it done. A revocation that has shut the gate and is not known to be written is owed from
+    /// then on, whatever kept it: also when the caller no longer waits for the answer.
     pub(super) async fn act(&self, id: RequestId, intent: &Intent<'_>) -> Result<View, Rejection> {
+        let mut owing = Owing {
+            broker: self,
+            id,
+            what: None,
+        };
+        let outcome = self.try_act(id, intent, &mut owing).await;
+        if matches!(outcome, Ok(_) | Err(Rejection::Refused(_))) {
+            owing.what = None;
+        }
+        outcome
+    }
+
+    async fn try_act<'i>(
+        &self,
+        id: RequestId,
+        intent: &Intent<'i>,
+        owing: &mut Owing<'_, 'i>,
+    ) -> Result<View, Rejection> {
         let came_in = self.now();
         for attempt in 0..TRIES {
             let loaded = self.request(id).await?;
@@ -96,15 +115,19 @@ impl Broker {
             }
             if takes_away(&events) {
                 self.inner.enforcer.shut(GrantId::from(id));
+                owing.what = owed(intent);
             }
-            let outcome = self.carry_out(loaded, events, now).await;
-            match outcome {
+            match self.carry_out(loaded, events, now).await {
                 Err(Rejection::Store(StoreError::Conflict { .. })) => {}
-                Err(failure) => {
-                    self.owe(id, intent, &failure);
-                    return Err(failure);
+                Err(failure) => return Err(failure),
+                // A review of a grant that is over writes to a request that is stored as if it were not.
+                Ok(view) => {
+                    return Ok(View {
+                        request: view.request.effective(used, now),
+                        used,
+                        ..view
+                    });
                 }
-                Ok(view) => return Ok(view),
             }
         }
         Err(StoreError::unavailable("too many others are changing the same request; try again").into())
@@ -151,14 +174,8 @@ impl Broker {
         let panel;
         let command = match intent {
             Intent::Review { by, opinion } => {
-                let lockdowns = self.lockdown_state().await?;
-                if let Some(lockdown) = lockdowns.state.person(&by.principal, &by.person) {
-                    return Err(Refused::LockedDown {
-                        reason: lockdown.reason.clone(),
-                    }
-                    .into());
-                }
-                panel = self.panel(request, now).await?;
+                let lockdowns = self.unlocked(by).await?;
+                panel = self.panel(request, &lockdowns, now).await?;
                 Command::Review {
                     by,
                     opinion,
@@ -166,17 +183,21 @@ impl Broker {
                 }
             }
             Intent::Activate => {
-                panel = self.panel(request, now).await?;
+                let lockdowns = self.lockdown_state().await?.state;
+                panel = self.panel(request, &lockdowns, now).await?;
                 Command::Activate { panel: &panel }
             }
             Intent::Withdraw { by, reason } => Command::Withdraw { by, reason },
             Intent::Release { by, reason } => Command::Release { by, reason },
             Intent::Revoke { by, reason } => Command::Revoke { by, reason },
-            Intent::AfterReview { by, finding, comment } => Command::AfterReview {
-                by,
-                finding: *finding,
-                comment,
-            },
+            Intent::AfterReview { by, finding, comment } => {
+                self.unlocked(by).await?;
+                Command::AfterReview {
+                    by,
+                    finding: *finding,
+                    comment,
+                }
+            }
             Intent::Kill { cause, reason } => Command::Kill {
                 cause: cause.clone(),
                 reason,
@@ -221,31 +242,20 @@ impl Broker {
             }
             unchanged.push((StreamId::Lockdowns, lockdowns.version));
         }
-        let children = if revokes(&events) {
-            self.descendants(request).await?
-        } else {
-            Vec::new()
-        };
-        let cause = EndCause::Parent(request.id);
+        let revokes = revokes(&events);
         let mut parts = vec![Part {
             version: loaded.version,
             before: Some(loaded.state.clone()),
             events,
         }];
-        for child in children {
-            let kill = Command::Kill {
-                cause: cause.clone(),
-                reason: "the grant that it continues was revoked",
-            };
-            let used = self.last_use(&child.state).await?;
-            if let Ok(events) = child.state.decide(&kill, used, now) {
-                self.inner.enforcer.shut(GrantId::from(child.state.id));
-                parts.push(Part {
-                    version: child.version,
-                    before: Some(child.state),
-                    events,
-                });
+        if revokes {
+            let mut kills = self.kill_descendants(request, now).await?;
+            while kills.len() > DESCENDANTS_MAX {
+                let last = kills.split_off(kills.len() - DESCENDANTS_MAX);
+                self.commit(last, &mut person, Vec::new(), now).await?;
+                person = self.person(&request.requester.person).await?;
             }
+            parts.append(&mut kills);
         }
         let mut views = self.commit(parts, &mut person, unchanged, now).await?;
         if views.is_empty() {
@@ -333,19 +343,6 @@ impl Broker {
         });
     }
 
-    /// A revocation that shut the gate and could not be written is owed: the sweeper tries again, and the gate stays shut.
-    fn owe(&self, id: RequestId, intent: &Intent<'_>, failure: &Rejection) {
-        let (cause, reason) = match (intent, failure) {
-            (_, Rejection::Refused(_)) => return,
-            (Intent::Revoke { by, reason }, _) => (EndCause::actor(by), *reason),
-            (Intent::Release { by, reason }, _) => (EndCause::actor(by), *reason),
-            (Intent::Kill { cause, reason }, _) => (cause.clone(), *reason),
-            _ => return,
-        };
-        tracing::error!(request = %id, error = %failure, "a revocation could not be written; the gate stays shut and it is tried again");
-        self.inner.agenda.owe(id, cause, reason.to_owned());
-    }
-
     /// A request as written down.
     pub(super) async fn request(&self, id: RequestId) -> Result<Loaded<Request>, Rejection> {
         let snapshot = self.inner.store.load(&StreamId::Request(id)).await?;
@@ -374,12 +371,31 @@ impl Broker {
         }
     }
 
-    /// Everyone in a request, as the Directory knows them now.
-    async fn panel(&self, request: &Request, now: Timestamp) -> Result<Panel, Rejection> {
+    /// The lockdowns in force, none of which keeps `by` from doing anything.
+    async fn unlocked(&self, by: &Actor) -> Result<Lockdowns, Rejection> {
+        let lockdowns = self.lockdown_state().await?.state;
+        match lockdowns.person(&by.principal, &by.person) {
+            None => Ok(lockdowns),
+            Some(lockdown) => Err(Refused::LockedDown {
+                reason: lockdown.reason.clone(),
+            }
+            .into()),
+        }
+    }
+
+    /// Everyone in a request, as the Directory knows them now. A reviewer who is locked down by name or role is nobody.
+    async fn panel(
+        &self,
+        request: &Request,
+        lockdowns: &Lockdowns,
+        now: Timestamp,
+    ) -> Result<Panel, Rejection> {
         let directory = &self.inner.directory;
         let mut reviewers = BTreeMap::new();
         for review in &request.reviews {
-            if let Some(person) = directory.resolve(&review.principal, now).await? {
+            if let Some(person) = directory.resolve(&review.principal, now).await?
+                && !lockdowns.singles_out(&review.principal, &person)
+            {
                 reviewers.insert(review.person.clone(), person);
             }
         }
@@ -387,22 +403,63 @@ impl Broker {
         Ok(Panel { requester, reviewers })
     }
 
-    /// The requests that continue `request`, and those that continue them, that have not ended.
-    async fn descendants(&self, request: &Request) -> Result<Vec<Loaded<Request>>, Rejection> {
-        let mut found = Vec::new();
+    /// Shuts everything that continues `request`, however far on, and says what ends it in the log: what continues comes after what it
+    /// continues.
+    async fn kill_descendants(&self, request: &Request, now: Timestamp) -> Result<Vec<Part>, Rejection> {
+        let kill = Command::Kill {
+            cause: EndCause::Parent(request.id),
+            reason: "the grant that it continues was revoked",
+        };
+        let mut kills = Vec::new();
         let mut seen: BTreeSet<RequestId> = BTreeSet::from([request.id]);
         let mut next = request.extended_by.clone();
         while let Some(id) = next.pop() {
-            if !seen.insert(id) || found.len() >= DESCENDANTS_MAX {
+            if !seen.insert(id) {
                 continue;
             }
             let child = self.request(id).await?;
             next.extend(child.state.extended_by.iter().copied());
-            if !child.state.state.is_terminal() {
-                found.push(child);
+            if child.state.state.is_terminal() {
+                continue;
+            }
+            let used = self.last_use(&child.state).await?;
+            if let Ok(events) = child.state.decide(&kill, used, now) {
+                self.inner.enforcer.shut(GrantId::from(id));
+                kills.push(Part {
+                    version: child.version,
+                    before: Some(child.state),
+                    events,
+                });
             }
         }
-        Ok(found)
+        Ok(kills)
+    }
+}
+
+/// A revocation that has shut the gate. Dropped while there is one that is not known to be written, the sweeper tries again; the gate
+/// stays shut.
+struct Owing<'a, 'i> {
+    broker: &'a Broker,
+    id: RequestId,
+    what: Option<(EndCause, &'i str)>,
+}
+
+impl Drop for Owing<'_, '_> {
+    fn drop(&mut self) {
+        if let Some((cause, reason)) = self.what.take() {
+            tracing::error!(request = %self.id, "a revocation was not written; the gate stays shut and it is tried again");
+            self.broker.inner.agenda.owe(self.id, cause, reason.to_owned());
+        }
+    }
+}
+
+fn owed<'i>(intent: &Intent<'i>) -> Option<(EndCause, &'i str)> {
+    match intent {
+        Intent::Revoke { by, reason } | Intent::Release { by, reason } => {
+            Some((EndCause::actor(by), *reason))
+        }
+        Intent::Kill { cause, reason } => Some((cause.clone(), *reason)),
+        _ => None,
     }
 }
 

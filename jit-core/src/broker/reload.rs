@@ -7,7 +7,7 @@ use crate::approval::refused::Refused;
 use crate::approval::request::Request;
 use crate::approval::state::State;
 use crate::broker::change::{Intent, Loaded, Part, encode};
-use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Write};
+use crate::broker::store::{Batch, Draft, Facets, PAGE_MAX, Position, StoreError, StreamId, Version, Write};
 use crate::broker::{Broker, Rejection};
 use crate::id::{Digest, GrantId, RequestId};
 use crate::policy::Policy;
@@ -29,21 +29,21 @@ impl Broker {
         self.reconsider().await
     }
 
-    /// Records which policy is in force, if it is not the one recorded last.
+    /// Records which policy is in force, if it is not the one recorded last. The stream moves on either way: an asking that was ruled on
+    /// by the policy before can't be written after this.
     pub(super) async fn policy_loaded(&self, digest: Digest) -> Result<(), Rejection> {
         for _ in 0..TRIES {
             let before = self.inner.store.load(&StreamId::Control).await?;
             let state = encode(&digest)?;
-            if before.as_ref().is_some_and(|snapshot| snapshot.state == state) {
-                return Ok(());
-            }
+            let known = before.as_ref().is_some_and(|snapshot| snapshot.state == state);
+            let news = Draft {
+                at: self.now(),
+                body: encode(&ControlEvent::PolicyLoaded { digest })?,
+            };
             let write = Write {
                 stream: StreamId::Control,
                 expected: before.map_or(0, |snapshot| snapshot.version),
-                events: vec![Draft {
-                    at: self.now(),
-                    body: encode(&ControlEvent::PolicyLoaded { digest })?,
-                }],
+                events: if known { Vec::new() } else { vec![news] },
                 state,
                 facets: Facets::default(),
             };
@@ -63,19 +63,33 @@ impl Broker {
         Err(StoreError::unavailable("too many policies at once; try again").into())
     }
 
-    /// Holds everything that is live against the policy in force.
+    /// Holds everything that is live, as the store has it, against the policy in force.
     ///
     /// # Errors
     /// The store's or the directory's, after everything else has been tried.
     pub async fn reconsider(&self) -> Result<(), Rejection> {
         let mut failed = None;
-        for id in self.inner.agenda.live() {
-            match self.reconsider_one(id).await {
-                Ok(()) | Err(Rejection::Refused(_)) => {}
-                Err(failure) => failed = Some(failure),
+        let mut after: Position = 0;
+        loop {
+            let page = self.inner.store.live(after, PAGE_MAX).await?;
+            let Some(last) = page.last() else { break };
+            after = last.created;
+            for snapshot in &page {
+                let StreamId::Request(id) = &snapshot.stream else {
+                    continue;
+                };
+                match self.reconsider_one(*id).await {
+                    Ok(()) | Err(Rejection::Refused(_)) => {}
+                    Err(failure) => failed = Some(failure),
+                }
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    pub(super) async fn control_version(&self) -> Result<Version, Rejection> {
+        let control = self.inner.store.load(&StreamId::Control).await?;
+        Ok(control.map_or(0, |snapshot| snapshot.version))
     }
 
     async fn reconsider_one(&self, id: RequestId) -> Result<(), Rejection> {
@@ -106,7 +120,18 @@ impl Broker {
             Some(person) => self.policy().restate(&request.ruling, &person, now),
             None => Err(Refused::NotEligible),
         };
-        let Ok(mut ruling) = ruling else {
+        let ruling = match (ruling, request.extends, request.ruling.start) {
+            (Ok(ruling), Some(_), Some(start)) => {
+                let latest = ruling
+                    .terms
+                    .duration
+                    .max_total
+                    .after(self.chain_begins(request).await?);
+                Some(ruling).filter(|ruling| ruling.duration.after(start) <= latest)
+            }
+            (ruling, _, _) => ruling.ok(),
+        };
+        let Some(mut ruling) = ruling else {
             let reason = "the policy no longer permits this request";
             return self
                 .act(
@@ -167,8 +192,9 @@ impl Broker {
             (Some(_), Some(glass)) => glass.max,
             _ => terms.duration.max,
         };
-        let not_after = longest.after(grant.not_before);
-        if !permitted || not_after <= now {
+        let total = terms.duration.max_total.after(self.chain_begins(request).await?);
+        let not_after = longest.after(grant.not_before).min(total);
+        if !permitted || not_after <= now.max(grant.not_before) {
             return self.act(request.id, &kill).await.map(|_| ());
         }
         let reason = "the policy now allows less time";

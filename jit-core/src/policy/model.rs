@@ -114,7 +114,7 @@ pub(super) struct Entry {
     /// A grant that is not used for this long dies. Default: never.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
     pub(super) idle_timeout: Option<String>,
-    /// How long someone waits after a denial before asking for the same resource again. Default: not at all.
+    /// How long someone waits after a denial before asking for the same resource again. Default: 1m.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
     pub(super) cooldown: Option<String>,
     /// What the reason must look like.

@@ -2,6 +2,7 @@
 //! and on SQLite; the table of every state and command; and properties over random histories with racing actors.
 
 mod planes;
+mod hostile;
 mod properties;
 mod races;
 mod rig;

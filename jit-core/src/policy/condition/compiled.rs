@@ -1,9 +1,7 @@
 //! A condition that was parsed, and what it is shown.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use ::cel::objects::{Key, Map};
 use ::cel::{Context, Program, Value};
 
 use crate::approval::ask::{Actor, Route, Ruling};
@@ -105,14 +103,7 @@ fn variables(actor: &Actor, ruling: &Ruling, now: Timestamp) -> Option<[(&'stati
 }
 
 fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
-    let fields = fields.into_iter().map(|(name, value)| (key(name), value));
-    Value::Map(Map {
-        map: Arc::new(fields.collect()),
-    })
-}
-
-fn key(name: &str) -> Key {
-    Key::String(Arc::new(name.to_owned()))
+    HashMap::from(fields).into()
 }
 
 /// Counts down what may still be shown.
@@ -128,7 +119,7 @@ impl Room {
 
     fn text(&mut self, text: &str) -> Option<Value> {
         self.spend(text.len() + 1)?;
-        Some(Value::String(Arc::new(text.to_owned())))
+        Some(text.into())
     }
 
     fn texts<'a>(&mut self, texts: impl ExactSizeIterator<Item = &'a str>) -> Option<Value> {
@@ -136,7 +127,7 @@ impl Room {
             return None;
         }
         let values: Option<Vec<Value>> = texts.map(|text| self.text(text)).collect();
-        Some(Value::List(Arc::new(values?)))
+        Some(values?.into())
     }
 
     fn map<'a, M>(&mut self, fields: M, depth: usize) -> Option<Value>
@@ -150,9 +141,9 @@ impl Room {
         let mut map = HashMap::new();
         for (name, value) in fields {
             self.spend(name.len() + 1)?;
-            map.insert(key(name), self.json(value, depth + 1)?);
+            map.insert(name.as_str(), self.json(value, depth + 1)?);
         }
-        Some(Value::Map(Map { map: Arc::new(map) }))
+        Some(map.into())
     }
 
     fn json(&mut self, value: &serde_json::Value, depth: usize) -> Option<Value> {
@@ -173,7 +164,7 @@ impl Room {
             serde_json::Value::Array(items) => {
                 let values: Option<Vec<Value>> =
                     items.iter().map(|item| self.json(item, depth + 1)).collect();
-                Some(Value::List(Arc::new(values?)))
+                Some(values?.into())
             }
             serde_json::Value::Object(fields) => self.map(fields, depth),
         }

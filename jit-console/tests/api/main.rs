@@ -1,0 +1,17 @@
+//! The control API over HTTP: a real broker, gate and store behind it, and a clock that moves when told.
+
+mod asking;
+mod browser;
+mod document;
+mod ending;
+mod events;
+mod glass;
+mod input;
+mod lockdowns;
+mod restart;
+mod reviewing;
+mod sight;
+mod stores;
+mod waiting;
+mod who;
+mod world;
