@@ -1,8 +1,8 @@
 //! The heart, through its public door: every numbered rule of the approval machine through the broker and the gate, on the memory store
 //! and on SQLite; the table of every state and command; and properties over random histories with racing actors.
 
-mod planes;
 mod hostile;
+mod planes;
 mod properties;
 mod races;
 mod rig;
