@@ -21,7 +21,7 @@ mod table;
 
 pub(crate) const COMMAND: crate::Command = crate::Command {
     name: "mutants",
-    usage: "[--only NAME] [--list]",
+    usage: "[--only NAME,…] [--list]",
     about: "Plants each bug of xtask/mutants.toml in a copy of the workspace; the test that it names must fail.",
     in_test: Some(&[]),
     run,

@@ -153,9 +153,15 @@ impl Breakable {
         }
     }
 
+    /// Makes tasks interleave in another order: each `seed` is one.
+    pub(crate) fn shuffle(&self, seed: u64) {
+        let dice = (seed + 1).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        self.dice.store(dice ^ (dice >> 29), Ordering::Relaxed);
+    }
+
     async fn yield_a_while(&self) {
         let roll = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
-        for _ in 0..(roll ^ (roll >> 31)) % 4 {
+        for _ in 0..(roll ^ (roll >> 31)) % 8 {
             tokio::task::yield_now().await;
         }
     }

@@ -103,13 +103,16 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-/// The one named `only`, or all.
+/// Those that `only` names, with commas in between, in that order; or all.
 pub(crate) fn select(mutants: Vec<Mutant>, only: Option<&str>) -> Result<Vec<Mutant>> {
-    let Some(name) = only else { return Ok(mutants) };
-    match mutants.iter().find(|mutant| mutant.name == name) {
-        Some(mutant) => Ok(vec![mutant.clone()]),
-        None => Err(format!("no mutant is named {name:?}; --list shows them all").into()),
-    }
+    let Some(names) = only else { return Ok(mutants) };
+    names
+        .split(',')
+        .map(|name| match mutants.iter().find(|mutant| mutant.name == name) {
+            Some(mutant) => Ok(mutant.clone()),
+            None => Err(format!("no mutant is named {name:?}; --list shows them all").into()),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -177,6 +180,8 @@ test = { package = 'jit-core', target = 'heart', filter = 'rule_7' }
         let mutants = parse(GOOD).unwrap();
         assert_eq!(select(mutants.clone(), Some("self-review")).unwrap().len(), 1);
         assert_eq!(select(mutants.clone(), None).unwrap().len(), 1);
-        select(mutants, Some("self")).unwrap_err();
+        for unknown in ["self", "", "self-review,", "self-review,other"] {
+            select(mutants.clone(), Some(unknown)).unwrap_err();
+        }
     }
 }
