@@ -292,7 +292,8 @@ impl Group {
             .iter()
             .filter_map(|append| append.result.as_ref().ok())
             .flatten();
-        let mut bytes = Vec::new();
+        // Never empty: a value of no bytes would be bound as NULL.
+        let mut bytes = vec![0];
         let events: Vec<_> = records
             .map(|record| {
                 let at = record.at.timestamp_micros();
