@@ -1,1 +1,7 @@
-//! Placeholder.
+//! What the measurements share: a small house to measure in, and how times are taken.
+//!
+//! What each one measures, how to run it and what it came to is in this folder's README. Nothing depends on this package.
+
+pub mod house;
+pub mod path;
+pub mod timing;

@@ -185,11 +185,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_str(text);
     let read: ObjectOnly<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        told(
-            Some(path.as_str()).filter(|path| *path != "."),
-            &error.into_inner().to_string(),
-            "body",
-        )
+        let error = error.into_inner();
+        // `?` is a name that could not be read.
+        let path = Some(path.as_str()).filter(|path| *path != "." && !path.contains('?'));
+        if error.is_syntax() || error.is_eof() {
+            return Problem::invalid(
+                path.unwrap_or("body"),
+                format!("is not JSON that can be read: {error}"),
+            );
+        }
+        told(path, &error.to_string(), "body")
     })?;
     json.end()
         .map_err(|_| Problem::invalid("body", "must hold one JSON object and nothing after it"))?;
@@ -268,6 +273,9 @@ mod tests {
             ("[]", Some("body")),
             (r#"["admin","why"]"#, Some("body")),
             (r#"{"resource":"admin"} {}"#, Some("body")),
+            ("{'resource':'admin'}", Some("body")),
+            (r#"{resource:"admin"}"#, Some("body")),
+            (r#"{"resource":"admin","#, Some("body")),
             (r#"{"resource":"admin"}x"#, Some("body")),
             ("\u{feff}{}", Some("body")),
             ("{}", Some("resource")),

@@ -50,6 +50,7 @@ mod view;
 mod wait;
 
 use axum::Router;
+use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use jit_core::broker::Broker;
 use tower_http::csrf::CsrfLayer;
@@ -77,10 +78,11 @@ pub fn api(broker: Broker, settings: ApiSettings) -> Router {
         .with_state(shared)
 }
 
-async fn not_found() -> Problem {
+async fn not_found(State(shared): State<Shared>) -> Problem {
+    let prefix = shared.settings.prefix();
     Problem::new(
         Kind::NotFound,
-        "There is no such endpoint; /openapi.json lists them.",
+        format!("There is no such endpoint; {prefix}/openapi.json lists them."),
     )
 }
 

@@ -82,7 +82,7 @@ mod tests {
         let clock = SystemClock::new();
         let (start, minute) = (clock.wall, Duration::from_secs(60));
         for (wall, elapsed, expected) in [
-            (start, minute * 0, start),
+            (start, Duration::ZERO, start),
             // Set back by an hour.
             (start - minute * 60, minute, start + minute),
             // Set forward by an hour, by mistake, and corrected.

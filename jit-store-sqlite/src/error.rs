@@ -37,7 +37,7 @@ pub enum OpenError {
         /// The process that has it, if it left its number.
         pid: Option<u32>,
     },
-    /// Rule 5: group or others may use the file.
+    /// Rule 6: group or others may use the file.
     #[error("{} has mode {mode:04o}, so others than its owner may use it; check who did, then: chmod 600 {}", .path.display(), .path.display())]
     Exposed {
         /// The file.
@@ -45,7 +45,7 @@ pub enum OpenError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Rule 5: a link can be turned to another file.
+    /// Rule 6: a link can be turned to another file.
     #[error("{} is not a plain file; name the database itself", .path.display())]
     NotAFile {
         /// What was named.

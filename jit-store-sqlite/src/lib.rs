@@ -20,7 +20,9 @@
 //!    spoil the others, and nobody is answered before the commit.
 //! 4. **A failed commit is an unknown outcome.** Everyone in it gets `Unavailable`, and nothing is written before the end of the
 //!    chain has been read again from the file, over a new connection.
-//! 5. **Nobody else reads the file.** It is made with mode 0600, and one that group or others can use is refused: who copied it
+//! 5. **What was written or loaded lately is loaded from memory**, as it stands in the file: the writer takes a stream out before a
+//!    commit that changes it, and puts it back after. Reads of several streams, and of the log, are SQLite's.
+//! 6. **Nobody else reads the file.** It is made with mode 0600, and one that group or others can use is refused: who copied it
 //!    there may have lost it already. A symbolic link is refused too.
 //!
 //! # Deployment caveats
@@ -36,10 +38,12 @@ mod lock;
 mod options;
 mod pragma;
 mod read;
+mod recent;
 mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jit_core::approval::audit::Tail;
@@ -53,6 +57,7 @@ pub use error::OpenError;
 pub use options::Options;
 
 use lock::FileLock;
+use recent::{Found, Recent};
 use writer::WriterHandle;
 
 /// A [`Store`] in one SQLite file.
@@ -63,6 +68,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     owns_readers: bool,
     writer: WriterHandle,
+    recent: Arc<Recent>,
 }
 
 impl SqliteStore {
@@ -82,13 +88,15 @@ impl SqliteStore {
         let path = lock::settle(path.as_ref())?;
         let lock = FileLock::take(&path)?;
         lock::guard_file(&path)?;
-        let writer = Self::start(lock, options.for_writing(&path), &path).await?;
+        let recent = Arc::new(Recent::default());
+        let writer = Self::start(lock, options.for_writing(&path), &path, recent.clone()).await?;
         let readers = options.readers(&path);
         Ok(Self {
             path,
             readers,
             owns_readers: true,
             writer,
+            recent,
         })
     }
 
@@ -103,12 +111,14 @@ impl SqliteStore {
         let lock = FileLock::take(&path)?;
         lock::guard_file(&path)?;
         let options = pool.connect_options().as_ref().clone();
-        let writer = Self::start(lock, options, &path).await?;
+        let recent = Arc::new(Recent::default());
+        let writer = Self::start(lock, options, &path, recent.clone()).await?;
         Ok(Self {
             path,
             readers: pool,
             owns_readers: false,
             writer,
+            recent,
         })
     }
 
@@ -116,11 +126,12 @@ impl SqliteStore {
         lock: FileLock,
         options: SqliteConnectOptions,
         path: &Path,
+        recent: Arc<Recent>,
     ) -> Result<WriterHandle, OpenError> {
         let mut connection = options.connect().await?;
         pragma::require_durable(&mut connection).await?;
         schema::migrate(&mut connection, path).await?;
-        WriterHandle::start(connection, options, lock).await
+        WriterHandle::start(connection, options, lock, recent).await
     }
 
     /// The file.
@@ -154,7 +165,15 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, StoreError> {
-        read::load(&self.readers, stream).await
+        match self.recent.find(stream) {
+            Found::Known(known) => Ok(known.map(Arc::unwrap_or_clone)),
+            Found::Unknown(None) => read::load(&self.readers, stream).await,
+            Found::Unknown(Some(ticket)) => {
+                let read = read::load(&self.readers, stream).await?;
+                self.recent.learn(stream, ticket, read.as_ref());
+                Ok(read)
+            }
+        }
     }
 
     async fn find(&self, query: &Query) -> Result<Vec<Snapshot>, StoreError> {

@@ -35,6 +35,10 @@ impl Options {
             .pragma("checkpoint_fullfsync", "ON")
             // A prepared file must not run functions of our connection from its schema.
             .pragma("trusted_schema", "OFF")
+            // A page that many commits change is then copied into the database once for many of them. 16 MiB each: the log grows
+            // to that, and the writer keeps that many pages at hand.
+            .pragma("wal_autocheckpoint", "4096")
+            .pragma("cache_size", "-16384")
             // A write-ahead log that once grew large gives the space back.
             .pragma("journal_size_limit", "67108864")
     }

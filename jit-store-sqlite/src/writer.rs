@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::OpenError;
 use crate::lock::FileLock;
+use crate::recent::Recent;
 use group::{Group, Session};
 
 /// Jobs that may wait; who comes later waits to get in line.
@@ -68,6 +69,7 @@ impl WriterHandle {
         mut connection: SqliteConnection,
         options: SqliteConnectOptions,
         lock: FileLock,
+        recent: Arc<Recent>,
     ) -> Result<Self, OpenError> {
         let session = Session::begin(&mut connection)
             .await
@@ -75,10 +77,12 @@ impl WriterHandle {
                 StoreError::Damaged { what } => OpenError::Damaged { what },
                 other => OpenError::Sqlite(sqlx::Error::Configuration(other.into())),
             })?;
+        recent.start();
         let (jobs, line) = mpsc::channel(WAITING_MAX);
         let writer = Writer {
             line,
             options,
+            recent,
             open: Some((connection, session)),
         };
         tokio::spawn(writer.run(lock));
@@ -119,6 +123,7 @@ impl WriterHandle {
 struct Writer {
     line: mpsc::Receiver<Job>,
     options: SqliteConnectOptions,
+    recent: Arc<Recent>,
     /// `None` after a failure, until the end of the chain has been read again.
     open: Option<(SqliteConnection, Session)>,
 }
@@ -166,6 +171,7 @@ impl Writer {
         let result = self.try_commit(&mut group).await;
         if let Err(error) = result {
             tracing::error!(%error, "a commit failed; its outcome is unknown and the end of the log will be read again");
+            self.recent.stop();
             if let Some((connection, _)) = self.open.take() {
                 // Closing rolls back a transaction that is still open. A failure to close changes nothing.
                 drop(connection.close().await);
@@ -182,11 +188,15 @@ impl Writer {
             none => {
                 let mut connection = self.options.connect().await.map_err(StoreError::unavailable)?;
                 let session = Session::begin(&mut connection).await?;
+                self.recent.start();
                 none.insert((connection, session))
             }
         };
         session.learn(connection, group).await?;
         group.decide(session);
-        group.write(connection).await
+        self.recent.begin(group.changed());
+        group.write(connection).await?;
+        self.recent.end(group.snapshots());
+        Ok(())
     }
 }

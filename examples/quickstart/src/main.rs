@@ -9,6 +9,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,6 +26,7 @@ use jit_core::gate::tokens::ApiTokens;
 use jit_core::policy::{Format, Policy};
 use jit_store_sqlite::SqliteStore;
 use jit_tower::{JitLayer, Permitted};
+use tokio::net::TcpListener;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -46,25 +48,44 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match serve(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: Args) -> Result<(), BoxError> {
     let policy = match &args.policy {
         Some(path) => Policy::parse(&read(path)?, format_of(path)?, &path.display().to_string())?,
         None => Policy::parse(include_str!("policy.toml"), Format::Toml, "policy.toml")?,
     };
+    for warning in policy.warnings() {
+        eprintln!("{warning}");
+    }
     let people = match &args.people {
         Some(path) => PeopleFile::parse(&read(path)?, format_of(path)?, &path.display().to_string())?,
         None => PeopleFile::parse(include_str!("people.toml"), Format::Toml, "people.toml")?,
     };
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| format!("{}: {error}; choose another address with --listen", args.listen))?;
     let store = Arc::new(SqliteStore::open(&args.db).await?);
     let (app, broker) = app(store, policy, people, Arc::new(SystemClock::new())).await?;
-    let listener = tokio::net::TcpListener::bind(args.listen).await?;
-    print_what_to_try(listener.local_addr()?);
+    print!(
+        "{}",
+        include_str!("what-to-try.txt").replace("{at}", &listener.local_addr()?.to_string())
+    );
 
-    tokio::spawn(async move { broker.run().await });
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
-        .await?;
+    // Nothing is waited for at the end: what was answered is on the disk.
+    tokio::select! {
+        served = axum::serve(listener, app) => served?,
+        () = broker.run() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
     Ok(())
 }
 
@@ -93,6 +114,7 @@ async fn app(
     let app = Router::new()
         .route("/", any(async || "Open to everyone. /admin is not.\n"))
         .route("/admin", any(admin))
+        .route("/admin/", any(admin))
         .route("/admin/{*below}", any(admin))
         .nest("/_jit", jit_console::api(broker.clone(), ApiSettings::default()))
         .layer(JitLayer::new(gate));
@@ -115,29 +137,6 @@ fn read(path: &Path) -> Result<String, BoxError> {
 
 fn format_of(path: &Path) -> Result<Format, BoxError> {
     Format::of_path(path).ok_or_else(|| format!("{}: name it .toml, .yaml or .json", path.display()).into())
-}
-
-fn print_what_to_try(at: SocketAddr) {
-    println!(
-        r#"listening on http://{at}
-
-try, in another terminal:
-
-  curl -i http://{at}/admin -H 'Authorization: Bearer demo-alice'        # refused: nobody has approved it
-
-  curl -s http://{at}/_jit/v1/requests -H 'Authorization: Bearer demo-alice' \
-       -H 'Content-Type: application/json' -d '{{"resource": "admin", "reason": "look into INC-42"}}'
-
-  ID=req_…  DIGEST=…                                                    # from the answer
-
-  curl -s http://{at}/_jit/v1/requests/$ID/review -H 'Authorization: Bearer demo-bob' \
-       -H 'Content-Type: application/json' -d "{{\"decision\": \"approve\", \"digest\": \"$DIGEST\"}}"
-
-  curl -i http://{at}/admin -H 'Authorization: Bearer demo-alice'        # open, for a minute
-
-  curl -s http://{at}/_jit/v1/events -H 'Authorization: Bearer demo-carol'    # the whole story
-"#
-    );
 }
 
 #[cfg(test)]

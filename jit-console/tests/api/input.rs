@@ -92,6 +92,8 @@ async fn what_cannot_be_read_names_the_field() {
             "durations",
         ),
         (br#"{"resource":"admin","__proto__":{}}"#.to_vec(), "__proto__"),
+        (b"{'resource':'admin'}".to_vec(), "body"),
+        (br#"{"resource":"admin""#.to_vec(), "body"),
         (b"null".to_vec(), "body"),
         (b"".to_vec(), "body"),
         (b"[]".to_vec(), "body"),

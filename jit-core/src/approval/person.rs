@@ -240,7 +240,7 @@ impl PersonState {
 
     fn takes_place(&self, extends: Option<RequestId>, now: Timestamp) -> bool {
         let parent = extends.and_then(|parent| self.live.get(&parent));
-        !parent.is_some_and(|parent| now < parent.until)
+        parent.is_none_or(|parent| now >= parent.until)
     }
 
     /// What is over counts for nothing: dropping it keeps the state bounded.

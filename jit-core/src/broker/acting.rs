@@ -99,7 +99,8 @@ impl Broker {
     /// Declares a lockdown: this gate is shut at once, then it is written, then every grant that it matches is revoked.
     ///
     /// # Errors
-    /// [`Refused`], and nothing has changed; otherwise the failure of a port: this gate stays locked until it restarts, call again.
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port: this gate stays locked, and the write is tried again
+    /// until it succeeds or the process ends.
     pub async fn lock_down(&self, by: &Actor, target: Target, reason: &str) -> Result<Lockdown, Rejection> {
         if !self.powers(by).lockdown {
             return Err(Refused::NotEligible.into());
@@ -131,16 +132,17 @@ impl Broker {
             }
             .into());
         }
+        let mut owing = Owing {
+            broker: self,
+            lockdown: Some(lockdown.clone()),
+        };
         self.inner.enforcer.lock(&lockdown);
-        in_force.inspect_err(|error| {
-            tracing::error!(lockdown = %lockdown.id, %error, "a lockdown could not be written; this gate stays locked");
-        })?;
+        in_force?;
         let event = LockdownEvent::LockedDown {
             lockdown: lockdown.clone(),
         };
-        self.record_lockdown(&event).await.inspect_err(|error| {
-            tracing::error!(lockdown = %lockdown.id, %error, "a lockdown could not be written; this gate stays locked");
-        })?;
+        self.record_lockdown(&event).await?;
+        owing.lockdown = None;
         // What can't be revoked at once is locked out by the lockdown itself, and every sweep tries again while it is in force.
         self.revoke_matching(&lockdown).await?;
         Ok(lockdown)
@@ -171,6 +173,17 @@ impl Broker {
         self.record_lockdown(&event).await
     }
 
+    /// Writes a lockdown that shut the gate and is not known to be written.
+    pub(super) async fn pay_lockdown(&self, lockdown: Lockdown) -> Result<(), Rejection> {
+        let id = lockdown.id;
+        let event = LockdownEvent::LockedDown {
+            lockdown: lockdown.clone(),
+        };
+        self.record_lockdown(&event).await?;
+        self.inner.agenda.settle_lockdown(id);
+        self.revoke_matching(&lockdown).await
+    }
+
     async fn record_lockdown(&self, event: &LockdownEvent) -> Result<(), Rejection> {
         for _ in 0..TRIES {
             let before = self.lockdown_state().await?;
@@ -178,6 +191,14 @@ impl Broker {
                 && before.state.get(*id).is_none()
             {
                 return Err(Refused::NotFound.into());
+            }
+            if let LockdownEvent::LockedDown { lockdown } = event
+                && before.state.get(lockdown.id).is_some()
+            {
+                // Written by a call that did not hear the answer.
+                let all: Vec<Lockdown> = before.state.iter().cloned().collect();
+                self.inner.enforcer.set_lockdowns(before.version, &all);
+                return Ok(());
             }
             let after = Loaded {
                 state: before.state.fold(event),
@@ -265,6 +286,21 @@ impl Broker {
                 .await?
                 .is_none_or(|person| person.roles.contains(role)),
         })
+    }
+}
+
+/// A lockdown that has shut the gate. Dropped while it is not known to be written, the sweeper tries again; the gate stays shut.
+struct Owing<'a> {
+    broker: &'a Broker,
+    lockdown: Option<Lockdown>,
+}
+
+impl Drop for Owing<'_> {
+    fn drop(&mut self) {
+        if let Some(lockdown) = self.lockdown.take() {
+            tracing::error!(lockdown = %lockdown.id, "a lockdown was not written; this gate stays locked and it is tried again");
+            self.broker.inner.agenda.owe_lockdown(lockdown);
+        }
     }
 }
 

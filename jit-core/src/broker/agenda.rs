@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::approval::event::EndCause;
+use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
 use crate::broker::store::Version;
-use crate::id::{RequestId, Timestamp};
+use crate::id::{LockdownId, RequestId, Timestamp};
 use crate::span::Span;
 
 /// Live requests by id and by deadline.
@@ -21,6 +22,8 @@ struct Entries {
     due: BTreeSet<(Timestamp, RequestId)>,
     /// Revocations that shut the gate and could not be written yet.
     owed: BTreeMap<RequestId, (EndCause, String)>,
+    /// Lockdowns that shut the gate, likewise.
+    lockdowns: BTreeMap<LockdownId, Lockdown>,
 }
 
 #[derive(Debug, Clone)]
@@ -154,6 +157,21 @@ impl Agenda {
     /// A revocation that could not be written.
     pub(super) fn owe(&self, id: RequestId, cause: EndCause, reason: String) {
         self.lock().owed.insert(id, (cause, reason));
+    }
+
+    /// A lockdown that could not be written.
+    pub(super) fn owe_lockdown(&self, lockdown: Lockdown) {
+        self.lock().lockdowns.insert(lockdown.id, lockdown);
+    }
+
+    /// Lockdowns that could not be written yet.
+    pub(super) fn owed_lockdowns(&self) -> Vec<Lockdown> {
+        self.lock().lockdowns.values().cloned().collect()
+    }
+
+    /// It has been written.
+    pub(super) fn settle_lockdown(&self, id: LockdownId) {
+        self.lock().lockdowns.remove(&id);
     }
 
     /// Revocations that could not be written yet.

@@ -90,9 +90,11 @@ impl Builder {
                 followed: tokio::sync::Mutex::new(Tail::START.position),
             }),
         };
-        broker.boot().await?;
+        let complete = broker.boot().await?;
         broker.policy_loaded(digest).await?;
         broker.reconsider().await?;
+        // Not before: a gate that stands already would admit under what this policy forbids.
+        broker.inner.enforcer.synced(complete);
         Ok(broker)
     }
 }

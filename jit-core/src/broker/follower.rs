@@ -7,10 +7,12 @@ use crate::approval::request::Request;
 use crate::broker::change::decode;
 use crate::broker::store::{PAGE_MAX, Position, StreamId};
 use crate::broker::{Broker, Rejection};
+use crate::id::Timestamp;
 
 impl Broker {
     /// Reads everything live from the store. The log's end is read first: whatever is written meanwhile is followed afterwards.
-    pub(super) async fn boot(&self) -> Result<(), Rejection> {
+    /// Answers since when the gate's view is complete: it is for the caller to say so, once the policy in force was asked.
+    pub(super) async fn boot(&self) -> Result<Timestamp, Rejection> {
         let mut followed = self.inner.followed.lock().await;
         let began = self.now();
         let tail = self.inner.store.tail().await?;
@@ -37,8 +39,7 @@ impl Broker {
         self.inner.enforcer.set_lockdowns(lockdowns.version, &all);
         *followed = tail.position;
         self.announce(tail.position);
-        self.inner.enforcer.synced(began);
-        Ok(())
+        Ok(began)
     }
 
     /// Reads what was written since the last call, brings the gate up to date, and tells it how fresh its view is. Answers how many

@@ -7,7 +7,7 @@ use crate::approval::request::Request;
 use crate::approval::state::State;
 use crate::broker::change::Intent;
 use crate::broker::{Broker, Rejection};
-use crate::id::{RequestId, Timestamp};
+use crate::id::{GrantId, RequestId, Timestamp};
 use crate::span::Span;
 
 /// Most requests that one sweep touches: the next goes on.
@@ -29,6 +29,10 @@ impl Broker {
         let mut failed = self.flush_uses().await.err();
         let now = self.now();
         let mut touched = 0;
+        for lockdown in self.inner.agenda.owed_lockdowns() {
+            failed = self.pay_lockdown(lockdown).await.err().or(failed);
+            touched += 1;
+        }
         for (id, cause, reason) in self.inner.agenda.owed() {
             match self
                 .act(
@@ -64,6 +68,11 @@ impl Broker {
             Err(failure) => return Err(failure),
         };
         let used = self.last_use(&loaded.state).await?;
+        if let Some(used) = used {
+            // Another gate may have seen it: this one must not take the grant for idle.
+            self.inner.agenda.used(id, used);
+            self.inner.enforcer.note_use(GrantId::from(id), used);
+        }
         let state = loaded.state.state_at(used, now);
         let done = if state == State::Scheduled {
             self.act(id, &Intent::Activate).await

@@ -21,18 +21,24 @@ impl Broker {
     /// Hands what this process's gate has seen to the store.
     ///
     /// # Errors
-    /// The store's; what was not handed over is kept for the next call.
+    /// The store's, after everything else has been tried; what was not handed over goes with the grant's next use.
     pub async fn flush_uses(&self) -> Result<(), Rejection> {
+        let mut failed = None;
         for (grant, at) in self.inner.enforcer.drain_uses() {
             let id = RequestId::from(grant);
-            if self.inner.agenda.used(id, at) {
-                let shared = self.share_use(grant, at).await?;
-                self.inner.agenda.flushed(id, at);
-                self.inner.agenda.used(id, shared);
-                self.inner.enforcer.note_use(grant, shared);
+            if !self.inner.agenda.used(id, at) {
+                continue;
+            }
+            match self.share_use(grant, at).await {
+                Ok(shared) => {
+                    self.inner.agenda.flushed(id, at);
+                    self.inner.agenda.used(id, shared);
+                    self.inner.enforcer.note_use(grant, shared);
+                }
+                Err(failure) => failed = Some(failure),
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// The latest use that any gate has shared.

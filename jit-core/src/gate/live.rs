@@ -29,6 +29,7 @@ impl Live {
             .not_after
             .checked_sub_signed(lag)
             .unwrap_or(Timestamp::MIN_UTC);
+        usage.end_by(until);
         let tenth = grant.idle_timeout.map_or(u64::MAX, |idle| idle.as_millis() / 10);
         Self {
             grain: i64::try_from(tenth.min(1000)).unwrap_or(1000),
@@ -82,6 +83,9 @@ const NEVER: i64 = i64::MIN;
 #[derive(Debug)]
 pub(in crate::gate) struct Usage {
     shut: AtomicBool,
+    /// The earliest end that any version of the grant had, in microseconds since the epoch: what was admitted under an older one ends
+    /// with the newest.
+    ends: AtomicI64,
     /// Milliseconds since the epoch.
     last_use: AtomicI64,
     /// The last use that the rest of the fleet knows of, likewise.
@@ -99,6 +103,7 @@ impl Default for Usage {
     fn default() -> Self {
         Self {
             shut: AtomicBool::new(false),
+            ends: AtomicI64::new(i64::MAX),
             last_use: AtomicI64::new(NEVER),
             known_use: AtomicI64::new(NEVER),
             allowance: AtomicU64::new(0),
@@ -128,6 +133,15 @@ impl Usage {
 
     pub(in crate::gate) fn is_shut(&self) -> bool {
         self.shut.load(Ordering::SeqCst)
+    }
+
+    fn end_by(&self, until: Timestamp) {
+        self.ends.fetch_min(until.timestamp_micros(), Ordering::AcqRel);
+    }
+
+    /// Whether no version of the grant is over at `now`.
+    pub(in crate::gate) fn lasts(&self, now: Timestamp) -> bool {
+        now.timestamp_micros() < self.ends.load(Ordering::Acquire)
     }
 
     pub(in crate::gate) fn last_use(&self) -> Option<Timestamp> {

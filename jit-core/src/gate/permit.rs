@@ -56,15 +56,16 @@ impl Permit {
         &self.live.grant().policy
     }
 
-    /// The first moment after the grant's window, less the enforcer's clock lag: what goes on longer than this is to be cut.
+    /// The first moment after the grant's window, less the enforcer's clock lag: what goes on longer than this is to be cut. As it was
+    /// at admission: a grant that was shortened since ends before, as [`Permit::holds`] says.
     pub fn not_after(&self) -> Timestamp {
         self.live.until()
     }
 
-    /// Whether the grant's window is still open at `now` and nobody shut it. Idle and budget limits are not asked: a request in
+    /// Whether the grant's window, as it is now, is still open at `now` and nobody shut it. Idle and budget limits are not asked: a request in
     /// flight is neither idle nor another request.
     pub fn holds(&self, now: Timestamp) -> bool {
-        !self.live.usage().is_shut() && now < self.live.until()
+        !self.live.usage().is_shut() && now < self.live.until() && self.live.usage().lasts(now)
     }
 }
 

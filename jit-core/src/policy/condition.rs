@@ -2,8 +2,9 @@
 //!
 //! 1. An expression sees four variables and nothing else: `subject` {issuer, subject, person, name, roles, claims, amr}, `resource`
 //!    {name, tags, hosts}, `request` {reason, ticket, duration (seconds), methods, paths, policy, break_glass} and `now` (seconds
-//!    since 1970-01-01T00:00:00Z). A ticket that was not given is `""`. `methods` and `paths` are empty when the whole resource is
-//!    asked for.
+//!    since 1970-01-01T00:00:00Z). A ticket that was not given is `""`. `methods` and `paths` are what is asked for in effect: where none
+//!    are named, those of the resource, and for a resource that has every method the usual ones and `"*"`. So
+//!    `request.methods.all(m, m == "GET")` does not hold for who names no method and would get them all.
 //! 2. It holds when it evaluates to `true`. An error, or any other value, is not `true`: the request goes to its stages.
 //! 3. It is parsed once, when the policy is. Unknown variables and functions are refused then.
 //! 4. Its work is bounded: at most 4 KiB long, 5 brackets deep, with 256 operators other than `&&` and `||`, and an estimate of its

@@ -22,7 +22,8 @@
 //! `automatic = [{ when = "…" }]` holds an expression in CEL, the Common Expression Language; it needs the feature `cel`. It sees
 //! `subject` {issuer, subject, person, name, roles, claims, amr}, `resource` {name, tags, hosts}, `request` {reason, ticket, duration
 //! (seconds), methods, paths, policy, break_glass} and `now` (seconds since 1970-01-01T00:00:00Z). A ticket that was not given is
-//! `""`; `methods` and `paths` are empty when the whole resource is asked for. Claims are the issuer's word about the requester: test
+//! `""`; `methods` and `paths` are those of the resource when the asking names none, and `methods` has `"*"` besides the usual ones
+//! when the resource has every method. Claims are the issuer's word about the requester: test
 //! none that its subject can set. There are no regular expressions and no timestamps.
 //!
 //! # Limits

@@ -837,9 +837,11 @@ mod tests {
                 true,
             ),
             (
-                "request.paths == [\"/admin/a\"] && request.methods.size() == 0 && !request.break_glass",
+                "request.paths == [\"/admin/a\"] && \"*\" in request.methods && !request.break_glass",
                 true,
             ),
+            ("request.methods.all(m, m == \"GET\" || m == \"HEAD\")", false),
+            ("!request.methods.exists(m, m == \"DELETE\")", false),
             ("request.policy == \"admin-for-sre\" && now == 1767268800", true),
             ("false", false),
             ("1", false),

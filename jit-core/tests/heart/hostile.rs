@@ -17,6 +17,7 @@ use jit_core::broker::store::{
     Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
 };
 use jit_core::broker::{Broker, Filter, Rejection};
+use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::refusal::Refusal;
 use jit_core::memory::MemoryStore;
 use serde_json::json;
@@ -346,4 +347,104 @@ async fn a_new_name_settles_no_debt_of_ones_own() {
         .after_review(&renamed, request.id, Finding::Justified, "")
         .await;
     assert!(matches!(refused(found), Refused::SelfReview));
+}
+
+/// What was admitted before a policy change shortened its grant holds no longer than what is admitted after it.
+#[tokio::test]
+async fn a_permit_ends_with_its_shortened_grant() {
+    let (rig, _) = tricky(POLICY).await;
+    rig.granted(json!({})).await;
+    let permit = rig.knock("alice", "GET", "/admin").await.unwrap();
+    let shorter = POLICY.replace(
+        r#"default = "30m", max = "4h""#,
+        r#"default = "10m", max = "10m""#,
+    );
+    rig.broker.set_policy(policy(&shorter)).await.unwrap();
+    rig.advance("9m").await;
+    assert!(permit.holds(rig.now()));
+    rig.advance("1m").await;
+    assert!(!rig.admits("alice", "/admin").await);
+    assert!(!permit.holds(rig.now()));
+}
+
+/// A lockdown that shut this gate is written in the end, whether its caller hung up or the store failed: only then can it be lifted.
+#[tokio::test]
+async fn a_lockdown_outlives_its_caller_and_the_stores_failure() {
+    for hangs_up in [true, false] {
+        let (rig, store) = tricky(POLICY).await;
+        let request = rig.granted(json!({})).await;
+        let carol = rig.actor("carol").await;
+        let target = Target::Resource("admin".parse().unwrap());
+        if hangs_up {
+            store.hold.store(true, Ordering::SeqCst);
+            tokio::select! {
+                biased;
+                done = rig.broker.lock_down(&carol, target, "leak") => panic!("written: {done:?}"),
+                () = store.reached.notified() => {}
+            }
+        } else {
+            store.loads_fail.store(true, Ordering::SeqCst);
+            rig.broker.lock_down(&carol, target, "leak").await.unwrap_err();
+            rig.broker.sweep().await.unwrap_err();
+            store.loads_fail.store(false, Ordering::SeqCst);
+        }
+        rig.broker.sweep().await.unwrap();
+        assert_eq!(rig.state(request.id).await, State::Revoked);
+        let in_force = rig.broker.lockdowns(&carol).await.unwrap();
+        let [lockdown] = in_force.as_slice() else {
+            panic!("{in_force:?}")
+        };
+        rig.broker.lift(&carol, lockdown.id, "rotated").await.unwrap();
+        assert!(!matches!(
+            rig.knock("alice", "GET", "/admin").await,
+            Err(Refusal::LockedDown)
+        ));
+    }
+}
+
+/// A grant that is used at another gate does not lie idle at this one.
+#[tokio::test]
+async fn a_use_at_another_gate_keeps_a_grant_open_here() {
+    let idle = format!("{POLICY}\nidle_timeout = \"10m\"\n");
+    let (rig, store) = tricky(&idle).await;
+    let request = rig.granted(json!({})).await;
+    assert!(rig.admits("alice", "/admin").await);
+    rig.broker.sweep().await.unwrap();
+    rig.advance("5m").await;
+    let name = format!("use/{}", jit_core::id::GrantId::from(request.id));
+    let cell = store.cell(&name, None).await.unwrap();
+    let put = Put {
+        expected: cell.version,
+        value: rig.now().timestamp_millis().to_string(),
+    };
+    store.cell(&name, Some(put)).await.unwrap();
+    rig.advance("6m").await;
+    rig.broker.sweep().await.unwrap();
+    assert_eq!(rig.state(request.id).await, State::Active);
+    assert!(rig.admits("alice", "/admin").await);
+}
+
+/// A gate that stands already admits nothing by what a restarted broker has read and not yet held against its policy.
+#[tokio::test]
+async fn nothing_is_admitted_before_the_policy_was_asked() {
+    let (rig, store) = tricky(POLICY).await;
+    let request = rig.granted(json!({})).await;
+    let enforcer = Arc::new(Enforcer::new(EnforcerSettings::default()));
+    let new = POLICY.replace(
+        r#"requesters = { roles = ["sre"] }"#,
+        r#"requesters = { roles = ["nobody"] }"#,
+    );
+    store.hold.store(true, Ordering::SeqCst);
+    let build = Broker::builder(store.clone(), rig.people.clone(), policy(&new))
+        .clock(rig.clock.clone())
+        .enforcer(enforcer.clone())
+        .build();
+    let (built, ()) = tokio::join!(build, async {
+        store.reached.notified().await;
+        assert!(enforcer.is_stale(rig.now()));
+        store.go.notify_one();
+    });
+    built.unwrap();
+    assert!(!enforcer.is_stale(rig.now()));
+    assert_eq!(rig.state(request.id).await, State::Revoked);
 }

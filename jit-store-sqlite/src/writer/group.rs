@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use jit_core::approval::audit::{self, Tail};
-use jit_core::broker::store::{Batch, Cell, Facets, Put, Record, StoreError, Version};
+use jit_core::broker::store::{Batch, Cell, Facets, Put, Record, Snapshot, StoreError, StreamId, Version};
 use serde::Serialize;
 use sqlx::{Row, SqliteConnection};
 use tokio::sync::oneshot;
@@ -19,31 +19,34 @@ const REMEMBERED_MAX: usize = 65_536;
 /// What a commit consists of, as a trigger: one statement is one transaction, and sqlx hands each statement's outcome over on its own.
 /// Both live in the connection, not in the file.
 ///
-/// Rows come as JSON arrays. SQLite reads JSON integers as 64-bit ones, so numbers beyond 2^53 are exact. `WHERE true` tells the
-/// parser that `ON` is no join's. Facets are updated apart from the rest and only where they differ: naming a column of an index
+/// Rows come as JSON arrays. SQLite reads JSON integers as 64-bit ones, so numbers beyond 2^53 are exact. Hashes, bodies and states
+/// are not in them but in one run of bytes, by place and length: they would be escaped, parsed and unescaped several times over.
+/// `WHERE true` tells the parser that `ON` is no join's. Facets are updated apart from the rest and only where they differ: naming a column of an index
 /// makes SQLite write that index's page again, and what a commit costs is its pages.
 const PREPARE: &str = "
-CREATE TEMP VIEW commits (events, streams, cells) AS SELECT NULL, NULL, NULL WHERE false;
+CREATE TEMP VIEW commits (events, streams, cells, bytes) AS SELECT NULL, NULL, NULL, NULL WHERE false;
 CREATE TEMP TRIGGER a_commit INSTEAD OF INSERT ON commits BEGIN
-    INSERT INTO events (position, stream, version, at, body, previous, hash)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), unhex(value ->> 6)
+    INSERT INTO events (position, stream, version, at, previous, hash, body)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(NEW.bytes, value ->> 4, 32),
+        substr(NEW.bytes, (value ->> 4) + 32, 32), CAST(substr(NEW.bytes, (value ->> 4) + 64, value ->> 5) AS TEXT)
     FROM json_each(NEW.events);
 
-    INSERT INTO streams (id, created, version, state, state_kind, resource, requester)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    INSERT INTO streams (id, created, version, state_kind, resource, requester, state)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+        CAST(substr(NEW.bytes, value ->> 6, value ->> 7) AS TEXT)
     FROM json_each(NEW.streams) WHERE true
     ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state;
 
-    UPDATE streams SET state_kind = value ->> 4, resource = value ->> 5, requester = value ->> 6
+    UPDATE streams SET state_kind = value ->> 3, resource = value ->> 4, requester = value ->> 5
     FROM json_each(NEW.streams) WHERE streams.id = value ->> 0
-    AND (state_kind, resource, requester) IS NOT (value ->> 4, value ->> 5, value ->> 6);
+    AND (state_kind, resource, requester) IS NOT (value ->> 3, value ->> 4, value ->> 5);
 
     INSERT INTO cells (name, version, value)
     SELECT value ->> 0, value ->> 1, value ->> 2
     FROM json_each(NEW.cells) WHERE true
     ON CONFLICT (name) DO UPDATE SET version = excluded.version, value = excluded.value;
 END";
-const COMMIT: &str = "INSERT INTO commits VALUES (?, ?, ?)";
+const COMMIT: &str = "INSERT INTO commits VALUES (?, ?, ?, ?)";
 
 /// A stream's place in the order of creation, and its version; both 0 for one that does not exist.
 #[derive(Debug, Clone, Copy, Default)]
@@ -148,6 +151,13 @@ fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(StoreError::unavailable)
 }
 
+/// Adds `parts` to `bytes`, and says where they start: SQL counts from 1.
+fn place(bytes: &mut Vec<u8>, parts: &[&[u8]]) -> usize {
+    let start = bytes.len() + 1;
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    start
+}
+
 /// The rules that a batch can break by itself: the contract's, and this store's own.
 pub(super) fn check(batch: &Batch) -> Result<(), StoreError> {
     batch.check()?;
@@ -179,6 +189,7 @@ struct CellPut {
 
 /// A stream's row as the group leaves it.
 struct StreamRow {
+    stream: StreamId,
     known: Known,
     state: String,
     facets: Facets,
@@ -281,32 +292,37 @@ impl Group {
             .iter()
             .filter_map(|append| append.result.as_ref().ok())
             .flatten();
+        let mut bytes = Vec::new();
         let events: Vec<_> = records
             .map(|record| {
                 let at = record.at.timestamp_micros();
+                let hashes = [record.previous.as_bytes().as_slice(), record.hash.as_bytes()];
+                let start = place(&mut bytes, &hashes);
+                place(&mut bytes, &[record.body.as_bytes()]);
                 (
                     record.position,
                     &record.stream,
                     record.version,
                     at,
-                    &record.body,
-                    record.previous,
-                    record.hash,
+                    start,
+                    record.body.len(),
                 )
             })
             .collect();
         let changed = self.changed.iter();
         let streams: Vec<_> = changed
-            .map(|(id, StreamRow { known, state, facets })| {
+            .map(|(id, row)| {
+                let (known, facets) = (row.known, &row.facets);
                 let kind = facets.state.map(|state| state.as_str());
                 (
                     id,
                     known.created,
                     known.version,
-                    state,
                     kind,
                     &facets.resource,
                     &facets.requester,
+                    place(&mut bytes, &[row.state.as_bytes()]),
+                    row.state.len(),
                 )
             })
             .collect();
@@ -314,9 +330,26 @@ impl Group {
         let query = sqlx::query(COMMIT)
             .bind(json(&events)?)
             .bind(json(&streams)?)
-            .bind(json(&cells)?);
+            .bind(json(&cells)?)
+            .bind(bytes);
         query.execute(connection).await.map_err(StoreError::unavailable)?;
         Ok(())
+    }
+
+    /// The streams that it changes.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &StreamId> {
+        self.changed.values().map(|row| &row.stream)
+    }
+
+    /// What it leaves of them; to be taken once, after it was written.
+    pub(super) fn snapshots(&mut self) -> impl Iterator<Item = Snapshot> {
+        self.changed.drain().map(|(_, row)| Snapshot {
+            stream: row.stream,
+            version: row.known.version,
+            created: row.known.created,
+            state: row.state,
+            facets: row.facets,
+        })
     }
 
     /// Tells everyone what was decided. After the commit: a conflict, too, rests on what the group wrote.
@@ -370,6 +403,7 @@ fn keep(
         changed.insert(
             id.clone(),
             StreamRow {
+                stream: write.stream,
                 known,
                 state: write.state,
                 facets: write.facets,

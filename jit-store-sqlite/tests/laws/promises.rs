@@ -231,12 +231,14 @@ async fn what_no_store_wrote_is_damage() {
     let folder = folder().await;
     let store = open(&folder).await;
     store.append(batch(0, "{}")).await.unwrap();
+    store.close().await;
     outsider(
         &file(&folder),
         "UPDATE streams SET version = 2, state_kind = 'granted'",
     )
     .await
     .unwrap();
+    let store = open(&folder).await;
     let damaged = store.load(&StreamId::Control).await;
     assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
 }
@@ -297,6 +299,20 @@ async fn a_full_disk_loses_nothing_and_passes() {
         audit::verify(Tail::START, &log(&store).await).unwrap().position,
         2
     );
+}
+
+#[tokio::test]
+async fn a_write_without_a_byte_of_text_is_kept() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    let mut empty = batch(0, "");
+    empty.writes[0].state = String::new();
+    empty.writes[0].events.clear();
+    assert_eq!(store.append(empty).await.unwrap(), []);
+    store.close().await;
+    let store = open(&folder).await;
+    let kept = store.load(&StreamId::Control).await.unwrap().unwrap();
+    assert_eq!((kept.version, kept.state.as_str()), (1, ""));
 }
 
 #[tokio::test]

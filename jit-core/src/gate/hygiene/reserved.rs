@@ -229,12 +229,13 @@ pub(super) fn is_reserved_bytes(name: &[u8]) -> bool {
     }
     let start = u32::from_be_bytes(start);
     let group = STARTS.partition_point(|other| *other < start);
-    RESERVED
+    let starts = STARTS.get(group..).unwrap_or_default();
+    let names = RESERVED.get(group..).unwrap_or_default();
+    starts
         .iter()
-        .zip(&STARTS)
-        .skip(group)
-        .take_while(|(_, other)| **other == start)
-        .any(|(reserved, _)| {
+        .zip(names)
+        .take_while(|(other, _)| **other == start)
+        .any(|(_, reserved)| {
             if reserved.ends_with('-') {
                 name.get(..reserved.len())
                     .is_some_and(|start| reads_as(start, reserved))

@@ -1,6 +1,6 @@
 //! A condition that was parsed, and what it is shown.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ::cel::{Context, Program, Value};
 
@@ -16,6 +16,11 @@ pub(super) const ITEMS_MAX: usize = 256;
 const BYTES_MAX: usize = 64 * 1024;
 /// Deepest nesting of claims that an expression is shown.
 const CLAIMS_DEPTH_MAX: usize = 16;
+
+/// What every method reads as: those of RFC 9110 §9.1 and RFC 5789, and what stands for all others.
+const EVERY_METHOD: [&str; 10] = [
+    "*", "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+];
 
 /// One condition, parsed.
 #[derive(Debug)]
@@ -85,11 +90,20 @@ fn variables(actor: &Actor, ruling: &Ruling, now: Timestamp) -> Option<[(&'stati
         ("duration", Value::Int(seconds)),
         (
             "methods",
-            room.texts(ruling.scope.methods.iter().map(String::as_str))?,
+            match named(&ruling.scope.methods, &ruling.resource.methods) {
+                Some(methods) => room.texts(methods.iter().map(String::as_str))?,
+                None => room.texts(EVERY_METHOD.into_iter())?,
+            },
         ),
         (
             "paths",
-            room.texts(ruling.scope.paths.iter().map(String::as_str))?,
+            // A resource has paths; without any nothing would be shown, and nothing is covered.
+            room.texts(
+                named(&ruling.scope.paths, &ruling.resource.paths)
+                    .unwrap_or(&ruling.scope.paths)
+                    .iter()
+                    .map(String::as_str),
+            )?,
         ),
         ("policy", room.text(ruling.terms.policy.as_str())?),
         ("break_glass", Value::Bool(ruling.route == Route::BreakGlass)),
@@ -100,6 +114,11 @@ fn variables(actor: &Actor, ruling: &Ruling, now: Timestamp) -> Option<[(&'stati
         ("request", object(request)),
         ("now", Value::Int(now.timestamp())),
     ])
+}
+
+/// What is asked for in effect; `None` where neither the asking nor the resource names any.
+fn named<'a>(asked: &'a BTreeSet<String>, all: &'a BTreeSet<String>) -> Option<&'a BTreeSet<String>> {
+    [asked, all].into_iter().find(|set| !set.is_empty())
 }
 
 fn object<const N: usize>(fields: [(&'static str, Value); N]) -> Value {

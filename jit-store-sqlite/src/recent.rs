@@ -1,0 +1,276 @@
+//! Streams as they stand, in memory: what was written or loaded lately is loaded again without SQLite, whose every read is a hop to
+//! another thread and back.
+//!
+//! It may be trusted because the lock keeps other writers out, and because of these:
+//! 1. A stream is taken out before a commit that changes it begins, and is put back only after that commit has succeeded. Whoever
+//!    has seen a record in the file never finds an older state here.
+//! 2. What was read from the file is kept only if no commit took the stream out meanwhile: reads leave a ticket, and a commit
+//!    takes it away.
+//! 3. After a failed commit nothing is kept until the end of the chain has been read again.
+//! 4. It holds at most [`STREAMS_MAX`] streams of [`STATE_MAX`] bytes. A request that does not exist is never kept, so nobody can fill
+//!    it by guessing ids.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jit_core::broker::store::{Snapshot, StreamId};
+
+/// Most streams; all are forgotten when there would be more.
+const STREAMS_MAX: usize = 4096;
+/// Longest state that is kept, in bytes.
+const STATE_MAX: usize = 16 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Whether anything is kept. Not before the writer has read the end of the chain.
+    on: bool,
+    streams: HashMap<StreamId, Entry>,
+    tickets: u64,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// Those who hold this ticket are reading it.
+    Reading(u64),
+    /// A commit that changes it is under way.
+    Writing,
+    /// As it stands; `None`: it was never written.
+    Known(Option<Arc<Snapshot>>),
+}
+
+/// What is known of a stream.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Known(Option<Arc<Snapshot>>),
+    /// It must be read from the file. With a ticket, what was read may be handed to [`Recent::learn`].
+    Unknown(Option<Ticket>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ticket(u64);
+
+impl Recent {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn find(&self, stream: &StreamId) -> Found {
+        let mut inner = self.lock();
+        match inner.streams.get(stream) {
+            Some(Entry::Known(known)) => return Found::Known(known.clone()),
+            Some(Entry::Reading(ticket)) => return Found::Unknown(Some(Ticket(*ticket))),
+            Some(Entry::Writing) => return Found::Unknown(None),
+            None if !inner.on => return Found::Unknown(None),
+            None => {}
+        }
+        inner.make_room();
+        inner.tickets += 1;
+        let ticket = inner.tickets;
+        inner.streams.insert(stream.clone(), Entry::Reading(ticket));
+        Found::Unknown(Some(Ticket(ticket)))
+    }
+
+    /// Keeps what the file said, if the ticket still holds.
+    pub(crate) fn learn(&self, stream: &StreamId, ticket: Ticket, read: Option<&Snapshot>) {
+        let mut inner = self.lock();
+        if !matches!(inner.streams.get(stream), Some(Entry::Reading(held)) if *held == ticket.0) {
+            return;
+        }
+        let kept = match read {
+            Some(snapshot) => fits(snapshot),
+            None => *stream == StreamId::Lockdowns,
+        };
+        if kept {
+            let known = Entry::Known(read.cloned().map(Arc::new));
+            inner.streams.insert(stream.clone(), known);
+        } else {
+            inner.streams.remove(stream);
+        }
+    }
+
+    /// A commit that changes these streams begins.
+    pub(crate) fn begin<'a>(&self, streams: impl Iterator<Item = &'a StreamId>) {
+        let mut inner = self.lock();
+        for stream in streams {
+            inner.streams.insert(stream.clone(), Entry::Writing);
+        }
+    }
+
+    /// That commit has succeeded, and left these states.
+    pub(crate) fn end(&self, written: impl Iterator<Item = Snapshot>) {
+        let mut inner = self.lock();
+        for snapshot in written {
+            if inner.on && fits(&snapshot) {
+                inner.make_room();
+                let stream = snapshot.stream.clone();
+                inner
+                    .streams
+                    .insert(stream, Entry::Known(Some(Arc::new(snapshot))));
+            } else {
+                inner.streams.remove(&snapshot.stream);
+            }
+        }
+    }
+
+    /// A commit has failed: what the file holds is not known.
+    pub(crate) fn stop(&self) {
+        let mut inner = self.lock();
+        inner.on = false;
+        inner.streams.clear();
+    }
+
+    /// The end of the chain has been read.
+    pub(crate) fn start(&self) {
+        self.lock().on = true;
+    }
+}
+
+impl Inner {
+    fn make_room(&mut self) {
+        if self.streams.len() >= STREAMS_MAX {
+            self.streams.retain(|_, entry| matches!(entry, Entry::Writing));
+        }
+    }
+}
+
+fn fits(snapshot: &Snapshot) -> bool {
+    snapshot.state.len() <= STATE_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use jit_core::broker::store::Facets;
+    use jit_core::id::RequestId;
+
+    use super::*;
+
+    fn id(n: u128) -> StreamId {
+        StreamId::Request(RequestId::from_u128(n))
+    }
+
+    fn at(stream: StreamId, version: u64) -> Snapshot {
+        Snapshot {
+            stream,
+            version,
+            created: 1,
+            state: "{}".to_owned(),
+            facets: Facets::default(),
+        }
+    }
+
+    fn on() -> Recent {
+        let recent = Recent::default();
+        recent.start();
+        recent
+    }
+
+    fn ticket(recent: &Recent, stream: &StreamId) -> Ticket {
+        match recent.find(stream) {
+            Found::Unknown(Some(ticket)) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The version known, or what else there is.
+    fn look(recent: &Recent, stream: &StreamId) -> String {
+        match recent.find(stream) {
+            Found::Known(Some(known)) => known.version.to_string(),
+            Found::Known(None) => "none".to_owned(),
+            Found::Unknown(Some(_)) => "unknown".to_owned(),
+            Found::Unknown(None) => "busy".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_stream_is_out_from_before_a_commit_until_after_it() {
+        let recent = on();
+        recent.learn(&id(1), ticket(&recent, &id(1)), Some(&at(id(1), 1)));
+        assert_eq!(look(&recent, &id(1)), "1");
+        recent.begin([id(1)].iter());
+        assert_eq!(look(&recent, &id(1)), "busy");
+        recent.end([at(id(1), 2)].into_iter());
+        assert_eq!(look(&recent, &id(1)), "2");
+    }
+
+    #[test]
+    fn a_read_that_a_commit_overtook_is_not_kept() {
+        let recent = on();
+        let early = ticket(&recent, &id(1));
+        recent.begin([id(1)].iter());
+        recent.learn(&id(1), early, Some(&at(id(1), 1)));
+        assert_eq!(look(&recent, &id(1)), "busy");
+        recent.end([at(id(1), 2)].into_iter());
+        recent.learn(&id(1), early, Some(&at(id(1), 1)));
+        assert_eq!(look(&recent, &id(1)), "2");
+    }
+
+    #[test]
+    fn of_two_readers_the_first_to_end_is_enough() {
+        let recent = on();
+        let gone = ticket(&recent, &id(1));
+        let other = ticket(&recent, &id(1));
+        recent.learn(&id(1), other, Some(&at(id(1), 1)));
+        assert_eq!(look(&recent, &id(1)), "1");
+        recent.begin([id(1)].iter());
+        recent.end([at(id(1), 2)].into_iter());
+        recent.learn(&id(1), gone, Some(&at(id(1), 1)));
+        assert_eq!(look(&recent, &id(1)), "2");
+    }
+
+    #[test]
+    fn a_ticket_from_before_it_was_forgotten_is_void() {
+        let recent = on();
+        let early = ticket(&recent, &id(1));
+        recent.stop();
+        recent.start();
+        recent.learn(&id(1), early, Some(&at(id(1), 1)));
+        let late = ticket(&recent, &id(1));
+        recent.learn(&id(1), early, Some(&at(id(1), 1)));
+        assert_eq!(look(&recent, &id(1)), "unknown");
+        recent.learn(&id(1), late, Some(&at(id(1), 2)));
+        assert_eq!(look(&recent, &id(1)), "2");
+    }
+
+    #[test]
+    fn nothing_is_kept_after_a_failure() {
+        let recent = on();
+        recent.begin([id(1)].iter());
+        recent.end([at(id(1), 1)].into_iter());
+        recent.begin([id(2)].iter());
+        recent.stop();
+        for n in [1, 2] {
+            assert_eq!(look(&recent, &id(n)), "busy", "{n}");
+        }
+        recent.start();
+        assert_eq!(look(&recent, &id(1)), "unknown");
+    }
+
+    #[test]
+    fn what_is_not_there_is_known_of_the_lockdowns_alone() {
+        let recent = on();
+        for (stream, want) in [(StreamId::Lockdowns, "none"), (id(1), "unknown")] {
+            recent.learn(&stream, ticket(&recent, &stream), None);
+            assert_eq!(look(&recent, &stream), want, "{stream}");
+        }
+    }
+
+    #[test]
+    fn it_is_bounded_and_never_forgets_a_commit_under_way() {
+        let recent = on();
+        recent.begin([id(0)].iter());
+        let mut large = at(id(1), 1);
+        large.state = " ".repeat(STATE_MAX + 1);
+        recent.end([large].into_iter());
+        assert_eq!(recent.lock().streams.len(), 1, "too large to keep");
+        for n in 2..3 * STREAMS_MAX as u128 {
+            recent.end([at(id(n), 1)].into_iter());
+            assert!(recent.lock().streams.len() <= STREAMS_MAX);
+        }
+        assert_eq!(look(&recent, &id(0)), "busy");
+    }
+}
