@@ -246,8 +246,12 @@ fn a_grant_that_met_a_lockdown_stays_dead_when_it_is_lifted() {
     enforcer.publish(1, &active(3));
     check(&enforcer, 1, "3");
     // An older view brings nothing back.
-    enforcer.set_lockdowns(2, &[lockdown]);
+    enforcer.set_lockdowns(2, std::slice::from_ref(&lockdown));
     check(&enforcer, 1, "3");
+    // One that another process declared, heard of from the log alone.
+    enforcer.set_lockdowns(4, &[lockdown]);
+    enforcer.set_lockdowns(5, &[]);
+    check(&enforcer, 1, "approval-required");
 }
 
 #[test]
