@@ -22,6 +22,7 @@
 pub mod ask;
 pub mod audit;
 pub mod command;
+mod deadlines;
 mod decide;
 pub mod digest;
 pub mod event;
@@ -36,5 +37,6 @@ pub mod review;
 pub mod state;
 
 pub use command::{Command, Panel};
-pub use decide::{ACTIVATION_LEAD, open};
+pub use deadlines::ACTIVATION_LEAD;
+pub use decide::open;
 pub use fold::{Misfit, fold};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
-use crate::broker::change::decode;
+use crate::broker::loading::decode;
 use crate::broker::store::{PAGE_MAX, Position, StreamId};
 use crate::broker::{Broker, Rejection};
 use crate::id::Timestamp;

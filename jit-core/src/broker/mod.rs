@@ -25,6 +25,7 @@ mod change;
 mod courier;
 pub mod directory;
 mod follower;
+mod loading;
 
 pub mod notify;
 pub mod people;

@@ -4,7 +4,7 @@ use crate::approval::ask::Actor;
 use crate::approval::refused::Refused;
 use crate::approval::request::Request;
 use crate::approval::state::State;
-use crate::broker::change::decode;
+use crate::broker::loading::decode;
 use crate::broker::store::{PAGE_MAX, Position, Query, Record, Version};
 use crate::broker::{Broker, Rejection, View};
 use crate::id::{RequestId, ResourceName, Timestamp};

@@ -16,6 +16,7 @@
 //! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
 
 pub mod authenticate;
+mod builder;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
@@ -46,10 +47,11 @@ use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{Session, SessionKey, Sessions};
-use crate::gate::target::{BadTarget, Target, canonical_prefix};
+use crate::gate::target::Target;
 use crate::id::{GrantId, Timestamp};
 use crate::policy::terms::covers;
 
+pub use builder::GateBuilder;
 pub use session::SESSION_MAX;
 
 /// Where the control API is, unless said otherwise.
@@ -157,53 +159,6 @@ struct Inner {
     sessions: Sessions,
     control_prefix: Box<str>,
     control_on_any_host: bool,
-}
-
-/// Puts a [`Gate`] together.
-#[derive(Debug)]
-#[must_use = "a builder builds nothing until `build`"]
-pub struct GateBuilder {
-    inner: Inner,
-}
-
-impl GateBuilder {
-    /// Where the control API is, in place of [`CONTROL_PREFIX`]: this path and everything below it, on every host that a rule names.
-    ///
-    /// # Errors
-    /// [`BadTarget`] when it is not a path in its one spelling; the root is refused as well, for it would let everything pass.
-    pub fn with_control_prefix(mut self, prefix: &str) -> Result<Self, BadTarget> {
-        let prefix = canonical_prefix(prefix)?;
-        if prefix == "/" {
-            return Err(BadTarget::Form);
-        }
-        self.inner.control_prefix = prefix.into();
-        Ok(self)
-    }
-
-    /// Serves the control API on hosts that no rule names as well: for a host of its own.
-    pub fn with_control_on_any_host(mut self) -> Self {
-        self.inner.control_on_any_host = true;
-        self
-    }
-
-    /// Reserves budgets here. Without, no grant with a limited number of requests admits any.
-    pub fn with_reserve(mut self, reserve: Arc<dyn Reserve>) -> Self {
-        self.inner.reserve = Some(reserve);
-        self
-    }
-
-    /// Keeps at most this many verified sessions, in place of [`SESSIONS`]. With 0 every request is verified anew.
-    pub fn with_sessions(mut self, limit: usize) -> Self {
-        self.inner.sessions = Sessions::new(limit);
-        self
-    }
-
-    /// The gate.
-    pub fn build(self) -> Gate {
-        Gate {
-            inner: Arc::new(self.inner),
-        }
-    }
 }
 
 /// What is known of who asks.

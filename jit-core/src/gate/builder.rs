@@ -1,0 +1,54 @@
+//! Putting a gate together.
+
+use std::sync::Arc;
+
+use crate::gate::session::Sessions;
+use crate::gate::target::{BadTarget, canonical_prefix};
+use crate::gate::{Gate, Inner, Reserve};
+
+/// Puts a [`Gate`] together.
+#[derive(Debug)]
+#[must_use = "a builder builds nothing until `build`"]
+pub struct GateBuilder {
+    pub(super) inner: Inner,
+}
+
+impl GateBuilder {
+    /// Where the control API is, in place of [`CONTROL_PREFIX`](super::CONTROL_PREFIX): this path and everything below it, on every host that a rule names.
+    ///
+    /// # Errors
+    /// [`BadTarget`] when it is not a path in its one spelling; the root is refused as well, for it would let everything pass.
+    pub fn with_control_prefix(mut self, prefix: &str) -> Result<Self, BadTarget> {
+        let prefix = canonical_prefix(prefix)?;
+        if prefix == "/" {
+            return Err(BadTarget::Form);
+        }
+        self.inner.control_prefix = prefix.into();
+        Ok(self)
+    }
+
+    /// Serves the control API on hosts that no rule names as well: for a host of its own.
+    pub fn with_control_on_any_host(mut self) -> Self {
+        self.inner.control_on_any_host = true;
+        self
+    }
+
+    /// Reserves budgets here. Without, no grant with a limited number of requests admits any.
+    pub fn with_reserve(mut self, reserve: Arc<dyn Reserve>) -> Self {
+        self.inner.reserve = Some(reserve);
+        self
+    }
+
+    /// Keeps at most this many verified sessions, in place of [`SESSIONS`](super::SESSIONS). With 0 every request is verified anew.
+    pub fn with_sessions(mut self, limit: usize) -> Self {
+        self.inner.sessions = Sessions::new(limit);
+        self
+    }
+
+    /// The gate.
+    pub fn build(self) -> Gate {
+        Gate {
+            inner: Arc::new(self.inner),
+        }
+    }
+}
