@@ -443,7 +443,6 @@ impl RequestView {
 
 #[cfg(test)]
 mod tests {
-    use super::grant::RemainingView;
     use jit_core::approval::event::EndCause;
     use serde_json::{Value, json};
 
@@ -544,23 +543,5 @@ mod tests {
         assert_eq!(shown["grant"]["scope"], json!({"methods": ["GET"], "paths": []}));
         assert_eq!(shown["end"]["cause"]["by"], "person");
         assert_eq!(shown["end"]["cause"]["person"], "carol");
-    }
-
-    #[test]
-    fn what_is_left_of_a_grant() {
-        let left = |now, last_used: Option<i64>| {
-            let grant = active().request.grant.unwrap();
-            RemainingView::new(&grant, last_used.map(at), at(now))
-        };
-        let row = |starts_in, expires_in, unused_in, idle_in| RemainingView {
-            starts_in,
-            expires_in,
-            unused_in,
-            idle_in,
-        };
-        assert_eq!(left(0, None), row(300, 3900, Some(1200), Some(900)));
-        assert_eq!(left(6, None), row(0, 3540, Some(840), Some(540)));
-        assert_eq!(left(12, Some(10)), row(0, 3180, None, Some(480)));
-        assert_eq!(left(90, Some(10)), row(0, 0, None, Some(0)));
     }
 }

@@ -135,3 +135,27 @@ impl RemainingView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{active, at};
+
+    #[test]
+    fn what_is_left_of_a_grant() {
+        let left = |now, last_used: Option<i64>| {
+            let grant = active().request.grant.unwrap();
+            RemainingView::new(&grant, last_used.map(at), at(now))
+        };
+        let row = |starts_in, expires_in, unused_in, idle_in| RemainingView {
+            starts_in,
+            expires_in,
+            unused_in,
+            idle_in,
+        };
+        assert_eq!(left(0, None), row(300, 3900, Some(1200), Some(900)));
+        assert_eq!(left(6, None), row(0, 3540, Some(840), Some(540)));
+        assert_eq!(left(12, Some(10)), row(0, 3180, None, Some(480)));
+        assert_eq!(left(90, Some(10)), row(0, 0, None, Some(0)));
+    }
+}
