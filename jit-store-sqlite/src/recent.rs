@@ -7,16 +7,20 @@
 //! 2. What was read from the file is kept only if no commit took the stream out meanwhile: reads leave a ticket, and a commit
 //!    takes it away.
 //! 3. After a failed commit nothing is kept until the end of the chain has been read again.
-//! 4. It holds at most [`STREAMS_MAX`] streams of [`STATE_MAX`] bytes. A request that does not exist is never kept, so nobody can fill
-//!    it by guessing ids.
+//! 4. It holds two generations, each of at most [`STREAMS_MAX`] streams and [`BYTES_MAX`] bytes of state. When the young one is full it
+//!    becomes the old one, and what was old is forgotten. A request that does not exist is never kept, so nobody can fill it by
+//!    guessing ids.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jit_core::broker::store::{Snapshot, StreamId};
 
-/// Most streams; all are forgotten when there would be more.
+/// Most streams in a generation.
 const STREAMS_MAX: usize = 4096;
+/// Most bytes of state in a generation.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest state that is kept, in bytes.
 const STATE_MAX: usize = 16 * 1024;
 
@@ -29,7 +33,10 @@ pub(crate) struct Recent {
 struct Inner {
     /// Whether anything is kept. Not before the writer has read the end of the chain.
     on: bool,
-    streams: HashMap<StreamId, Entry>,
+    young: HashMap<StreamId, Entry>,
+    /// Bytes of state that were put into `young`.
+    bytes: usize,
+    old: HashMap<StreamId, Entry>,
     tickets: u64,
 }
 
@@ -61,24 +68,23 @@ impl Recent {
 
     pub(crate) fn find(&self, stream: &StreamId) -> Found {
         let mut inner = self.lock();
-        match inner.streams.get(stream) {
+        match inner.get(stream) {
             Some(Entry::Known(known)) => return Found::Known(known.clone()),
             Some(Entry::Reading(ticket)) => return Found::Unknown(Some(Ticket(*ticket))),
             Some(Entry::Writing) => return Found::Unknown(None),
             None if !inner.on => return Found::Unknown(None),
             None => {}
         }
-        inner.make_room();
         inner.tickets += 1;
         let ticket = inner.tickets;
-        inner.streams.insert(stream.clone(), Entry::Reading(ticket));
+        inner.put(stream.clone(), Entry::Reading(ticket));
         Found::Unknown(Some(Ticket(ticket)))
     }
 
     /// Keeps what the file said, if the ticket still holds.
     pub(crate) fn learn(&self, stream: &StreamId, ticket: Ticket, read: Option<&Snapshot>) {
         let mut inner = self.lock();
-        if !matches!(inner.streams.get(stream), Some(Entry::Reading(held)) if *held == ticket.0) {
+        if !matches!(inner.get(stream), Some(Entry::Reading(held)) if *held == ticket.0) {
             return;
         }
         let kept = match read {
@@ -87,9 +93,9 @@ impl Recent {
         };
         if kept {
             let known = Entry::Known(read.cloned().map(Arc::new));
-            inner.streams.insert(stream.clone(), known);
+            inner.put(stream.clone(), known);
         } else {
-            inner.streams.remove(stream);
+            inner.remove(stream);
         }
     }
 
@@ -97,7 +103,7 @@ impl Recent {
     pub(crate) fn begin<'a>(&self, streams: impl Iterator<Item = &'a StreamId>) {
         let mut inner = self.lock();
         for stream in streams {
-            inner.streams.insert(stream.clone(), Entry::Writing);
+            inner.put(stream.clone(), Entry::Writing);
         }
     }
 
@@ -106,13 +112,10 @@ impl Recent {
         let mut inner = self.lock();
         for snapshot in written {
             if inner.on && fits(&snapshot) {
-                inner.make_room();
                 let stream = snapshot.stream.clone();
-                inner
-                    .streams
-                    .insert(stream, Entry::Known(Some(Arc::new(snapshot))));
+                inner.put(stream, Entry::Known(Some(Arc::new(snapshot))));
             } else {
-                inner.streams.remove(&snapshot.stream);
+                inner.remove(&snapshot.stream);
             }
         }
     }
@@ -121,7 +124,9 @@ impl Recent {
     pub(crate) fn stop(&self) {
         let mut inner = self.lock();
         inner.on = false;
-        inner.streams.clear();
+        inner.young.clear();
+        inner.old.clear();
+        inner.bytes = 0;
     }
 
     /// The end of the chain has been read.
@@ -131,10 +136,29 @@ impl Recent {
 }
 
 impl Inner {
-    fn make_room(&mut self) {
-        if self.streams.len() >= STREAMS_MAX {
-            self.streams.retain(|_, entry| matches!(entry, Entry::Writing));
+    fn get(&self, stream: &StreamId) -> Option<&Entry> {
+        self.young.get(stream).or_else(|| self.old.get(stream))
+    }
+
+    /// A stream stands in one generation at most.
+    fn put(&mut self, stream: StreamId, entry: Entry) {
+        if self.young.len() >= STREAMS_MAX || self.bytes >= BYTES_MAX {
+            let writing = self.old.extract_if(|_, entry| matches!(entry, Entry::Writing));
+            let kept: Vec<_> = writing.collect();
+            self.old = mem::take(&mut self.young);
+            self.old.extend(kept);
+            self.bytes = 0;
         }
+        if let Entry::Known(Some(snapshot)) = &entry {
+            self.bytes += snapshot.state.len();
+        }
+        self.old.remove(&stream);
+        self.young.insert(stream, entry);
+    }
+
+    fn remove(&mut self, stream: &StreamId) {
+        self.young.remove(stream);
+        self.old.remove(stream);
     }
 }
 
@@ -183,6 +207,13 @@ mod tests {
             Found::Known(None) => "none".to_owned(),
             Found::Unknown(Some(_)) => "unknown".to_owned(),
             Found::Unknown(None) => "busy".to_owned(),
+        }
+    }
+
+    impl Recent {
+        fn count(&self) -> usize {
+            let inner = self.lock();
+            inner.young.len() + inner.old.len()
         }
     }
 
@@ -260,17 +291,31 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_bounded_too() {
+        let recent = on();
+        for n in 0..3 * (BYTES_MAX / STATE_MAX) as u128 {
+            let mut large = at(id(n), 1);
+            large.state = " ".repeat(STATE_MAX);
+            recent.end([large].into_iter());
+            assert!(recent.count() <= 2 * BYTES_MAX / STATE_MAX);
+        }
+    }
+
+    #[test]
     fn it_is_bounded_and_never_forgets_a_commit_under_way() {
         let recent = on();
         recent.begin([id(0)].iter());
         let mut large = at(id(1), 1);
         large.state = " ".repeat(STATE_MAX + 1);
         recent.end([large].into_iter());
-        assert_eq!(recent.lock().streams.len(), 1, "too large to keep");
-        for n in 2..3 * STREAMS_MAX as u128 {
+        assert_eq!(recent.count(), 1, "too large to keep");
+        let last = 3 * STREAMS_MAX as u128;
+        for n in 2..=last {
             recent.end([at(id(n), 1)].into_iter());
-            assert!(recent.lock().streams.len() <= STREAMS_MAX);
+            assert!(recent.count() <= 2 * STREAMS_MAX + 1);
         }
+        assert_eq!(look(&recent, &id(last - STREAMS_MAX as u128 + 1)), "1", "lately");
+        assert_eq!(look(&recent, &id(2)), "unknown", "long ago");
         assert_eq!(look(&recent, &id(0)), "busy");
     }
 }
