@@ -1,6 +1,6 @@
 //! What the gate costs a request, in instructions and allocations: the difference between two lengths of one loop under valgrind.
 //!
-//! Run with `cargo run --release -p benches --bin instructions`; it needs valgrind. Unlike times, these numbers are the same on a busy
+//! Run with `cargo run --profile bench -p benches --bin instructions`; it needs valgrind. Unlike times, these numbers are the same on a busy
 //! machine. valgrind's processor has no instructions for SHA-256, so hashing the credential counts for more here than it takes.
 
 use std::process::{Command, ExitCode};
