@@ -2,7 +2,7 @@
 
 use crate::span::Span;
 
-/// How cautious an [`Enforcer`] is about time.
+/// How cautious an [`Enforcer`](super::Enforcer) is about time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EnforcerSettings {
     pub(super) stale_after: Span,
