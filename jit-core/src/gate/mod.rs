@@ -18,6 +18,7 @@
 pub mod authenticate;
 pub mod authenticators;
 mod builder;
+pub mod challenge;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
@@ -28,6 +29,7 @@ pub mod permit;
 pub mod refusal;
 pub mod rules;
 mod session;
+pub mod step_up;
 pub mod target;
 pub mod tokens;
 
@@ -49,6 +51,7 @@ use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{Session, SessionKey, Sessions};
+use crate::gate::step_up::{CredentialId, StepUps};
 use crate::gate::target::Target;
 use crate::id::{GrantId, Timestamp};
 use crate::policy::terms::covers;
@@ -78,6 +81,8 @@ pub enum Verdict {
     Control {
         /// Who asks, if they could prove it. Without, the API answers 401.
         subject: Option<Arc<Subject>>,
+        /// What proved them: the API raises it when they prove a second factor.
+        credential: Option<CredentialId>,
     },
     /// Answer it.
     Refuse(Refusal),
@@ -159,6 +164,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
     sessions: Sessions,
+    step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
     control_on_any_host: bool,
 }
@@ -201,6 +207,7 @@ impl Gate {
                 clock,
                 reserve: None,
                 sessions: Sessions::new(SESSIONS),
+                step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
                 control_on_any_host: false,
             },
@@ -212,8 +219,12 @@ impl Gate {
         self.inner.rules.store(Arc::new(rules));
     }
 
-    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end.
+    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end. Second factors have to be
+    /// proven anew as well.
     pub fn forget_sessions(&self) {
+        if let Some(step_ups) = &self.inner.step_ups {
+            step_ups.forget_all();
+        }
         self.inner.sessions.clear();
     }
 
@@ -320,8 +331,12 @@ impl Gate {
         match identity {
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
+                credential: Some(CredentialId::of(&session.proof)),
             },
-            Identity::Nobody | Identity::Invalid(_) => Verdict::Control { subject: None },
+            Identity::Nobody | Identity::Invalid(_) => Verdict::Control {
+                subject: None,
+                credential: None,
+            },
             Identity::Unverifiable(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
             Identity::Unknown(lookup) => Verdict::Lookup(lookup),
         }
@@ -376,16 +391,34 @@ impl Gate {
         match session {
             Some(session) if authenticators.revoked(&session.proof) => {
                 self.inner.sessions.forget(&key);
+                if let Some(step_ups) = &self.inner.step_ups {
+                    step_ups.forget(&CredentialId::of(&session.proof));
+                }
                 Identity::Invalid(shown.own_source())
             }
             Some(session) => {
                 let source = session.proof.source;
-                Identity::Proven(session, source)
+                Identity::Proven(self.raised(session, now), source)
             }
             None => Identity::Unknown(Lookup(Want::Verify {
                 key,
                 shown: shown.into_owned(),
             })),
+        }
+    }
+
+    /// The session with what its credential gained since. Looked up for every request: the cached one never stands in its way, and
+    /// neither outlives its end.
+    fn raised(&self, session: Arc<Session>, now: Timestamp) -> Arc<Session> {
+        let more = match (&self.inner.step_ups, &session.person) {
+            (Some(step_ups), Some(person)) => {
+                step_ups.raise(&CredentialId::of(&session.proof), &session.subject, &person.id, now)
+            }
+            _ => None,
+        };
+        match more {
+            Some(assurance) => Arc::new(session.with_assurance(assurance)),
+            None => session,
         }
     }
 
