@@ -11,6 +11,7 @@ use jit_core::approval::refused::Refused;
 use jit_core::approval::state::State;
 use jit_core::broker::Rejection;
 use jit_core::gate::challenge;
+use jit_core::gate::step_up::StepUpError;
 use jit_core::id::{Digest, RequestId, Timestamp};
 use jit_core::policy::terms::MfaTerms;
 use jit_core::policy::text;
@@ -38,6 +39,8 @@ pub(crate) enum Kind {
     LimitReached,
     LockedDown,
     StepUpRequired,
+    InvalidCode,
+    NoSecondFactor,
     Invalid,
     BodyTooLarge,
     BodyTooSlow,
@@ -61,6 +64,8 @@ impl Kind {
             Self::LimitReached => "limit-reached",
             Self::LockedDown => "locked-down",
             Self::StepUpRequired => "step-up-required",
+            Self::InvalidCode => "invalid-code",
+            Self::NoSecondFactor => "no-second-factor",
             Self::Invalid => "invalid",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTooSlow => "body-too-slow",
@@ -75,9 +80,12 @@ impl Kind {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::StepUpRequired => StatusCode::UNAUTHORIZED,
-            Self::NotEligible | Self::SelfReview | Self::LockedDown | Self::CrossOrigin => {
-                StatusCode::FORBIDDEN
-            }
+            Self::NotEligible
+            | Self::SelfReview
+            | Self::LockedDown
+            | Self::InvalidCode
+            | Self::NoSecondFactor
+            | Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -101,6 +109,8 @@ impl Kind {
             Self::LimitReached => "A limit is reached",
             Self::LockedDown => "A lockdown is in force",
             Self::StepUpRequired => challenge::STEP_UP_DESCRIPTION,
+            Self::InvalidCode => "The code is not right",
+            Self::NoSecondFactor => "No second factor of yours is known here",
             Self::Invalid => "The input is not valid",
             Self::BodyTooLarge => "The body is too large",
             Self::BodyTooSlow => "The body did not arrive in time",
@@ -368,6 +378,39 @@ impl From<Rejection> for Problem {
                 Self::new(
                     Kind::AuditUnavailable,
                     "This can't be done at the moment. Try again soon.",
+                )
+            }
+        }
+    }
+}
+
+impl From<StepUpError> for Problem {
+    fn from(error: StepUpError) -> Self {
+        match error {
+            StepUpError::NotEnrolled => Self::new(
+                Kind::NoSecondFactor,
+                "Ask whoever runs this server to add the secret of your authenticator app, or sign in anew with your identity provider.",
+            ),
+            StepUpError::Wrong => Self::new(
+                Kind::InvalidCode,
+                "The code is not right, not right any more, or was used before. Wait for the next one and send that.",
+            ),
+            StepUpError::TooMany { retry_at } => {
+                let mut made = Self::new(
+                    Kind::LimitReached,
+                    "Too many codes were sent for you; this one was not looked at.",
+                );
+                made.more.retry_at = Some(retry_at);
+                made
+            }
+            other => {
+                tracing::error!(
+                    error = &other as &dyn std::error::Error,
+                    "a second factor could not be verified"
+                );
+                Self::new(
+                    Kind::DirectoryUnavailable,
+                    "Your second factor can't be verified at the moment. Try again soon.",
                 )
             }
         }

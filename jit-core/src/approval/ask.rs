@@ -92,9 +92,7 @@ impl Assurance {
         let class = (self.context.as_ref()).is_some_and(|context| terms.acr.contains(context));
         match (terms.acr.is_empty(), terms.amr.is_empty()) {
             // RFC 8176 §2: `mfa` says that several factors were used; the others are single strong factors bound to a device.
-            (true, true) => {
-                methods.any(|m| matches!(m, "mfa" | "hwk" | "swk" | "otp" | "fpt" | "face"))
-            }
+            (true, true) => methods.any(|m| matches!(m, "mfa" | "hwk" | "swk" | "otp" | "fpt" | "face")),
             (true, false) => methods.any(|m| terms.amr.contains(m)),
             (false, true) => class,
             (false, false) => class && methods.any(|m| terms.amr.contains(m)),
@@ -107,10 +105,9 @@ impl Assurance {
         if self.authenticated_at.is_some_and(future) {
             return false;
         }
-        terms.max_age.is_none_or(|max_age| {
-            self.authenticated_at
-                .is_some_and(|at| now <= max_age.after(at))
-        })
+        terms
+            .max_age
+            .is_none_or(|max_age| self.authenticated_at.is_some_and(|at| now <= max_age.after(at)))
     }
 }
 
@@ -183,7 +180,11 @@ mod tests {
     #[test]
     fn a_sign_in_is_as_strong_and_as_fresh_as_the_terms_say_or_it_is_not_enough() {
         let now = Timestamp::from_timestamp(1_800_000_000, 0).unwrap();
-        let check = |methods: &[&str], context: Option<&str>, age: Option<i64>, terms: (&[&str], &[&str], Option<u64>), expected| {
+        let check = |methods: &[&str],
+                     context: Option<&str>,
+                     age: Option<i64>,
+                     terms: (&[&str], &[&str], Option<u64>),
+                     expected| {
             let assurance = Assurance {
                 methods: methods.iter().map(|m| (*m).to_owned()).collect(),
                 context: context.map(str::to_owned),
@@ -195,7 +196,11 @@ mod tests {
                 amr: amr.iter().map(|v| (*v).to_owned()).collect(),
                 max_age: max_age.map(|s| Span::seconds(s).unwrap()),
             };
-            assert_eq!(assurance.satisfies(&terms, now), expected, "{assurance:?} for {terms:?}");
+            assert_eq!(
+                assurance.satisfies(&terms, now),
+                expected,
+                "{assurance:?} for {terms:?}"
+            );
         };
         let any = (&[][..], &[][..], None);
         let gold = (&["gold", "silver"][..], &[][..], None);

@@ -25,7 +25,10 @@ pub fn step_up(terms: &MfaTerms) -> HeaderValue {
         text.push_str(&format!(r#", max_age="{seconds}""#));
     }
     // The compiler of policies lets no class in that does not fit a quoted string; terms from elsewhere may hold anything.
-    let fits = |name: &String| name.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+    let fits = |name: &String| {
+        name.bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    };
     match HeaderValue::try_from(text) {
         Ok(value) if terms.acr.iter().all(fits) => value,
         _ => HeaderValue::from_static(r#"Bearer error="insufficient_user_authentication""#),

@@ -32,6 +32,9 @@ mod session;
 pub mod step_up;
 pub mod target;
 pub mod tokens;
+#[cfg(feature = "totp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "totp")))]
+pub mod totp;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -411,9 +414,12 @@ impl Gate {
     /// neither outlives its end.
     fn raised(&self, session: Arc<Session>, now: Timestamp) -> Arc<Session> {
         let more = match (&self.inner.step_ups, &session.person) {
-            (Some(step_ups), Some(person)) => {
-                step_ups.raise(&CredentialId::of(&session.proof), &session.subject, &person.id, now)
-            }
+            (Some(step_ups), Some(person)) => step_ups.raise(
+                &CredentialId::of(&session.proof),
+                &session.subject,
+                &person.id,
+                now,
+            ),
             _ => None,
         };
         match more {

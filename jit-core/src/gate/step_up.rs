@@ -228,11 +228,11 @@ impl StepUps {
                 return Err(StepUpError::Wrong);
             }
             Err(FactorError::NotEnrolled) => {
-                self.settle(person, Tries::refund);
+                self.settle(person, |tries| tries.refund(now));
                 return Err(StepUpError::NotEnrolled);
             }
             Err(FactorError::Unavailable { source }) => {
-                self.settle(person, Tries::refund);
+                self.settle(person, |tries| tries.refund(now));
                 return Err(StepUpError::Unavailable { source });
             }
         }
@@ -333,8 +333,7 @@ impl Tries {
     /// Counts one more, as wrong until it is known to be right; or says when the next one may come.
     fn charge(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         let minute = TimeDelta::minutes(1);
-        self.recent
-            .retain(|at| now.signed_duration_since(*at) < minute);
+        self.recent.retain(|at| now.signed_duration_since(*at) < minute);
         let full = (self.recent.len() >= TRIES_A_MINUTE)
             .then(|| self.recent.front().and_then(|at| at.checked_add_signed(minute)))
             .flatten();
@@ -351,10 +350,10 @@ impl Tries {
     }
 
     /// Takes the last count back: it was neither right nor wrong.
-    fn refund(&mut self) {
+    fn refund(&mut self, now: Timestamp) {
         self.recent.pop_back();
         self.wrong = self.wrong.saturating_sub(1);
-        self.not_before = None;
+        self.not_before = (self.wrong > 0).then_some(now);
     }
 
     /// Whether anything in here still counts. The pause ends long before the grudge.
@@ -371,4 +370,187 @@ fn pause(wrong: u32) -> TimeDelta {
     };
     // Far below an overflow, far above the longest.
     (PAUSE_FIRST * (1 << doublings.min(16))).min(PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::fixtures::{ANA, at, person, subject};
+
+    /// Takes `right`, has never heard of bo, and can't answer to `away`.
+    #[derive(Debug)]
+    struct Scripted;
+
+    #[async_trait]
+    impl SecondFactor for Scripted {
+        fn method(&self) -> &'static str {
+            "otp"
+        }
+
+        async fn verify(&self, person: &PersonId, proof: &str, _: Timestamp) -> Result<(), FactorError> {
+            match (person.as_str(), proof) {
+                ("bo", _) => Err(FactorError::NotEnrolled),
+                (_, "right") => Ok(()),
+                (_, "away") => Err(FactorError::Unavailable {
+                    source: "away".into(),
+                }),
+                _ => Err(FactorError::Wrong),
+            }
+        }
+    }
+
+    fn credential(n: u8) -> CredentialId {
+        CredentialId {
+            source: CredentialSource::Authorization,
+            digest: Digest::plain(&[n]),
+        }
+    }
+
+    fn step_ups() -> StepUps {
+        StepUps::new(Arc::new(Scripted), StepUpSettings::default())
+    }
+
+    async fn tried(step_ups: &StepUps, who: &str, proof: &str, now: i64) -> Result<StepUp, StepUpError> {
+        let who = person(who).id;
+        step_ups
+            .prove(credential(1), &subject(ANA), &who, proof, at(now))
+            .await
+    }
+
+    fn raised(step_ups: &StepUps, n: u8, who: &str, now: i64) -> bool {
+        let person = person(who).id;
+        step_ups
+            .raise(&credential(n), &subject(ANA), &person, at(now))
+            .is_some()
+    }
+
+    #[tokio::test]
+    async fn a_step_up_is_of_one_credential_and_one_person_and_ends() {
+        let step_ups = step_ups();
+        let step_up = tried(&step_ups, "ana", "right", 0).await.unwrap();
+        assert_eq!(
+            (step_up.method, step_up.at, step_up.until),
+            ("otp", at(0), at(900))
+        );
+        assert!(raised(&step_ups, 1, "ana", 0) && raised(&step_ups, 1, "ana", 899));
+        assert!(!raised(&step_ups, 1, "ana", 900));
+        assert!(!raised(&step_ups, 2, "ana", 1), "another credential");
+        assert!(!raised(&step_ups, 1, "bo", 1), "another person");
+        let other = subject("local|other");
+        let ana = person("ana").id;
+        assert_eq!(step_ups.raise(&credential(1), &other, &ana, at(1)), None);
+        step_ups.forget(&credential(1));
+        assert!(!raised(&step_ups, 1, "ana", 1));
+    }
+
+    #[tokio::test]
+    async fn a_step_up_ends_with_its_credential_and_within_twelve_hours() {
+        let long = StepUpSettings::default().with_life(Span::MAX);
+        let step_ups = StepUps::new(Arc::new(Scripted), long);
+        let ana = person("ana").id;
+        for (expires, until) in [(None, 12 * 3600), (Some(60), 60), (Some(100_000), 12 * 3600)] {
+            let subject = Subject {
+                expires_at: expires.map(at),
+                ..subject(ANA)
+            };
+            let step_up = step_ups
+                .prove(credential(1), &subject, &ana, "right", at(0))
+                .await
+                .unwrap();
+            assert_eq!(step_up.until, at(until), "{expires:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_only_adds() {
+        let step_ups = step_ups();
+        tried(&step_ups, "ana", "right", 0).await.unwrap();
+        let ana = person("ana").id;
+        for (methods, before, expected, when) in [
+            (vec!["pwd"], None, vec!["pwd", "otp"], 0),
+            (vec!["otp"], Some(-5), vec!["otp"], 0),
+            (vec![], Some(3), vec!["otp"], 3),
+            (vec![], Some(500), vec!["otp"], 0),
+        ] {
+            let mut subject = subject(ANA);
+            subject.assurance.methods = methods.into_iter().map(str::to_owned).collect();
+            subject.assurance.context = Some("gold".to_owned());
+            subject.assurance.authenticated_at = before.map(at);
+            let more = step_ups.raise(&credential(1), &subject, &ana, at(10)).unwrap();
+            assert_eq!(more.methods, expected);
+            assert_eq!(more.context.as_deref(), Some("gold"));
+            assert_eq!(more.authenticated_at, Some(at(when)));
+        }
+    }
+
+    #[tokio::test]
+    async fn guessing_is_slow_and_gets_slower() {
+        let step_ups = step_ups();
+        let mut now = 0;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let outcome = tried(&step_ups, "ana", "guess", now).await;
+            assert!(matches!(outcome, Err(StepUpError::Wrong)), "{outcome:?}");
+            let began = now;
+            // A right one is not looked at either before it is time.
+            while let Err(StepUpError::TooMany { retry_at }) =
+                step_ups.charge(&person("ana").id, at(now)).map(|()| {
+                    step_ups.settle(&person("ana").id, |tries| tries.refund(at(now)));
+                })
+            {
+                let seconds = retry_at.signed_duration_since(at(now)).num_seconds();
+                assert!(seconds > 0);
+                now += seconds;
+            }
+            waits.push(now - began);
+        }
+        assert_eq!(waits, [0, 0, 5, 10, 45, 40, 80, 160, 320, 640, 900, 900]);
+        tried(&step_ups, "ana", "right", now).await.unwrap();
+        let outcome = tried(&step_ups, "ana", "guess", now).await;
+        assert!(matches!(outcome, Err(StepUpError::Wrong)));
+        tried(&step_ups, "ana", "right", now).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn five_tries_a_minute_right_ones_too() {
+        let step_ups = step_ups();
+        for _ in 0..TRIES_A_MINUTE {
+            tried(&step_ups, "ana", "right", 0).await.unwrap();
+        }
+        let outcome = tried(&step_ups, "ana", "right", 59).await;
+        assert!(
+            matches!(outcome, Err(StepUpError::TooMany { retry_at }) if retry_at == at(60)),
+            "{outcome:?}"
+        );
+        tried(&step_ups, "ana", "right", 60).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_has_no_factor_and_what_is_away_cost_no_try() {
+        let step_ups = step_ups();
+        for n in 0..20 {
+            let outcome = tried(&step_ups, "bo", "right", n).await;
+            assert!(matches!(outcome, Err(StepUpError::NotEnrolled)), "{outcome:?}");
+            let outcome = tried(&step_ups, "ana", "away", n).await;
+            assert!(
+                matches!(outcome, Err(StepUpError::Unavailable { .. })),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(step_ups.tries.len(), 0);
+        assert!(step_ups.is_empty());
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded() {
+        let step_ups = step_ups();
+        for n in 0..ENTRIES_MAX {
+            step_ups.charge(&format!("p{n}").parse().unwrap(), at(0)).unwrap();
+        }
+        let more = "one-more".parse().unwrap();
+        assert!(matches!(step_ups.charge(&more, at(1)), Err(StepUpError::Full)));
+        step_ups.charge(&"p1".parse().unwrap(), at(1)).unwrap();
+        step_ups.charge(&more, at(GRUDGE.num_seconds() + 2)).unwrap();
+        assert_eq!(step_ups.tries.len(), 1);
+    }
 }

@@ -148,7 +148,7 @@ fn told(verdict: &Verdict) -> String {
                 }
             )
         }
-        Verdict::Control { subject } => format!("control {}", name(subject).unwrap_or_default()),
+        Verdict::Control { subject, .. } => format!("control {}", name(subject).unwrap_or_default()),
         Verdict::Refuse(refusal) => refusal.kind().to_owned(),
         Verdict::Lookup(_) => "lookup".to_owned(),
     }

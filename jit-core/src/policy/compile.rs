@@ -702,7 +702,7 @@ mod tests {
             ),
             (
                 "approval = \"automatic\"\nmfa = { amr = [\"hwk\", \"pwd\"] }",
-                "p.toml:11: warning: policy \"p\": mfa.amr is satisfied by \"pwd\", which is one thing that somebody knows; mend: take it out; a second factor is one of mfa, otp, hwk, swk, fpt, face",
+                "p.toml:10: warning: policy \"p\": mfa.amr is satisfied by \"pwd\", which is one thing that somebody knows; mend: take it out; a second factor is one of mfa, otp, hwk, swk, fpt, face",
             ),
             (
                 "[[policies.stages]]\napprovers.roles = [\"r\"]\nescalate_after = \"2h\"\nescalate_to.roles = [\"s\"]",

@@ -306,7 +306,10 @@ impl<'t> EntryCompiler<'_, 't> {
             .sign_in_names("amr", keys.amr.as_deref(), at.key("amr"))
             .into_iter()
             .collect();
-        for weak in amr.iter().filter(|name| matches!(name.as_str(), "pwd" | "kba" | "pin")) {
+        for weak in amr
+            .iter()
+            .filter(|name| matches!(name.as_str(), "pwd" | "kba" | "pin"))
+        {
             self.warn(
                 at.key("amr"),
                 format!("mfa.amr is satisfied by {weak:?}, which is one thing that somebody knows"),

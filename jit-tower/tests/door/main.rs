@@ -114,8 +114,14 @@ async fn the_control_api_learns_who_asks() {
 
 #[tokio::test]
 async fn each_refusal_is_a_response() {
-    let mfa =
-        |max_age| World::with(|request| request.grant.as_mut().unwrap().mfa = Some(MfaTerms { max_age, ..MfaTerms::default() }));
+    let mfa = |max_age| {
+        World::with(|request| {
+            request.grant.as_mut().unwrap().mfa = Some(MfaTerms {
+                max_age,
+                ..MfaTerms::default()
+            })
+        })
+    };
     let pending = || {
         World::with(|request| {
             request.state = State::Pending;
