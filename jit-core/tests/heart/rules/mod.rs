@@ -3,4 +3,5 @@
 mod approving;
 mod asking;
 mod ending;
+mod signing_in;
 mod windows;
