@@ -119,7 +119,7 @@ async fn each_refusal_is_a_response() {
             request.grant.as_mut().unwrap().mfa = Some(MfaTerms {
                 max_age,
                 ..MfaTerms::default()
-            })
+            });
         })
     };
     let pending = || {
