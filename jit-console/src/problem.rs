@@ -51,6 +51,29 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 19] = [
+        Self::Unauthenticated,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotEligible,
+        Self::SelfReview,
+        Self::StaleDigest,
+        Self::AlreadyDecided,
+        Self::LimitReached,
+        Self::LockedDown,
+        Self::StepUpRequired,
+        Self::InvalidCode,
+        Self::NoSecondFactor,
+        Self::Invalid,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+        Self::UnsupportedMediaType,
+        Self::CrossOrigin,
+        Self::AuditUnavailable,
+        Self::DirectoryUnavailable,
+    ];
+
     /// The last part of `type`.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -83,6 +83,17 @@ impl ApiSettings {
         &self.prefix
     }
 
+    /// The prefix without its origin: `/_jit`. Empty where the API has an origin of its own.
+    pub(crate) fn path(&self) -> &str {
+        let origin = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| self.prefix.strip_prefix(scheme));
+        match origin {
+            None => &self.prefix,
+            Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default(),
+        }
+    }
+
     /// Where a request is read.
     pub(crate) fn request_url(&self, id: RequestId) -> String {
         format!("{}/v1/requests/{id}", self.prefix)
@@ -176,6 +187,13 @@ mod tests {
             ("/a\r\nb", false),
         ] {
             assert_eq!(ApiSettings::new(prefix).is_ok(), good, "{prefix:?}");
+        }
+        for (prefix, path) in [
+            ("/_jit", "/_jit"),
+            ("https://access.example.com/tools/_jit", "/tools/_jit"),
+            ("https://access.example.com", ""),
+        ] {
+            assert_eq!(ApiSettings::new(prefix).unwrap().path(), path, "{prefix}");
         }
         assert_eq!(
             ApiSettings::default().request_url(RequestId::from_u128(1)),

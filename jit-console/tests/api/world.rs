@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::request::{Builder, Parts};
 use http::{HeaderMap, Request, StatusCode};
-use jit_console::{ApiSettings, api};
+use jit_console::{ApiSettings, mounted};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
 use jit_core::broker::people::PeopleFile;
@@ -248,10 +248,10 @@ impl World {
         .build();
         let router = Router::new()
             .fallback(get(async || "in\n"))
-            .nest(
-                "/_jit",
-                api(broker.clone(), ApiSettings::default().with_step_ups(step_ups)),
-            )
+            .merge(mounted(
+                broker.clone(),
+                ApiSettings::default().with_step_ups(step_ups),
+            ))
             .layer(JitLayer::new(gate));
         Self {
             router,
