@@ -31,6 +31,9 @@ pub enum CredentialSource {
     Authorization,
     /// The gate's own cookie.
     Cookie,
+    /// Where a credential that is bound to a grant stands: the `Jit-Credential` header or its cookie. The gate reads it; no
+    /// authenticator does.
+    Grant,
 }
 
 /// What a request presents, before anything about it is proven.
