@@ -4,8 +4,8 @@
 //!    the gate or the upstream relies on, framing that is not plain. The answer never depends on who asks.
 //! 2. [`strip`] drops every field with which a client could pose as a gateway's word: [`is_reserved`] has the list. Dropped always, set
 //!    maybe: whoever sets such a field does it after this.
-//! 3. [`strip_credential`] drops the gate's own credential, and nothing of the application's. A credential that is bound to a grant
-//!    never reaches the upstream, whatever came of it: [`strip`] drops it.
+//! 3. [`strip_credential`] drops the gate's own credential, wherever it stands, and nothing of the application's. A credential that is
+//!    bound to a grant never reaches the upstream, whatever came of it: [`strip`] drops it.
 //! 4. Forwarding fields count only when the peer is a listed proxy, see [`TrustedProxies`].
 //!
 //! # Caveats
@@ -232,23 +232,14 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
     }
 }
 
-/// Drops the gate's own credential from where it came, so that the upstream never holds it. Other cookies stay as they are.
+/// Drops the gate's own credential from where it came, so that the upstream never holds it. The gate's cookie goes in any case: it may
+/// be good even where something else proved who asks. Other cookies stay as they are.
 pub fn strip_credential(headers: &mut HeaderMap, source: CredentialSource) {
-    match source {
-        CredentialSource::Authorization => {
-            headers.remove(header::AUTHORIZATION);
-        }
-        CredentialSource::Cookie => {
-            if gate_cookies(headers).next().is_some() {
-                strip_cookie(headers, GATE_COOKIE);
-            }
-        }
-        CredentialSource::Grant => {
-            headers.remove(GRANT_HEADER);
-            if cookies(headers, GRANT_COOKIE).next().is_some() {
-                strip_cookie(headers, GRANT_COOKIE);
-            }
-        }
+    if source == CredentialSource::Authorization {
+        headers.remove(header::AUTHORIZATION);
+    }
+    if gate_cookies(headers).next().is_some() {
+        strip_cookie(headers, GATE_COOKIE);
     }
 }
 
@@ -472,8 +463,13 @@ mod tests {
         for (source, fields, want) in [
             (
                 CredentialSource::Authorization,
-                &[("authorization", "Bearer x"), ("cookie", "__Host-jit=y")][..],
-                &[("cookie", "__Host-jit=y")][..],
+                &[("authorization", "Bearer x"), ("cookie", "__Host-jit=y; a=1")][..],
+                &[("cookie", "a=1")][..],
+            ),
+            (
+                CredentialSource::Connection,
+                &[("authorization", "Bearer x"), ("cookie", "__Host-jit=y")],
+                &[("authorization", "Bearer x")],
             ),
             (
                 CredentialSource::Cookie,

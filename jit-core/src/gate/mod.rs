@@ -16,6 +16,7 @@
 //! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
 
 pub mod authenticate;
+pub mod authenticators;
 mod builder;
 pub mod enforcer;
 #[cfg(test)]
@@ -41,7 +42,8 @@ use http::request::Parts;
 
 use crate::broker::directory::Directory;
 use crate::clock::Clock;
-use crate::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use crate::gate::authenticate::{AuthError, CredentialSource, Subject};
+use crate::gate::authenticators::{Authenticators, Shown};
 use crate::gate::enforcer::{Answer, Enforcer};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
@@ -109,7 +111,7 @@ pub struct Lookup(Want);
 
 #[derive(Clone)]
 enum Want {
-    Verify { key: SessionKey, credential: Box<[u8]> },
+    Verify { key: SessionKey, shown: Shown<'static> },
     Reserve(GrantId),
 }
 
@@ -152,7 +154,7 @@ pub struct Gate {
 struct Inner {
     rules: ArcSwap<RuleSet>,
     enforcer: Arc<Enforcer>,
-    authenticator: Arc<dyn Authenticator>,
+    authenticators: Authenticators,
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
@@ -182,11 +184,11 @@ struct Verified {
 }
 
 impl Gate {
-    /// Starts a gate over these rules and ports.
+    /// Starts a gate over these rules and ports. `authenticators` is one, or several ([`Authenticators`]).
     pub fn builder(
         rules: RuleSet,
         enforcer: Arc<Enforcer>,
-        authenticator: Arc<dyn Authenticator>,
+        authenticators: impl Into<Authenticators>,
         directory: Arc<dyn Directory>,
         clock: Arc<dyn Clock>,
     ) -> GateBuilder {
@@ -194,7 +196,7 @@ impl Gate {
             inner: Inner {
                 rules: ArcSwap::from_pointee(rules),
                 enforcer,
-                authenticator,
+                authenticators: authenticators.into(),
                 directory,
                 clock,
                 reserve: None,
@@ -246,7 +248,7 @@ impl Gate {
         let mut verified = None;
         for _ in 0..LOOKUPS_MAX {
             match want {
-                Want::Verify { key, credential } => verified = Some(self.verify(key, &credential).await),
+                Want::Verify { key, shown } => verified = Some(self.verify(key, &shown).await),
                 Want::Reserve(grant) => {
                     if let Err(error) = self.reserve(grant).await {
                         tracing::warn!(%grant, %error, "a budget could not be reserved");
@@ -355,12 +357,11 @@ impl Gate {
         verified: Option<&Verified>,
         now: Timestamp,
     ) -> Identity {
-        let authenticator = &self.inner.authenticator;
-        let (bytes, source) = match authenticator.present(head, peer) {
-            Presented::Nothing | Presented::Malformed => return Identity::Nobody,
-            Presented::Credential { bytes, source } => (bytes, source),
+        let authenticators = &self.inner.authenticators;
+        let Some(shown) = authenticators.present(head, peer) else {
+            return Identity::Nobody;
         };
-        let key = SessionKey::of(source, bytes);
+        let key = shown.key();
         let session = match verified.filter(|verified| verified.key == key) {
             Some(Verified {
                 outcome: Ok(session), ..
@@ -368,27 +369,30 @@ impl Gate {
             Some(Verified {
                 outcome: Err(AuthError::Invalid),
                 ..
-            }) => return Identity::Invalid(source),
-            Some(Verified { outcome: Err(_), .. }) => return Identity::Unverifiable(source),
+            }) => return Identity::Invalid(shown.own_source()),
+            Some(Verified { outcome: Err(_), .. }) => return Identity::Unverifiable(shown.likely_source()),
             None => self.inner.sessions.get(&key, now),
         };
         match session {
-            Some(_) if authenticator.revoked(&key.credential) => {
+            Some(session) if authenticators.revoked(&session.proof) => {
                 self.inner.sessions.forget(&key);
-                Identity::Invalid(source)
+                Identity::Invalid(shown.own_source())
             }
-            Some(session) => Identity::Proven(session, source),
+            Some(session) => {
+                let source = session.proof.source;
+                Identity::Proven(session, source)
+            }
             None => Identity::Unknown(Lookup(Want::Verify {
                 key,
-                credential: bytes.into(),
+                shown: shown.into_owned(),
             })),
         }
     }
 
-    async fn verify(&self, key: SessionKey, credential: &[u8]) -> Verified {
+    async fn verify(&self, key: SessionKey, shown: &Shown<'_>) -> Verified {
         let epoch = self.inner.sessions.epoch();
         let now = self.inner.clock.now();
-        let outcome = self.prove(key.source, credential, now).await.map(|session| {
+        let outcome = self.prove(shown, now).await.map(|session| {
             let session = Arc::new(session);
             self.inner.sessions.put(epoch, key, Arc::clone(&session), now);
             session
@@ -399,20 +403,15 @@ impl Gate {
         Verified { key, outcome }
     }
 
-    async fn prove(
-        &self,
-        source: CredentialSource,
-        credential: &[u8],
-        now: Timestamp,
-    ) -> Result<Session, AuthError> {
-        let subject = self.inner.authenticator.verify(credential, source, now).await?;
+    async fn prove(&self, shown: &Shown<'_>, now: Timestamp) -> Result<Session, AuthError> {
+        let (subject, proof) = self.inner.authenticators.verify(shown, now).await?;
         let person = self
             .inner
             .directory
             .resolve(&subject.principal, now)
             .await
             .map_err(|error| AuthError::Unavailable { source: error.into() })?;
-        Session::new(subject, person, now).ok_or(AuthError::Invalid)
+        Session::new(subject, proof, person, now).ok_or(AuthError::Invalid)
     }
 
     async fn reserve(&self, grant: GrantId) -> Result<(), ReserveError> {

@@ -1,7 +1,8 @@
 //! The verified-session cache: who was behind a credential when it was last verified.
 //!
-//! 1. The key is the credential's place in the request and the SHA-256 of its bytes: verification depends on nothing else.
-//! 2. A session lives until its credential ends, at most 60 s. Whatever the authenticator revokes is refused before that.
+//! 1. The key is the credential's place in the request, who reads it, and the SHA-256 of its bytes: verification depends on nothing
+//!    else. Of several credentials in one request the key holds all.
+//! 2. A session lives until its credential ends, at most 60 s. Whatever the authenticator that proved it revokes is refused before that.
 //! 3. Only what was proven gets in: a stranger can't fill the cache. When it is full of sessions that are still good, further
 //!    ones are verified on every request.
 
@@ -13,6 +14,7 @@ use dashmap::DashMap;
 
 use crate::broker::directory::Person;
 use crate::gate::authenticate::{CredentialSource, Subject};
+use crate::gate::authenticators::Proof;
 use crate::id::{Digest, Timestamp};
 
 /// The longest that a session is used without being verified again.
@@ -25,17 +27,13 @@ const EVICTION_PAUSE: i64 = 1000;
 /// Everything that verification depended on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::gate) struct SessionKey {
+    /// Where the credential stood, or the first of several.
     pub(in crate::gate) source: CredentialSource,
+    /// Who read any: one bit for each authenticator.
+    pub(in crate::gate) readers: u64,
+    /// Whether `credential` is over several.
+    pub(in crate::gate) several: bool,
     pub(in crate::gate) credential: Digest,
-}
-
-impl SessionKey {
-    pub(in crate::gate) fn of(source: CredentialSource, bytes: &[u8]) -> Self {
-        Self {
-            source,
-            credential: Digest::plain(bytes),
-        }
-    }
 }
 
 /// Someone proven, and the person that the Directory said they are.
@@ -44,12 +42,19 @@ pub(in crate::gate) struct Session {
     pub(in crate::gate) subject: Arc<Subject>,
     /// `None`: nobody that the Directory knows, or disabled.
     pub(in crate::gate) person: Option<Person>,
+    /// What proved it.
+    pub(in crate::gate) proof: Proof,
     ends: Timestamp,
 }
 
 impl Session {
     /// Verified at `now`. `None` when the credential has ended.
-    pub(in crate::gate) fn new(subject: Subject, person: Option<Person>, now: Timestamp) -> Option<Self> {
+    pub(in crate::gate) fn new(
+        subject: Subject,
+        proof: Proof,
+        person: Option<Person>,
+        now: Timestamp,
+    ) -> Option<Self> {
         let person = person.filter(|person| !person.disabled);
         let longest = if person.is_some() { SESSION_MAX } else { NOBODY_MAX };
         let longest = now.checked_add_signed(longest).unwrap_or(now);
@@ -57,6 +62,7 @@ impl Session {
         (now < ends).then(|| Self {
             subject: Arc::new(subject),
             person,
+            proof,
             ends,
         })
     }
@@ -143,12 +149,23 @@ mod tests {
     use super::*;
     use crate::gate::fixtures::{ANA, at, person, subject};
 
+    const PROOF: Proof = Proof {
+        by: 0,
+        source: CredentialSource::Authorization,
+        credential: Digest::ZERO,
+    };
+
     fn key(n: u8) -> SessionKey {
-        SessionKey::of(CredentialSource::Authorization, &[n])
+        SessionKey {
+            source: CredentialSource::Authorization,
+            readers: 1,
+            several: false,
+            credential: Digest::plain(&[n]),
+        }
     }
 
     fn session(now: i64) -> Arc<Session> {
-        Arc::new(Session::new(subject(ANA), Some(person("ana")), at(now)).unwrap())
+        Arc::new(Session::new(subject(ANA), PROOF, Some(person("ana")), at(now)).unwrap())
     }
 
     #[test]
@@ -166,7 +183,7 @@ mod tests {
                 expires_at: expires,
                 ..subject(ANA)
             };
-            let session = Session::new(subject, person, at(0)).unwrap();
+            let session = Session::new(subject, PROOF, person, at(0)).unwrap();
             assert!(
                 session.is_good(at(last)) && !session.is_good(at(first_out)),
                 "{session:?}"
@@ -176,7 +193,7 @@ mod tests {
             expires_at: Some(at(0)),
             ..subject(ANA)
         };
-        assert!(Session::new(ended, Some(person("ana")), at(0)).is_none());
+        assert!(Session::new(ended, PROOF, Some(person("ana")), at(0)).is_none());
     }
 
     #[test]
@@ -184,11 +201,19 @@ mod tests {
         let sessions = Sessions::new(10);
         sessions.put(0, key(1), session(0), at(0));
         assert!(sessions.get(&key(1), at(1)).is_some());
-        assert!(
-            sessions
-                .get(&SessionKey::of(CredentialSource::Cookie, &[1]), at(1))
-                .is_none()
-        );
+        for other in [
+            SessionKey {
+                source: CredentialSource::Cookie,
+                ..key(1)
+            },
+            SessionKey { readers: 2, ..key(1) },
+            SessionKey {
+                several: true,
+                ..key(1)
+            },
+        ] {
+            assert!(sessions.get(&other, at(1)).is_none(), "{other:?}");
+        }
     }
 
     #[test]
