@@ -497,6 +497,12 @@ pub(in crate::gate) struct Bearer {
     credential: Digest,
 }
 
+impl Bearer {
+    pub(in crate::gate) const fn credential(&self) -> Digest {
+        self.credential
+    }
+}
+
 impl Asker<'_> {
     /// Whether this grant is one that they hold, as its selector says.
     fn opens(&self, live: &Live) -> bool {
