@@ -421,7 +421,10 @@ impl RequestView {
             max_requests: ruling.max_requests,
             max_bytes: ruling.max_bytes,
             selector: credential::selector(ruling.selector),
-            credential_issued_at: request.credential.as_ref().map(|credential| Time(credential.issued_at)),
+            credential_issued_at: request
+                .credential
+                .as_ref()
+                .map(|credential| Time(credential.issued_at)),
             start: ruling.start.map(Time),
             requester: RequesterView {
                 person: text(&request.requester.person),
@@ -483,6 +486,8 @@ mod tests {
                 "paths": [],
                 "max_requests": 10,
                 "max_bytes": null,
+                "selector": "principal",
+                "credential_issued_at": null,
                 "start": null,
                 "requester": {
                     "person": "alice",

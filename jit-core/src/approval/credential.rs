@@ -4,7 +4,14 @@
 //!    kept, and written to the log, is its SHA-256.
 //! 2. It stands for its one grant and for nothing else of the holder's. It ends with the grant.
 //! 3. A grant has one at a time: issuing another ends the one before.
-//! 4. It carries how strongly its holder had signed in when it was issued, and never more.
+//! 4. It is presented bare in the header [`GRANT_HEADER`](crate::gate::hygiene::GRANT_HEADER), or in the cookie
+//!    [`GRANT_COOKIE`](crate::gate::hygiene::GRANT_COOKIE), and nowhere else: `Authorization` stays with the authenticators and the
+//!    application. Nothing of it is forwarded.
+//! 5. It carries how strongly its holder had signed in when it was issued, and never more.
+//!
+//! # Caveats
+//! Another node knows a credential once it has followed the log: until then it answers 401. A minute at most passes before a holder whom the
+//! Directory has disabled is refused, as for any session. It is a bearer token: whoever reads it has the grant until it ends.
 
 use std::fmt;
 

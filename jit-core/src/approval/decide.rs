@@ -177,7 +177,11 @@ impl Request {
         {
             return Err(Refused::StepUp { terms: terms.clone() });
         }
-        let number = self.credential.as_ref().map_or(0, |last| last.number).saturating_add(1);
+        let number = self
+            .credential
+            .as_ref()
+            .map_or(0, |last| last.number)
+            .saturating_add(1);
         if number > CREDENTIALS_MAX {
             let limit = format!("this grant has had {CREDENTIALS_MAX} credentials; ask for another grant");
             return Err(Refused::LimitReached {

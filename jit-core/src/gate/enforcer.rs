@@ -133,7 +133,12 @@ impl Enforcer {
         heard.grant = None;
         let live = |heard: &Heard, grant: &Grant| {
             let usage = Arc::clone(&heard.usage);
-            Arc::new(Live::new(grant.clone(), request.credential.clone(), self.lag, usage))
+            Arc::new(Live::new(
+                grant.clone(),
+                request.credential.clone(),
+                self.lag,
+                usage,
+            ))
         };
         let wait = |opens_at| Waiting {
             request: request.id,

@@ -296,7 +296,9 @@ mod tests {
 
     #[test]
     fn what_two_readers_could_read_differently_is_refused() {
-        use BadHeaders::{Connection, ContentLength, ManyAuthorizations, ManyCookies, TransferEncoding};
+        use BadHeaders::{
+            Connection, ContentLength, ManyAuthorizations, ManyCookies, ManyCredentials, TransferEncoding,
+        };
         for (fields, want) in [
             (&[][..], Ok(())),
             (&[("authorization", "Bearer a")], Ok(())),
@@ -320,6 +322,25 @@ mod tests {
                 &[("cookie", "__Host-jit2=x; x__Host-jit=y; a=__Host-jit; =;;=")],
                 Ok(()),
             ),
+            (&[("jit-credential", "x")], Ok(())),
+            (&[("cookie", "__Host-jit=x; __Host-jit-grant=y")], Ok(())),
+            (
+                &[("jit-credential", "x"), ("jit-credential", "x")],
+                Err(ManyCredentials),
+            ),
+            (
+                &[("jit-credential", "x"), ("cookie", "a=1; __Host-jit-grant=x")],
+                Err(ManyCredentials),
+            ),
+            (
+                &[("cookie", "__Host-jit-grant = x; __Host-jit-grant")],
+                Err(ManyCredentials),
+            ),
+            (
+                &[("cookie", "__Host-jit-grant=x"), ("cookie", "__Host-jit-grant=x")],
+                Err(ManyCredentials),
+            ),
+            (&[("connection", "Jit_Credential")], Err(Connection)),
             (
                 &[(
                     "connection",
@@ -506,6 +527,26 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_of_a_grant_never_goes_through() {
+        let fields = [
+            ("jit-credential", "jitg_x"),
+            ("jit_credential", "jitg_x"),
+            ("cookie", "a=1; __Host-jit-grant=jitg_x; __Host-jit=s"),
+            ("cookie", "__Host-jit-grant = jitg_x"),
+            ("authorization", "Bearer theirs"),
+        ];
+        let rest = [
+            ("authorization", "Bearer theirs"),
+            ("cookie", "a=1; __Host-jit=s"),
+        ];
+        for dropped in [strip, strip_behind_proxy] {
+            let mut map = headers(&fields);
+            dropped(&mut map);
+            assert_eq!(list(&map), rest);
+        }
+    }
+
+    #[test]
     fn a_stripped_cookie_stays_secret_in_logs() {
         let mut value = HeaderValue::from_static("a=1; __Host-jit=y");
         value.set_sensitive(true);
@@ -535,9 +576,9 @@ mod tests {
         #[test]
         fn nothing_of_the_gate_is_left(
             fields in proptest::collection::vec((
-                proptest::sample::select(&["cookie", "connection", "x-jit-a", "x_jit_a", "remote.user", "accept", "te"][..]),
+                proptest::sample::select(&["cookie", "connection", "x-jit-a", "x_jit_a", "jit-credential", "remote.user", "accept", "te"][..]),
                 proptest::collection::vec(prop_oneof![
-                    Just(b"__Host-jit".to_vec()), Just(b"=".to_vec()), Just(b"; ".to_vec()), Just(b"a".to_vec()),
+                    Just(b"__Host-jit".to_vec()), Just(b"-grant".to_vec()), Just(b"=".to_vec()), Just(b"; ".to_vec()), Just(b"a".to_vec()),
                     proptest::collection::vec(any::<u8>(), 1..3),
                 ], 0..8),
             ), 0..8),
@@ -554,12 +595,13 @@ mod tests {
             let mut map = parts.headers;
             let others = |map: &HeaderMap| -> Vec<Vec<u8>> {
                 let values = map.get_all(header::COOKIE).into_iter().flat_map(pairs);
-                values.filter(|p| !p.is_empty() && gate_value(p).is_none()).map(<[u8]>::to_vec).collect()
+                values.filter(|p| !p.is_empty() && value_of(p, GATE_COOKIE).is_none() && value_of(p, GRANT_COOKIE).is_none()).map(<[u8]>::to_vec).collect()
             };
             let before = others(&map);
             strip(&mut map);
             strip_credential(&mut map, CredentialSource::Cookie);
             prop_assert_eq!(gate_cookies(&map).count(), 0);
+            prop_assert_eq!(cookies(&map, GRANT_COOKIE).count(), 0);
             prop_assert_eq!(others(&map), before);
             prop_assert!(map.keys().all(|name| !is_reserved(name.as_str()) || name == header::TE));
         }

@@ -132,12 +132,7 @@ impl Gate {
         self.remember(epoch, SessionKey::bearer(credential), outcome, now)
     }
 
-    async fn session(
-        &self,
-        subject: Subject,
-        proof: Proof,
-        now: Timestamp,
-    ) -> Result<Session, AuthError> {
+    async fn session(&self, subject: Subject, proof: Proof, now: Timestamp) -> Result<Session, AuthError> {
         let person = self
             .inner
             .directory

@@ -66,9 +66,10 @@ fn folded(request: Request, events: &[Event], at: Timestamp) -> Request {
 /// Scheduled for one minute after `start()`.
 fn ruling(alice: &Actor) -> Ruling {
     let opens = start() + chrono::TimeDelta::minutes(1);
-    let ask: Ask =
-        serde_json::from_value(serde_json::json!({ "resource": "admin", "reason": "r", "start": opens, "selector": "credential" }))
-            .unwrap();
+    let ask: Ask = serde_json::from_value(
+        serde_json::json!({ "resource": "admin", "reason": "r", "start": opens, "selector": "credential" }),
+    )
+    .unwrap();
     policy(POLICY).rule(&ask, alice, start()).unwrap()
 }
 

@@ -27,7 +27,9 @@ on_both! {
 /// A grant of alice's that is bound to a credential, with one.
 async fn bound(rig: &Rig, more: Value) -> (Request, CredentialToken) {
     let mut body = json!({ "selector": "credential" });
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     let request = rig.granted(body).await;
     let token = issue(rig, &request).await;
     (request, token)
@@ -61,7 +63,10 @@ async fn rule_22_a_credential_opens_its_one_grant(on: On) {
     for fields in [
         &[("jit-credential", alone)][..],
         &[("cookie", &cookie)],
-        &[("jit-credential", alone), ("authorization", "Bearer demo-mallory")],
+        &[
+            ("jit-credential", alone),
+            ("authorization", "Bearer demo-mallory"),
+        ],
         &[("jit-credential", alone), ("authorization", "Bearer nobody")],
     ] {
         let permit = knock_with(&rig.gate, "GET", "/admin/a/x", fields).await.unwrap();
@@ -88,10 +93,17 @@ async fn rule_22_a_credential_opens_its_one_grant(on: On) {
             "/admin/a",
             "unauthenticated",
         ),
-        (&[("cookie", &format!("__Host-jit={alone}"))], "/admin/a", "unauthenticated"),
+        (
+            &[("cookie", &format!("__Host-jit={alone}"))],
+            "/admin/a",
+            "unauthenticated",
+        ),
         (&[("jit-credential", "jitg_")], "/admin/a", "unauthenticated"),
         (
-            &[("jit-credential", "jitg_"), ("authorization", "Bearer demo-alice")],
+            &[
+                ("jit-credential", "jitg_"),
+                ("authorization", "Bearer demo-alice"),
+            ],
             "/admin/b",
             "unauthenticated",
         ),
@@ -116,7 +128,10 @@ async fn rule_22_a_credential_opens_its_one_grant(on: On) {
         .unwrap();
     rig.asked("alice").await;
     assert_eq!(kind(bear(&rig, &token, "/admin/b").await), "approval-required");
-    assert_eq!(kind(rig.knock("alice", "GET", "/admin/b").await), "approval-pending");
+    assert_eq!(
+        kind(rig.knock("alice", "GET", "/admin/b").await),
+        "approval-pending"
+    );
 }
 
 async fn rule_22_the_last_credential_is_the_only_one(on: On) {
@@ -139,46 +154,38 @@ async fn rule_22_a_credential_ends_with_its_grant(on: On) {
         "pending_timeout = \"1h\"",
         "pending_timeout = \"1h\"\nuse_within = \"5m\"\nidle_timeout = \"10m\"",
     );
-    for (end, state) in [
-        ("revoke", State::Revoked),
-        ("release", State::Released),
-        ("lock", State::Revoked),
-        ("unused", State::Unused),
-        ("idle", State::IdleExpired),
-        ("window", State::Expired),
+    for (end, duration, state) in [
+        ("revoke", "9m", State::Revoked),
+        ("release", "9m", State::Released),
+        ("lock", "9m", State::Revoked),
+        ("unused", "9m", State::Unused),
+        ("idle", "30m", State::IdleExpired),
+        ("window", "9m", State::Expired),
     ] {
         let rig = Rig::new(on, &source).await;
-        let (request, token) = bound(&rig, json!({ "duration": "9m" })).await;
+        let (request, token) = bound(&rig, json!({ "duration": duration })).await;
         if end != "unused" {
             assert_eq!(kind(bear(&rig, &token, "/admin").await), "admitted", "{end}");
             rig.broker.flush_uses().await.unwrap();
         }
         let (alice, carol) = (rig.actor("alice").await, rig.actor("carol").await);
-        let expected = match end {
+        match end {
             "revoke" => {
                 rig.broker.revoke(&carol, request.id, "").await.unwrap();
-                "unauthenticated"
             }
             "release" => {
                 rig.broker.release(&alice, request.id, "").await.unwrap();
-                "unauthenticated"
             }
             "lock" => {
                 let target = Target::Person(request.requester.person.clone());
                 rig.broker.lock_down(&carol, target, "INC-1").await.unwrap();
-                "unauthenticated"
             }
-            "unused" => {
-                rig.advance("5m").await;
-                "unauthenticated"
-            }
-            "idle" => continue,
-            _ => {
-                rig.advance("9m").await;
-                "unauthenticated"
-            }
-        };
-        assert_eq!(kind(bear(&rig, &token, "/admin").await), expected, "{end}");
+            "unused" => rig.advance("5m").await,
+            "idle" => rig.advance("10m").await,
+            _ => rig.advance("9m").await,
+        }
+        let dead = "unauthenticated";
+        assert_eq!(kind(bear(&rig, &token, "/admin").await), dead, "{end}");
         rig.broker.sweep().await.unwrap();
         assert_eq!(rig.state(request.id).await, state, "{end}");
         let alice = rig.actor("alice").await;
@@ -187,14 +194,17 @@ async fn rule_22_a_credential_ends_with_its_grant(on: On) {
             matches!(late, Refused::AlreadyDecided { .. } | Refused::LockedDown { .. }),
             "{end}: {late:?}"
         );
-        assert_eq!(kind(bear(&rig, &token, "/admin").await), expected, "{end}, swept");
+        assert_eq!(kind(bear(&rig, &token, "/admin").await), dead, "{end}, swept");
     }
     // Disabled, the holder is nobody, within the time that a session is believed.
     let rig = Rig::new(on, POLICY).await;
     let (_, token) = bound(&rig, json!({})).await;
     assert_eq!(kind(bear(&rig, &token, "/admin").await), "admitted");
     people(&rig, |text| {
-        text.replace("token = \"demo-alice\"", "token = \"demo-alice\"\ndisabled = true")
+        text.replace(
+            "token = \"demo-alice\"",
+            "token = \"demo-alice\"\ndisabled = true",
+        )
     });
     rig.advance("60s").await;
     assert_eq!(kind(bear(&rig, &token, "/admin").await), "not-eligible");
@@ -240,7 +250,11 @@ async fn rule_22_only_the_holder_takes_a_credential(on: On) {
         .unwrap()
         .request;
     let take = async |who: &str, request: &Request| {
-        refused(rig.broker.issue_credential(&rig.actor(who).await, request.id).await)
+        refused(
+            rig.broker
+                .issue_credential(&rig.actor(who).await, request.id)
+                .await,
+        )
     };
     assert!(matches!(
         take("alice", &pending).await,
@@ -264,7 +278,8 @@ async fn rule_22_only_the_holder_takes_a_credential(on: On) {
             ..
         }
     ));
-    let locked = rig.granted(json!({ "selector": "credential", "start": rig.now() + chrono::TimeDelta::hours(1) }));
+    let locked =
+        rig.granted(json!({ "selector": "credential", "start": rig.now() + chrono::TimeDelta::hours(1) }));
     let locked = locked.await;
     issue(&rig, &locked).await;
     let target = Target::Role("sre".parse().unwrap());
@@ -287,24 +302,33 @@ async fn rule_22_a_credential_is_as_strong_as_the_sign_in_that_took_it(on: On) {
         alice.assurance.authenticated_at = Some(rig.now());
         alice
     };
-    let ask: Ask = serde_json::from_value(
-        json!({ "resource": "admin", "reason": "INC-42", "selector": "credential" }),
-    )
-    .unwrap();
+    let ask: Ask =
+        serde_json::from_value(json!({ "resource": "admin", "reason": "INC-42", "selector": "credential" }))
+            .unwrap();
     let fresh = signed_in().await;
     let asked = rig.broker.ask(&fresh, ask, None).await.unwrap().view.request;
     let request = rig.approve("bob", &asked).await.unwrap().request;
     let weak = rig.actor("alice").await;
     let outcome = rig.broker.issue_credential(&weak, request.id).await;
     assert!(matches!(refused(outcome), Refused::StepUp { .. }));
-    let old = rig.broker.issue_credential(&fresh, request.id).await.unwrap().token;
+    let old = rig
+        .broker
+        .issue_credential(&fresh, request.id)
+        .await
+        .unwrap()
+        .token;
     rig.advance("16m").await;
     // Its first use comes too late for the sign-in that took it; a fresh one mends that.
     assert_eq!(kind(bear(&rig, &old, "/admin").await), "step-up-required");
     let outcome = rig.broker.issue_credential(&fresh, request.id).await;
     assert!(matches!(refused(outcome), Refused::StepUp { .. }));
     let fresh = signed_in().await;
-    let new = rig.broker.issue_credential(&fresh, request.id).await.unwrap().token;
+    let new = rig
+        .broker
+        .issue_credential(&fresh, request.id)
+        .await
+        .unwrap()
+        .token;
     assert_eq!(kind(bear(&rig, &new, "/admin").await), "admitted");
 }
 
