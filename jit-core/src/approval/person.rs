@@ -131,7 +131,8 @@ impl PersonState {
             | Event::ReviewVoided { .. }
             | Event::StageOpened { .. }
             | Event::Activated
-            | Event::Extended { .. } => {}
+            | Event::Extended { .. }
+            | Event::CredentialIssued { .. } => {}
         }
         self
     }
@@ -145,6 +146,7 @@ impl PersonState {
                 | Event::StageOpened { .. }
                 | Event::Activated
                 | Event::Extended { .. }
+                | Event::CredentialIssued { .. }
         )
     }
 

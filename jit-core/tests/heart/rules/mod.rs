@@ -1,6 +1,7 @@
-//! The 21 rules, each by its name, each on both stores.
+//! The 22 rules, each by its name, each on both stores.
 
 mod approving;
 mod asking;
+mod bearing;
 mod ending;
 mod windows;
