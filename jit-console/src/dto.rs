@@ -176,6 +176,8 @@ pub(crate) struct AskBody {
 pub(crate) enum SelectorName {
     /// By the proven principal.
     Principal,
+    /// By a credential that the holder takes for this one grant.
+    Credential,
 }
 
 impl TryFrom<AskBody> for Ask {
@@ -198,6 +200,7 @@ impl TryFrom<AskBody> for Ask {
             max_bytes: body.max_bytes.map(|count| count.0),
             selector: match body.selector {
                 None | Some(SelectorName::Principal) => Selector::Principal,
+                Some(SelectorName::Credential) => Selector::Credential,
             },
             extends: optional("extends", body.extends.as_deref())?,
             break_glass: body.break_glass.unwrap_or(false),
@@ -284,6 +287,12 @@ impl NoteBody {
         prose("reason", self.reason)
     }
 }
+
+/// Nothing: an empty object.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Nothing)]
+pub(crate) struct NothingBody {}
 
 /// Words that must go with taking something from others.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -23,6 +23,7 @@ use crate::settings::ApiSettings;
         requests::one,
         requests::withdraw,
         requests::release,
+        requests::credential,
         requests::revoke,
         reviews::review,
         reviews::after_review,

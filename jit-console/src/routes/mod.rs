@@ -48,6 +48,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         change("/v1/requests/{id}/review", reviews::review),
         change("/v1/requests/{id}/withdraw", requests::withdraw),
         change("/v1/requests/{id}/release", requests::release),
+        change("/v1/requests/{id}/credential", requests::credential),
         change("/v1/requests/{id}/revoke", requests::revoke),
         change("/v1/requests/{id}/after-review", reviews::after_review),
         read("/v1/grants", grants::list),

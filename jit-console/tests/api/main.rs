@@ -2,6 +2,7 @@
 
 mod asking;
 mod browser;
+mod credential;
 mod document;
 mod ending;
 mod events;

@@ -62,6 +62,9 @@ pub enum Selector {
     /// By the proven principal.
     #[default]
     Principal,
+    /// By a credential that its holder has issued for this one grant: [`crate::approval::credential`]. The holder's own identity does
+    /// not open such a grant.
+    Credential,
 }
 
 /// How strongly and how recently someone signed in.

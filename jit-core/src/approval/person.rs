@@ -135,7 +135,8 @@ impl PersonState {
             | Event::ReviewVoided { .. }
             | Event::StageOpened { .. }
             | Event::Activated
-            | Event::Extended { .. } => {}
+            | Event::Extended { .. }
+            | Event::CredentialIssued { .. } => {}
         }
         self
     }
@@ -149,6 +150,7 @@ impl PersonState {
                 | Event::StageOpened { .. }
                 | Event::Activated
                 | Event::Extended { .. }
+                | Event::CredentialIssued { .. }
         )
     }
 

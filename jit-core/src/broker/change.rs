@@ -11,7 +11,7 @@ use crate::approval::{Command, fold};
 use crate::broker::loading::{Loaded, encode, facets};
 use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Version, Write};
 use crate::broker::{Broker, Rejection, View};
-use crate::id::{GrantId, PersonId, RequestId, Timestamp};
+use crate::id::{Digest, GrantId, PersonId, RequestId, Timestamp};
 
 /// How often a lost compare-and-set is tried again. Each loss means that someone else got through.
 const TRIES: usize = 256;
@@ -41,6 +41,10 @@ pub(super) enum Intent<'a> {
         by: &'a Actor,
         finding: Finding,
         comment: &'a str,
+    },
+    Issue {
+        by: &'a Actor,
+        credential: Digest,
     },
     Kill {
         cause: EndCause,
@@ -134,6 +138,7 @@ impl Broker {
             | Intent::Withdraw { by, .. }
             | Intent::Release { by, .. }
             | Intent::Revoke { by, .. }
+            | Intent::Issue { by, .. }
             | Intent::AfterReview { by, .. } => by,
             Intent::Kill { .. } | Intent::Activate | Intent::Lapse | Intent::Exhaust => return Ok(()),
         };
@@ -190,6 +195,13 @@ impl Broker {
                     by,
                     finding: *finding,
                     comment,
+                }
+            }
+            Intent::Issue { by, credential } => {
+                self.unlocked(by).await?;
+                Command::Issue {
+                    by,
+                    credential: *credential,
                 }
             }
             Intent::Kill { cause, reason } => Command::Kill {

@@ -57,6 +57,7 @@ use crate::gate::enforcer::Enforcer;
 use crate::id::Timestamp;
 use crate::policy::Policy;
 
+pub use acting::Issued;
 pub use asking::Asked;
 pub use builder::Builder;
 pub use courier::DeliveryError;

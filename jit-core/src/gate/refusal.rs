@@ -49,6 +49,11 @@ pub enum Refusal {
         /// When the window opens, if it is approved already.
         opens_at: Option<Timestamp>,
     },
+    /// A grant covers this, and it is bound to a credential that was not presented.
+    CredentialRequired {
+        /// What was wanted.
+        resource: ResourceName,
+    },
     /// The grant's first use needs a stronger or fresher sign-in (RFC 9470).
     StepUp {
         /// What was wanted.
@@ -101,6 +106,7 @@ impl Refusal {
             | Self::NotEligible { .. }
             | Self::ApprovalRequired { .. }
             | Self::ApprovalPending { .. }
+            | Self::CredentialRequired { .. }
             | Self::LockedDown
             | Self::BudgetSpent { .. }
             | Self::LimitNotEnforceable { .. }
@@ -120,6 +126,7 @@ impl Refusal {
             Self::NotEligible { .. } => "not-eligible",
             Self::ApprovalRequired { .. } => "approval-required",
             Self::ApprovalPending { .. } => "approval-pending",
+            Self::CredentialRequired { .. } => "credential-required",
             Self::StepUp { .. } => "step-up-required",
             Self::LockedDown => "locked-down",
             Self::StaleView => "stale-view",
@@ -143,6 +150,7 @@ impl Refusal {
             Self::NotEligible { .. } => "Not eligible",
             Self::ApprovalRequired { .. } => "Approval required",
             Self::ApprovalPending { .. } => "Approval pending",
+            Self::CredentialRequired { .. } => "Credential required",
             Self::StepUp { .. } => "Stronger sign-in required",
             Self::LockedDown => "Locked down",
             Self::StaleView => "Temporarily closed",
@@ -173,6 +181,9 @@ impl Refusal {
             }
             Self::ApprovalPending { .. } => {
                 "You have asked for this resource. Wait until the request is approved and its window opens, then try again."
+            }
+            Self::CredentialRequired { .. } => {
+                "Your grant for this resource is bound to a credential. Take one for it, and send that in the Jit-Credential header."
             }
             Self::StepUp { .. } => "Sign in again with a second factor, then try again.",
             Self::LockedDown => "A lockdown is in force. Nothing can be used until it is lifted.",
@@ -210,6 +221,7 @@ impl Refusal {
             Self::NotEligible { resource }
             | Self::ApprovalRequired { resource }
             | Self::ApprovalPending { resource, .. }
+            | Self::CredentialRequired { resource }
             | Self::StepUp { resource, .. }
             | Self::BudgetSpent { resource }
             | Self::TooManyConcurrent { resource }

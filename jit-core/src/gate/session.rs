@@ -37,6 +37,18 @@ pub(in crate::gate) struct SessionKey {
     pub(in crate::gate) credential: Digest,
 }
 
+impl SessionKey {
+    /// The key of a credential that is bound to a grant. No authenticator reads it.
+    pub(in crate::gate) const fn bearer(credential: Digest) -> Self {
+        Self {
+            source: CredentialSource::Grant,
+            readers: 0,
+            several: false,
+            credential,
+        }
+    }
+}
+
 /// Someone proven, and the person that the Directory said they are.
 #[derive(Debug)]
 pub(in crate::gate) struct Session {

@@ -12,6 +12,8 @@ use crate::gate::fixtures::{
 use crate::gate::tokens::ApiTokens;
 use crate::id::{Digest, LockdownId, Principal, Role};
 
+mod bearing;
+
 /// Knows the persons that it is given, and counts how often it is asked.
 #[derive(Debug, Default)]
 struct Few {
