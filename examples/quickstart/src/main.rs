@@ -116,7 +116,7 @@ async fn app(
         .route("/admin", any(admin))
         .route("/admin/", any(admin))
         .route("/admin/{*below}", any(admin))
-        .nest("/_jit", jit_console::api(broker.clone(), ApiSettings::default()))
+        .merge(jit_console::mounted(broker.clone(), ApiSettings::default()))
         .layer(JitLayer::new(gate));
     Ok((app, broker))
 }

@@ -86,6 +86,7 @@ impl Broker {
         owing: &mut Owing<'_, 'i>,
     ) -> Result<View, Rejection> {
         let came_in = self.now();
+        let mut paced = !approves(intent);
         for attempt in 0..TRIES {
             let loaded = self.request(id).await?;
             self.authorise(&loaded.state, intent)?;
@@ -104,6 +105,11 @@ impl Broker {
                     version: loaded.version,
                     used,
                 });
+            }
+            if let (false, Intent::Review { by, .. }) = (paced, intent) {
+                let most = self.inner.limits.reviews_per_minute;
+                self.inner.review_pace.take(&by.person.id, most, now)?;
+                paced = true;
             }
             if takes_away(&events) {
                 self.inner.enforcer.shut(GrantId::from(id));

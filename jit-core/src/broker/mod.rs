@@ -28,6 +28,7 @@ mod follower;
 mod loading;
 
 pub mod notify;
+mod pace;
 pub mod people;
 mod reading;
 mod reload;
@@ -48,6 +49,7 @@ use crate::approval::request::Request;
 use crate::broker::agenda::Agenda;
 use crate::broker::directory::{Directory, DirectoryError};
 use crate::broker::notify::Notifier;
+use crate::broker::pace::Pace;
 use crate::broker::store::{Position, Store, StoreError, Version};
 use crate::clock::Clock;
 use crate::gate::authenticate::Subject;
@@ -121,6 +123,7 @@ struct Inner {
     policy: ArcSwap<Policy>,
     limits: Limits,
     agenda: Agenda,
+    review_pace: Pace,
     changes: watch::Sender<Position>,
     /// The last record that the gate's view holds. Held while following, so that one follower at a time moves it.
     followed: tokio::sync::Mutex<Position>,

@@ -20,6 +20,7 @@
 pub mod authenticate;
 pub mod authenticators;
 mod builder;
+pub mod challenge;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
@@ -31,8 +32,12 @@ pub mod permit;
 pub mod refusal;
 pub mod rules;
 mod session;
+pub mod step_up;
 pub mod target;
 pub mod tokens;
+#[cfg(feature = "totp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "totp")))]
+pub mod totp;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -53,6 +58,7 @@ use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{SessionKey, Sessions};
+use crate::gate::step_up::{CredentialId, StepUps};
 use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
@@ -82,6 +88,8 @@ pub enum Verdict {
     Control {
         /// Who asks, if they could prove it. Without, the API answers 401.
         subject: Option<Arc<Subject>>,
+        /// What proved them: the API raises it when they prove a second factor.
+        credential: Option<CredentialId>,
     },
     /// Answer it.
     Refuse(Refusal),
@@ -169,6 +177,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
     sessions: Sessions,
+    step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
     control_on_any_host: bool,
 }
@@ -191,6 +200,7 @@ impl Gate {
                 clock,
                 reserve: None,
                 sessions: Sessions::new(SESSIONS),
+                step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
                 control_on_any_host: false,
             },
@@ -202,8 +212,12 @@ impl Gate {
         self.inner.rules.store(Arc::new(rules));
     }
 
-    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end.
+    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end. Second factors have to be
+    /// proven anew as well.
     pub fn forget_sessions(&self) {
+        if let Some(step_ups) = &self.inner.step_ups {
+            step_ups.forget_all();
+        }
         self.inner.sessions.clear();
     }
 
@@ -325,8 +339,12 @@ impl Gate {
         match identity {
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
+                credential: Some(CredentialId::of(&session.proof)),
             },
-            Identity::Nobody | Identity::Invalid(_) => Verdict::Control { subject: None },
+            Identity::Nobody | Identity::Invalid(_) => Verdict::Control {
+                subject: None,
+                credential: None,
+            },
             Identity::Unverifiable(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
             Identity::Unknown(lookup) => Verdict::Lookup(lookup),
         }

@@ -26,6 +26,15 @@
 //! when the resource has every method. Claims are the issuer's word about the requester: test
 //! none that its subject can set. There are no regular expressions and no timestamps.
 //!
+//! # Sign-in
+//! `mfa` says how the requester must have signed in, in a stage how its reviewers must have, in `break_glass` how whoever breaks it
+//! must have. `mfa = {}` asks for a second factor; `acr = ["gold", "silver"]` for one of these classes, the preferred first; `amr =
+//! ["hwk"]` for one of these methods; both for both; `max_age = "15m"` for a sign-in (`auth_time`) not older than that. What the
+//! proof of identity does not say is not satisfied, and a sign-in in the future is not believed. All of it is checked when access
+//! is asked for, when a review is given, and at a grant's first use; class and method are checked at every use, so that a grant
+//! that was opened with a second factor does not serve a credential without one. Whoever falls short is answered 401 with the
+//! challenge of RFC 9470. A break-glass needs a second factor unless `required = false` says otherwise.
+//!
 //! # Limits
 //! Sizes are bounded throughout: a file by [`SOURCE_MAX`], its entries by number, its expressions by length and work.
 
