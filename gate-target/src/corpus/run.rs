@@ -119,10 +119,17 @@ async fn send(row: &Row, wire: &Wire) -> std::io::Result<Outcome> {
     let answer = exchange(&bytes, wire).await?;
     let methods = requests(&bytes);
     let replies = read_replies(&answer, &methods);
-    // A request that was never answered is the last one, and got nothing.
-    let last = replies.last().filter(|_| replies.len() >= methods.len());
-    let got = Got::of(last);
-    let admin = replies.iter().any(|reply| Got::of(Some(reply)) == Got::Admin);
+    let answer_of = |reply: &&Reply| Got::of(Some(*reply));
+    // An answer to a request that nobody sent counts if a handler gave it.
+    let smuggled = replies
+        .iter()
+        .skip(methods.len())
+        .find(|reply| matches!(answer_of(reply), Got::Admin | Got::Public));
+    // A request that was never answered got nothing.
+    let got = Got::of(smuggled.or_else(|| replies.get(methods.len().max(1) - 1)));
+    // Where nobody holds the protected path, no request of the row may reach it.
+    let nobody = matches!(row.grant, Grants::None | Grants::Expired | Grants::OtherUser);
+    let admin = nobody && replies.iter().any(|reply| answer_of(&reply) == Got::Admin);
     let grade = Grade::of(row.expect, got, admin, row.group == "baseline");
     Ok(Outcome {
         row: row.clone(),
