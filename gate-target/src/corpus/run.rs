@@ -108,10 +108,12 @@ impl fmt::Display for Outcome {
 /// # Errors
 /// None of a row: whatever happens to it is its outcome. Connecting is not one of these; a server that can't be reached is an error.
 pub async fn run(rows: &[Row], wire: &Wire) -> std::io::Result<Vec<Outcome>> {
-    let sent = rows.iter().filter(|row| wire.sends(row));
-    let outcomes = futures_util::stream::iter(sent.map(|row| send(row, wire)));
-    let outcomes: Vec<_> = outcomes.buffered(wire.at_once.max(1)).collect().await;
-    outcomes.into_iter().collect()
+    let sent = rows.iter().filter(|row| wire.sends(row)).enumerate();
+    let sending = sent.map(async |(place, row)| (place, send(row, wire).await));
+    let sending = futures_util::stream::iter(sending).buffer_unordered(wire.at_once.max(1));
+    let mut outcomes: Vec<_> = sending.collect().await;
+    outcomes.sort_by_key(|(place, _)| *place);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 async fn send(row: &Row, wire: &Wire) -> std::io::Result<Outcome> {

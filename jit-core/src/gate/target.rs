@@ -69,6 +69,14 @@ impl<'a> Target<'a> {
                 BadTarget::Form
             });
         }
+        // `Uri::path` says "/" where there is none. In absolute-form that is so (RFC 9110 §4.2.3); `:path` must have it (RFC 9113 §8.3.1).
+        if multiplexed
+            && uri
+                .path_and_query()
+                .is_some_and(|path| !path.as_str().starts_with('/'))
+        {
+            return Err(BadTarget::Form);
+        }
         let field = host_field(parts)?;
         let host = match (uri.scheme(), uri.authority()) {
             (None, None) => field.ok_or(missing_host(parts.version))?,
@@ -356,6 +364,7 @@ mod tests {
             (V2, "GET", "/x", &[], Err(MissingHost)),
             (V2, "GET", "ftp://a.com/x", &[], Err(Scheme)),
             (V2, "GET", "a.com", &[], Err(Form)),
+            (V2, "GET", "https://a.com?x", &[], Err(Form)),
             (V2, "OPTIONS", "*", host, Err(Asterisk)),
             (V2, "CONNECT", "a.com:443", &[], Err(Connect)),
             (V2, "CONNECT", "https://a.com/chat", &[], Err(Connect)),
