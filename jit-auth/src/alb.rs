@@ -85,14 +85,22 @@ struct LoadBalancer {
 impl LoadBalancer {
     fn parse(arn: &str) -> Option<Self> {
         let mut parts = arn.splitn(6, ':');
-        let (Some("arn"), Some(partition), Some("elasticloadbalancing"), Some(region), Some(account), Some(name)) = (
+        let (
+            Some("arn"),
+            Some(partition),
+            Some("elasticloadbalancing"),
+            Some(region),
+            Some(account),
+            Some(name),
+        ) = (
             parts.next(),
             parts.next(),
             parts.next(),
             parts.next(),
             parts.next(),
             parts.next(),
-        ) else {
+        )
+        else {
             return None;
         };
         let is_region = !region.is_empty()
@@ -177,7 +185,11 @@ impl AlbAuthenticator {
             return Err(BadToken::Algorithm.into());
         }
         let load_balancer = self.signer(&token.header)?;
-        let kid = token.kid.as_deref().filter(|kid| is_uuid(kid)).ok_or(BadToken::Key)?;
+        let kid = token
+            .kid
+            .as_deref()
+            .filter(|kid| is_uuid(kid))
+            .ok_or(BadToken::Key)?;
         let expires_at = self.check_header(&token.header, now)?;
         let url = format!("{}/{kid}", load_balancer.keys);
         let key = self.keys.find(&url, now).await?;
@@ -189,7 +201,10 @@ impl AlbAuthenticator {
         if time(&claims, "exp")?.is_some_and(|end| end <= now) {
             return Err(BadToken::Expired.into());
         }
-        let subject = claims.get("sub").and_then(Value::as_str).ok_or(BadToken::Subject)?;
+        let subject = claims
+            .get("sub")
+            .and_then(Value::as_str)
+            .ok_or(BadToken::Subject)?;
         Ok(Subject {
             principal: Principal::new(&self.issuer, subject).map_err(|_| BadToken::Subject)?,
             assurance: assurance(&claims)?,
@@ -214,7 +229,11 @@ impl AlbAuthenticator {
             return Err(BadToken::Issuer);
         }
         let end = time(header, "exp")?.ok_or(BadToken::Expired)?;
-        if end <= now { Err(BadToken::Expired) } else { Ok(end) }
+        if end <= now {
+            Err(BadToken::Expired)
+        } else {
+            Ok(end)
+        }
     }
 }
 
@@ -252,7 +271,9 @@ struct Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("fetch", &self.fetch).finish_non_exhaustive()
+        f.debug_struct("Keys")
+            .field("fetch", &self.fetch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -293,10 +314,12 @@ impl Keys {
                 Failed::Unavailable(Unavailable)
             })?;
             let body = Some(body).filter(|body| body.len() <= BODY_MAX);
-            let key = body.and_then(|body| PublicKey::es256_from_pem(&body)).ok_or_else(|| {
-                tracing::warn!(%url, "what stands there is no public key for ES256");
-                Failed::Unavailable(Unavailable)
-            })?;
+            let key = body
+                .and_then(|body| PublicKey::es256_from_pem(&body))
+                .ok_or_else(|| {
+                    tracing::warn!(%url, "what stands there is no public key for ES256");
+                    Failed::Unavailable(Unavailable)
+                })?;
             keys.keep(url, key.clone(), now);
             Ok(key)
         });

@@ -42,7 +42,9 @@ pub enum BadSettings {
     #[error("no proxy is listed, so nobody would be believed; list the proxy's address")]
     Proxies,
     /// A client's own value could reach the upstream.
-    #[error("the gate does not drop {0} before it forwards a request; use a reserved name such as remote-user")]
+    #[error(
+        "the gate does not drop {0} before it forwards a request; use a reserved name such as remote-user"
+    )]
     Name(HeaderName),
 }
 
@@ -184,7 +186,11 @@ mod tests {
         TrustedHeaderAuthenticator::new("sso", proxies(), USER).unwrap()
     }
 
-    async fn prove(authenticator: &TrustedHeaderAuthenticator, peer: Option<&str>, fields: &[(&str, &str)]) -> String {
+    async fn prove(
+        authenticator: &TrustedHeaderAuthenticator,
+        peer: Option<&str>,
+        fields: &[(&str, &str)],
+    ) -> String {
         let mut request = http::Request::builder();
         for (name, value) in fields {
             request = request.header(*name, value.as_bytes());
@@ -212,29 +218,59 @@ mod tests {
         let long = "x".repeat(TEXT_MAX + 1);
         for (peer, fields, expected) in [
             (PROXY, &[("remote-user", "ana")][..], "sso|ana null"),
-            (PROXY, &[("Remote-User", "ana"), ("remote-groups", "sre")], "sso|ana null"),
+            (
+                PROXY,
+                &[("Remote-User", "ana"), ("remote-groups", "sre")],
+                "sso|ana null",
+            ),
             (Some("::ffff:10.0.0.7"), &[("remote-user", "ana")], "sso|ana null"),
             (Some("10.0.0.8"), &[("remote-user", "ana")], "nothing"),
             (Some("127.0.0.1"), &[("remote-user", "ana")], "nothing"),
             (None, &[("remote-user", "ana")], "nothing"),
             (PROXY, &[], "nothing"),
-            (PROXY, &[("remote-user", "ana"), ("remote-user", "bo")], "malformed"),
-            (PROXY, &[("remote-user", "ana"), ("remote_user", "bo")], "malformed"),
+            (
+                PROXY,
+                &[("remote-user", "ana"), ("remote-user", "bo")],
+                "malformed",
+            ),
+            (
+                PROXY,
+                &[("remote-user", "ana"), ("remote_user", "bo")],
+                "malformed",
+            ),
             (PROXY, &[("remote.user", "bo")], "malformed"),
             (PROXY, &[("remote-user", "")], "malformed"),
             (PROXY, &[("remote-user", &long)], "malformed"),
             (PROXY, &[("remote-user", "ana|x")], "sso|ana|x null"),
             (PROXY, &[("remote-user", "zo\u{eb}")], "sso|zo\u{eb} null"),
         ] {
-            assert_eq!(prove(&plain(), peer, fields).await, expected, "{peer:?} {fields:?}");
+            assert_eq!(
+                prove(&plain(), peer, fields).await,
+                expected,
+                "{peer:?} {fields:?}"
+            );
         }
-        let head = http::Request::builder().header("remote-user", &b"\xff"[..]).body(()).unwrap();
+        let head = http::Request::builder()
+            .header("remote-user", &b"\xff"[..])
+            .body(())
+            .unwrap();
         let (head, ()) = head.into_parts();
-        let Presented::Credential { bytes, source } = plain().present(&head, Some([10, 0, 0, 7].into())) else {
+        let Presented::Credential { bytes, source } = plain().present(&head, Some([10, 0, 0, 7].into()))
+        else {
             panic!("it is one field");
         };
-        assert!(plain().verify(&bytes, source, Timestamp::UNIX_EPOCH).await.is_err());
-        assert!(plain().verify(b"ana", CredentialSource::Cookie, Timestamp::UNIX_EPOCH).await.is_err());
+        assert!(
+            plain()
+                .verify(&bytes, source, Timestamp::UNIX_EPOCH)
+                .await
+                .is_err()
+        );
+        assert!(
+            plain()
+                .verify(b"ana", CredentialSource::Cookie, Timestamp::UNIX_EPOCH)
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test]
@@ -248,7 +284,11 @@ mod tests {
             ),
             (&[("remote-groups", "sre")], "nothing"),
             (
-                &[("remote-user", "ana"), ("remote-groups", "a"), ("remote-groups", "b")],
+                &[
+                    ("remote-user", "ana"),
+                    ("remote-groups", "a"),
+                    ("remote-groups", "b"),
+                ],
                 "malformed",
             ),
             (&[("remote-user", "ana"), ("remote_groups", "b")], "malformed"),
@@ -278,13 +318,31 @@ mod tests {
         let own = HeaderName::from_static("x-my-user");
         for (got, expected) in [
             (new("sso", proxies(), USER), Ok(())),
-            (new("sso", TrustedProxies::default(), USER), Err(BadSettings::Proxies)),
+            (
+                new("sso", TrustedProxies::default(), USER),
+                Err(BadSettings::Proxies),
+            ),
             (new("", proxies(), USER), Err(BadSettings::Issuer(String::new()))),
-            (new("a|b", proxies(), USER), Err(BadSettings::Issuer("a|b".to_owned()))),
-            (new("sso", proxies(), own.clone()), Err(BadSettings::Name(own.clone()))),
-            (new("sso", proxies(), forwarded.clone()), Err(BadSettings::Name(forwarded))),
-            (plain().with_groups(own.clone()).map(|_| ()), Err(BadSettings::Name(own))),
-            (plain().with_groups(USER).map(|_| ()), Err(BadSettings::Name(USER))),
+            (
+                new("a|b", proxies(), USER),
+                Err(BadSettings::Issuer("a|b".to_owned())),
+            ),
+            (
+                new("sso", proxies(), own.clone()),
+                Err(BadSettings::Name(own.clone())),
+            ),
+            (
+                new("sso", proxies(), forwarded.clone()),
+                Err(BadSettings::Name(forwarded)),
+            ),
+            (
+                plain().with_groups(own.clone()).map(|_| ()),
+                Err(BadSettings::Name(own)),
+            ),
+            (
+                plain().with_groups(USER).map(|_| ()),
+                Err(BadSettings::Name(USER)),
+            ),
         ] {
             assert_eq!(got, expected);
         }

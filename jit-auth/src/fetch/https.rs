@@ -84,12 +84,17 @@ fn is_loopback(url: &Url) -> bool {
 #[async_trait]
 impl Fetch for HttpsFetch {
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let wrong = |source| FetchError { url: url.to_owned(), source };
+        let wrong = |source| FetchError {
+            url: url.to_owned(),
+            source,
+        };
         let target = self.check(url).map_err(|why| wrong(why.into()))?;
         let failed = |error: reqwest::Error| wrong(error.without_url().into());
         let mut response = self.client.get(target).send().await.map_err(failed)?;
         if response.status() != StatusCode::OK {
-            return Err(wrong(format!("the answer is {}, not 200", response.status()).into()));
+            return Err(wrong(
+                format!("the answer is {}, not 200", response.status()).into(),
+            ));
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -171,7 +176,10 @@ mod tests {
                 b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec(),
                 Err("302"),
             ),
-            (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(), Err("404")),
+            (
+                b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
+                Err("404"),
+            ),
             (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), Err("204")),
             (b"nonsense".to_vec(), Err("")),
         ] {
@@ -182,7 +190,11 @@ mod tests {
                 (got, expected) => panic!("{:?} {expected:?}", got.map(|body| body.len())),
             }
         }
-        let refused = HttpsFetch::new().unwrap().get("http://127.0.0.1:1/").await.unwrap_err();
+        let refused = HttpsFetch::new()
+            .unwrap()
+            .get("http://127.0.0.1:1/")
+            .await
+            .unwrap_err();
         assert!(refused.to_string().contains("not an https URL"), "{refused}");
     }
 }

@@ -16,7 +16,10 @@ pub(crate) fn time(claims: &Object, name: &str) -> Result<Option<Timestamp>, Bad
     };
     let seconds = match (value.as_i64(), value.as_f64()) {
         (Some(seconds), _) => seconds,
-        #[expect(clippy::cast_possible_truncation, reason = "cut off on purpose; the cast saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "cut off on purpose; the cast saturates"
+        )]
         (None, Some(seconds)) => seconds.floor() as i64,
         (None, None) => return Err(BadToken::Claim),
     };

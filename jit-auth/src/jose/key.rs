@@ -72,8 +72,8 @@ impl PublicKey {
         use base64::Engine as _;
         // RFC 5480: an EC public key on P-256, uncompressed. With everything before the point fixed, it is compared rather than parsed.
         const PREFIX: [u8; 27] = [
-            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-            0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+            0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
         ];
         let text = std::str::from_utf8(pem).ok()?.trim();
         let body = text
@@ -81,7 +81,9 @@ impl PublicKey {
             .strip_suffix("-----END PUBLIC KEY-----")?;
         let body: String = body.split_ascii_whitespace().collect();
         let der = base64::engine::general_purpose::STANDARD.decode(body).ok()?;
-        let point = der.strip_prefix(PREFIX.as_slice()).filter(|point| point.len() == 64)?;
+        let point = der
+            .strip_prefix(PREFIX.as_slice())
+            .filter(|point| point.len() == 64)?;
         let mut key = vec![4];
         key.extend_from_slice(point);
         Some(Self {

@@ -90,7 +90,10 @@ impl<'t> Token<'t> {
         if header.contains_key("crit") {
             return Err(BadToken::Critical);
         }
-        if ["cty", "zip", "enc"].iter().any(|name| header.contains_key(*name)) {
+        if ["cty", "zip", "enc"]
+            .iter()
+            .any(|name| header.contains_key(*name))
+        {
             return Err(BadToken::Nested);
         }
         let Some(Value::String(algorithm)) = header.get("alg") else {

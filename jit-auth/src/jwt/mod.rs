@@ -85,7 +85,9 @@ impl TokenType {
 #[non_exhaustive]
 pub enum BadSettings {
     /// Nobody could vouch.
-    #[error("the issuer {0:?} can't be one: write it exactly as tokens have it in `iss`, such as https://idp.example.com")]
+    #[error(
+        "the issuer {0:?} can't be one: write it exactly as tokens have it in `iss`, such as https://idp.example.com"
+    )]
     Issuer(String),
     /// Every token of the issuer would do, whoever it is meant for.
     #[error("no audience is given, or an empty one: name what tokens for this gate have in `aud`")]
@@ -189,7 +191,10 @@ impl JwtAuthenticator {
         if !self.expected.is_issuer(&token.unproven) {
             return Err(BadToken::Issuer.into());
         }
-        let key = self.published.find(token.kid.as_deref(), token.algorithm, now).await;
+        let key = self
+            .published
+            .find(token.kid.as_deref(), token.algorithm, now)
+            .await;
         let key = key.map_err(|error| match error {
             NoKey::Unknown => Failed::Refused(BadToken::Key),
             NoKey::Unavailable => Failed::Unavailable(error),

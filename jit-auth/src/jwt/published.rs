@@ -129,9 +129,11 @@ impl Published {
         } else {
             false
         };
-        self.0
-            .known(kid, algorithm, now)
-            .ok_or(if failed { NoKey::Unavailable } else { NoKey::Unknown })
+        self.0.known(kid, algorithm, now).ok_or(if failed {
+            NoKey::Unavailable
+        } else {
+            NoKey::Unknown
+        })
     }
 
     /// Reads the keys unless that was done just now. Whether the last reading failed.
@@ -144,11 +146,17 @@ impl Published {
         }
         let inner = Arc::clone(&self.0);
         let reading = tokio::spawn(async move {
-            *turn = Some(Reading { at: now, failed: true });
+            *turn = Some(Reading {
+                at: now,
+                failed: true,
+            });
             match inner.load().await {
                 Ok(keys) => {
                     inner.kept.store(Some(Arc::new(Kept { keys, at: now })));
-                    *turn = Some(Reading { at: now, failed: false });
+                    *turn = Some(Reading {
+                        at: now,
+                        failed: false,
+                    });
                     false
                 }
                 Err(error) => {
