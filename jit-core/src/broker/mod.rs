@@ -34,6 +34,7 @@ mod reload;
 pub mod store;
 mod sweeper;
 mod uses;
+mod verify;
 
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ pub use asking::Asked;
 pub use builder::Builder;
 pub use courier::DeliveryError;
 pub use reading::{Filter, Listing};
+pub use verify::verify_log;
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
