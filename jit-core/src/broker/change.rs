@@ -9,6 +9,7 @@ use crate::approval::review::{Decision, Opinion};
 use crate::approval::state::State;
 use crate::approval::{Command, fold};
 use crate::broker::loading::{Loaded, encode, facets};
+use crate::broker::reload::NOT_PERMITTED;
 use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Version, Write};
 use crate::broker::{Broker, Rejection, View};
 use crate::id::{Digest, GrantId, PersonId, RequestId, Timestamp};
@@ -184,7 +185,18 @@ impl Broker {
             Intent::Activate => {
                 let lockdowns = self.lockdown_state().await?.state;
                 panel = self.panel(request, &lockdowns, now).await?;
-                Command::Activate { panel: &panel }
+                let policy = self.policy();
+                let fallen =
+                    |holder| request.may_hold(holder) && policy.stands(&request.ruling, holder).is_none();
+                if panel.requester.as_ref().is_some_and(fallen) {
+                    // A policy change that has not reached this request yet.
+                    Command::Kill {
+                        cause: EndCause::Policy,
+                        reason: NOT_PERMITTED,
+                    }
+                } else {
+                    Command::Activate { panel: &panel }
+                }
             }
             Intent::Withdraw { by, reason } => Command::Withdraw { by, reason },
             Intent::Release { by, reason } => Command::Release { by, reason },

@@ -35,6 +35,7 @@ mod reload;
 pub mod store;
 mod sweeper;
 mod uses;
+mod verify;
 
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ pub use asking::Asked;
 pub use builder::Builder;
 pub use courier::DeliveryError;
 pub use reading::{Filter, Listing};
+pub use verify::verify_log;
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

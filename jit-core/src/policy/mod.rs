@@ -16,7 +16,7 @@
 //!    glass need not be among those who may ask.
 //! 7. A condition that can't be evaluated does not hold, and one that does not hold sends the request to people.
 //! 8. Terms are snapshotted into each request ([`terms`]); a change of policy restates pending requests, and never turns one that
-//!    people had to agree to into one that nobody has to.
+//!    people had to agree to into one that nobody has to. A grant that nobody had to agree to falls with the rule that said so.
 //!
 //! # Conditions
 //! `automatic = [{ when = "…" }]` holds an expression in CEL, the Common Expression Language; it needs the feature `cel`. It sees
@@ -48,6 +48,7 @@ mod places;
 mod resource;
 mod ruling;
 mod source;
+mod standing;
 pub mod terms;
 pub mod text;
 mod ticket;
@@ -56,6 +57,7 @@ pub use compile::{Control, Policy};
 pub use lint::{Lint, Report, Severity};
 pub use ruling::Offer;
 pub use source::{Format, SOURCE_MAX};
+pub use standing::Standing;
 
 /// The JSON Schema (draft 2020-12) of the policy file, for editors and for checks before a policy is deployed. It says less than
 /// [`Policy::parse`] checks.
