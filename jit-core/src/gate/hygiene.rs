@@ -194,8 +194,9 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item
 /// The pairs of every cookie field that may hold one of the gate's. Most hold none, which is found out faster than what they do hold.
 fn gate_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let fields = headers.get_all(header::COOKIE).into_iter();
-    let mention =
-        |value: &&HeaderValue| std::str::from_utf8(value.as_bytes()).map_or(true, |text| text.contains(GATE_COOKIE));
+    let mention = |value: &&HeaderValue| {
+        std::str::from_utf8(value.as_bytes()).map_or(true, |text| text.contains(GATE_COOKIE))
+    };
     fields.filter(mention).flat_map(pairs)
 }
 
