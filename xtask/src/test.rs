@@ -100,7 +100,8 @@ fn full_steps(workspace: &Workspace) -> Vec<Step> {
     );
     long.command
         .args(["--all-features", "--test", "heart", "--", "--show-output"]);
-    long.command.args(["races::", "properties::", "table::"]);
+    long.command
+        .args(["races::", "properties::", "table::", "targets::"]);
 
     let mut steps = vec![format_step(), clippy, docs];
     steps.extend(feature_steps(workspace));
