@@ -496,12 +496,8 @@ fn the_gate_is_the_definition_and_a_rule_only_takes_away() {
         proptest::collection::vec(segment(), 0..4).prop_map(|segments| format!("/{}", segments.join("/"))),
         select(&["GET", "HEAD", "POST", "DELETE", "get", "PATCH"][..]),
     );
-    let scope = (texts(&PREFIXES, 1), texts(&METHODS, 1)).prop_map(|(paths, methods)| {
-        let mut scope = Scope::default();
-        scope.paths = paths;
-        scope.methods = methods;
-        scope
-    });
+    let scope =
+        (texts(&PREFIXES, 1), texts(&METHODS, 1)).prop_map(|(paths, methods)| Scope { methods, paths });
     let worlds = (
         resources(),
         open(),
