@@ -506,7 +506,7 @@ fn the_gate_is_the_definition_and_a_rule_only_takes_away() {
     );
     run(
         "policies with 50 requests each",
-        20_000,
+        10_000,
         &worlds,
         |(resources, open, held, requests)| {
             // Nobody can hold what the last rule protects before there was that rule.
