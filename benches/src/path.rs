@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
 use jit_core::broker::directory::{Directory, Person};
 use jit_core::gate::authenticate::Subject;
@@ -82,7 +83,7 @@ impl Case {
 #[derive(Debug, Clone, Default)]
 struct Aside(Rc<RefCell<Option<Request<()>>>>);
 
-impl Service<Request<()>> for Aside {
+impl<B> Service<Request<B>> for Aside {
     type Response = Response<()>;
     type Error = Infallible;
     type Future = Ready<Result<Response<()>, Infallible>>;
@@ -91,8 +92,8 @@ impl Service<Request<()>> for Aside {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        self.0.replace(Some(request));
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.0.replace(Some(request.map(|_| ())));
         ready(Ok(Response::new(())))
     }
 }
@@ -175,6 +176,11 @@ impl Road {
         Ok(())
     }
 
+    /// The gate.
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Does `case` that often.
     ///
     /// # Panics
@@ -247,6 +253,17 @@ impl Road {
             }
         }
     }
+}
+
+/// The head of a request of the requester with this number.
+///
+/// # Panics
+/// Never: it is a good request.
+pub fn head(n: usize) -> Parts {
+    let mut request = request();
+    let credential = HeaderValue::try_from(format!("Bearer {}", token(n))).expect("a good token");
+    request.headers_mut().insert(AUTHORIZATION, credential);
+    request.into_parts().0
 }
 
 /// What an answer that is there at once says.

@@ -37,6 +37,9 @@ pub enum CredentialSource {
     Proxy,
     /// The connection's own handshake: nothing of it is in the request.
     Connection,
+    /// Where a credential that is bound to a grant stands: the `Jit-Credential` header or its cookie. The gate reads it; no
+    /// authenticator does.
+    Grant,
 }
 
 /// What a request presents, before anything about it is proven.

@@ -154,6 +154,17 @@ pub(in crate::gate) struct Proof {
     pub(in crate::gate) credential: Digest,
 }
 
+impl Proof {
+    /// A credential that is bound to a grant: the enforcer knows whether it is still good, and no authenticator is asked.
+    pub(in crate::gate) const fn bearer(credential: Digest) -> Self {
+        Self {
+            by: usize::MAX,
+            source: CredentialSource::Grant,
+            credential,
+        }
+    }
+}
+
 /// The credentials of one request, one at least.
 #[derive(Clone)]
 pub(in crate::gate) struct Shown<'r> {
@@ -259,6 +270,7 @@ fn place(source: CredentialSource) -> u8 {
         CredentialSource::Cookie => 1,
         CredentialSource::Proxy => 2,
         CredentialSource::Connection => 3,
+        CredentialSource::Grant => 4,
     }
 }
 

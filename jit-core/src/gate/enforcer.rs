@@ -7,11 +7,13 @@
 //! 4. A view that was not complete within the last `stale_after` admits nothing.
 //! 5. Where several grants admit a request, it is attributed to the one that ends last. A grant whose budget has to be reserved
 //!    first comes after those that admit at once.
-//! 6. There is one place where a [`Permit`] is made.
+//! 6. A grant that wants a second factor wants it for every request, and a fresh one for the first.
+//! 7. There is one place where a [`Permit`] is made.
 //!
 //! A check reads shared memory and writes at most the grant's own counters: it does not wait, and allocates only for a grant
 //! with a limit of concurrent requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -34,7 +36,7 @@ use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::admits;
 use crate::gate::target::Target;
-use crate::id::{GrantId, Principal, RequestId, ResourceName, Timestamp};
+use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
 use crate::policy::terms::{ResourceDef, Scope};
 use crate::span::Span;
 
@@ -56,6 +58,8 @@ pub struct Enforcer {
     /// What was heard of each request. Its shard's lock is taken before one of `holders`, never after.
     ledger: DashMap<GrantId, Heard>,
     holders: DashMap<Principal, Holder>,
+    /// The grants that are bound to a credential, by its hash. Locked like `holders`.
+    bound: DashMap<Digest, Arc<Live>>,
 }
 
 /// What a gate remembers of one request.
@@ -70,6 +74,8 @@ struct Heard {
     grant: Option<Arc<Live>>,
     /// In whose [`Holder`] it is filed.
     filed: Option<Principal>,
+    /// The credential that it is bound to.
+    bound: Option<Digest>,
     /// Nothing in here matters after this; `None` while only a shut was heard of.
     until: Option<Timestamp>,
 }
@@ -105,6 +111,7 @@ impl Enforcer {
             locks: ArcSwap::default(),
             ledger: DashMap::new(),
             holders: DashMap::new(),
+            bound: DashMap::new(),
         }
     }
 
@@ -126,7 +133,13 @@ impl Enforcer {
         heard.until = heard.until.max(Some(end));
         heard.grant = None;
         let live = |heard: &Heard, grant: &Grant| {
-            Arc::new(Live::new(grant.clone(), self.lag, Arc::clone(&heard.usage)))
+            let usage = Arc::clone(&heard.usage);
+            Arc::new(Live::new(
+                grant.clone(),
+                request.credential.clone(),
+                self.lag,
+                usage,
+            ))
         };
         let wait = |opens_at| Waiting {
             request: request.id,
@@ -156,8 +169,43 @@ impl Enforcer {
             .as_ref()
             .map_or(&request.requester.principal, |grant| &grant.holder);
         self.file(id, &mut heard, holder, filing);
+        self.bind(&mut heard);
         // After filing: a lockdown that does not see this entry yet is seen from here.
         self.kill(&heard);
+    }
+
+    /// Has what the grant's credential opens be what the grant is now. The credential before it opens nothing any more.
+    fn bind(&self, heard: &mut Heard) {
+        let bound = heard
+            .grant
+            .as_ref()
+            .and_then(|live| Some((live.credential()?.digest, Arc::clone(live))));
+        let digest = bound.as_ref().map(|(digest, _)| *digest);
+        if let Some((digest, live)) = bound {
+            self.bound.insert(digest, live);
+        }
+        let before = std::mem::replace(&mut heard.bound, digest);
+        if let Some(before) = before.filter(|before| digest != Some(*before)) {
+            self.bound.remove(&before);
+        }
+    }
+
+    /// Who bears this credential, if it opens a grant or will. Whether that admits a request is for [`Enforcer::check_as`] to say.
+    pub(in crate::gate) fn bearer(&self, credential: Digest, now: Timestamp) -> Option<Bearer> {
+        let live = self.bound.get(&credential)?;
+        let grant = live.grant().id;
+        live.is_alive(now).then_some(Bearer { grant, credential })
+    }
+
+    /// Whom this credential stands for, as strongly signed in as they were when they took it.
+    pub(in crate::gate) fn holder_by(&self, credential: &Digest, now: Timestamp) -> Option<Subject> {
+        let live = self.bound.get(credential).filter(|live| live.is_alive(now))?;
+        Some(Subject {
+            principal: live.grant().holder.clone(),
+            assurance: live.credential()?.assurance.clone(),
+            claims: BTreeMap::new(),
+            expires_at: Some(live.until()),
+        })
     }
 
     /// Files a request with its holder, in place of what was filed before. A grant that stays live is never missing in between.
@@ -274,8 +322,12 @@ impl Enforcer {
             let kept = heard
                 .until
                 .is_none_or(|until| until.checked_add_signed(AFTERLIFE).is_none_or(|end| now < end));
-            if !kept && let Some(holder) = heard.filed.clone() {
-                self.file(*id, heard, &holder, Filing::Nowhere);
+            if !kept {
+                if let Some(holder) = heard.filed.clone() {
+                    self.file(*id, heard, &holder, Filing::Nowhere);
+                }
+                heard.grant = None;
+                self.bind(heard);
             }
             kept
         });
@@ -300,6 +352,8 @@ impl Enforcer {
     ///
     /// A grant admits what its own resource, its scope and the governing resource all cover, and only under the name of the
     /// governing resource: a parent's grant never opens a stricter child.
+    ///
+    /// A grant that is bound to a credential does not count here: its holder's identity does not open it.
     pub fn check(
         &self,
         subject: &Subject,
@@ -309,22 +363,39 @@ impl Enforcer {
         method: &Method,
         now: Timestamp,
     ) -> Answer {
+        let asker = Asker {
+            subject,
+            person,
+            bearer: None,
+        };
+        self.check_as(&asker, governing, target, method, now)
+    }
+
+    /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts.
+    pub(in crate::gate) fn check_as(
+        &self,
+        asker: &Asker<'_>,
+        governing: &ResourceDef,
+        target: &Target<'_>,
+        method: &Method,
+        now: Timestamp,
+    ) -> Answer {
         let whole = Scope::default();
         let covers = |grant: &Grant| {
             admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
         };
-        self.admit(subject, person, &governing.name, covers, now)
+        self.admit(asker, &governing.name, covers, now)
     }
 
     /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
     fn admit(
         &self,
-        subject: &Subject,
-        person: &Person,
+        asker: &Asker<'_>,
         resource: &ResourceName,
         covers: impl Fn(&Grant) -> bool,
         now: Timestamp,
     ) -> Answer {
+        let &Asker { subject, person, .. } = asker;
         if self.is_stale(now) {
             return Answer::Refuse(Refusal::StaleView);
         }
@@ -343,10 +414,7 @@ impl Enforcer {
         };
         let candidate = |live: &&Arc<Live>| {
             let grant = live.grant();
-            let held = match grant.selector {
-                Selector::Principal => grant.holder == subject.principal && grant.person == person.id,
-            };
-            held && grant.resource.name == *resource && live.is_open(now) && covers(grant)
+            asker.opens(live) && grant.resource.name == *resource && live.is_open(now) && covers(grant)
         };
         let order = |live: &Arc<Live>| (live.until(), live.grant().id);
         let mut hindrance: Option<Hindrance> = None;
@@ -375,7 +443,19 @@ impl Enforcer {
             },
             Some(Hindrance::Spent) => Refusal::BudgetSpent { resource },
             Some(Hindrance::Bytes) => Refusal::LimitNotEnforceable { resource },
-            None => holder.waits_for(&resource, now),
+            None => {
+                let bound = |live: &&Arc<Live>| {
+                    live.grant().selector == Selector::Credential
+                        && live.grant().resource.name == resource
+                        && live.is_open(now)
+                        && covers(live.grant())
+                };
+                if asker.bearer.is_none() && holder.live.iter().any(|live| bound(&live)) {
+                    Refusal::CredentialRequired { resource }
+                } else {
+                    holder.waits_for(asker, &resource, now)
+                }
+            }
         })
     }
 
@@ -385,11 +465,16 @@ impl Enforcer {
         if grant.max_bytes.is_some() {
             return Err(Hindrance::Bytes);
         }
-        if usage.last_use().is_none()
-            && let Some(terms) = &grant.mfa
-            && !subject.assurance.satisfies(terms, now)
-        {
-            return Err(Hindrance::StepUp(Arc::clone(live)));
+        if let Some(terms) = &grant.mfa {
+            // How strong the sign-in is counts for every request: another, weaker credential of the holder does not ride along. How
+            // old it is counts once.
+            let enough = match usage.last_use() {
+                None => subject.assurance.satisfies(terms, now),
+                Some(_) => subject.assurance.is_strong(terms),
+            };
+            if !enough {
+                return Err(Hindrance::StepUp(Arc::clone(live)));
+            }
         }
         let slot = match grant.max_concurrent {
             None => None,
@@ -404,6 +489,49 @@ impl Enforcer {
         }
         live.used(now);
         Ok(Permit::admitted(Arc::clone(live), slot))
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gate) struct Asker<'a> {
+    pub(in crate::gate) subject: &'a Subject,
+    pub(in crate::gate) person: &'a Person,
+    /// The credential that named them, where it was one that is bound to a grant.
+    pub(in crate::gate) bearer: Option<Bearer>,
+}
+
+/// A credential that was presented, and the grant that it is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gate) struct Bearer {
+    grant: GrantId,
+    credential: Digest,
+}
+
+impl Bearer {
+    pub(in crate::gate) const fn credential(&self) -> Digest {
+        self.credential
+    }
+}
+
+impl Asker<'_> {
+    /// Whether this grant is one that they hold, as its selector says.
+    fn opens(&self, live: &Live) -> bool {
+        let grant = live.grant();
+        let named = match (grant.selector, &self.bearer) {
+            (Selector::Principal, None) => true,
+            (Selector::Credential, Some(bearer)) => {
+                let bound = live.credential().map(|bound| bound.digest);
+                grant.id == bearer.grant && bound == Some(bearer.credential)
+            }
+            (Selector::Principal, Some(_)) | (Selector::Credential, None) => false,
+        };
+        named && grant.holder == self.subject.principal && grant.person == self.person.id
+    }
+
+    /// Whether a refusal may name this request of the holder's: whoever bears a credential learns of its grant alone.
+    fn may_know(&self, request: RequestId) -> bool {
+        self.bearer.is_none_or(|bearer| bearer.grant == request.into())
     }
 }
 
@@ -445,7 +573,7 @@ impl Hindrance {
 
 impl Holder {
     /// The refusal for someone whom no grant covers: it names what they wait for, if they do.
-    fn waits_for(&self, resource: &ResourceName, now: Timestamp) -> Refusal {
+    fn waits_for(&self, asker: &Asker<'_>, resource: &ResourceName, now: Timestamp) -> Refusal {
         let resource = resource.clone();
         let asked = self
             .waiting
@@ -459,7 +587,8 @@ impl Holder {
             .filter(|grant| grant.resource.name == resource && now < grant.not_before)
             .map(|grant| (RequestId::from(grant.id), Some(grant.not_before)));
         // The one that opens first; those that are not approved come last.
-        match asked.chain(ahead).min_by_key(|(_, at)| (at.is_none(), *at)) {
+        let known = asked.chain(ahead).filter(|(request, _)| asker.may_know(*request));
+        match known.min_by_key(|(_, at)| (at.is_none(), *at)) {
             Some((request, opens_at)) => Refusal::ApprovalPending {
                 resource,
                 request,

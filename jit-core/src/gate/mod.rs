@@ -6,6 +6,8 @@
 //! 2. A host that no rule names is refused.
 //! 3. The control API's own paths pass without a grant.
 //! 4. What a resource protects needs a proven holder of a live grant that covers the request's exact form.
+//!    A credential that is bound to a grant stands for its holder and opens that grant alone; presented here it counts before any other
+//!    proof, and is refused when it is not good. Nowhere else does it name anyone.
 //! 5. What no resource protects and a rule opens passes. A credential there may name the caller; it is not needed, and one that
 //!    is not valid only names nobody.
 //! 6. Everything else is refused.
@@ -18,18 +20,24 @@
 pub mod authenticate;
 pub mod authenticators;
 mod builder;
+pub mod challenge;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
 pub mod hygiene;
+mod identity;
 mod live;
 mod locks;
 pub mod permit;
 pub mod refusal;
 pub mod rules;
 mod session;
+pub mod step_up;
 pub mod target;
 pub mod tokens;
+#[cfg(feature = "totp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "totp")))]
+pub mod totp;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -37,20 +45,22 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::CONNECTION;
 use http::request::Parts;
 
 use crate::broker::directory::Directory;
 use crate::clock::Clock;
-use crate::gate::authenticate::{AuthError, CredentialSource, Subject};
+use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::{Authenticators, Shown};
-use crate::gate::enforcer::{Answer, Enforcer};
+use crate::gate::enforcer::{Answer, Asker, Enforcer};
+use crate::gate::identity::{Identity, Verified};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
-use crate::gate::session::{Session, SessionKey, Sessions};
+use crate::gate::session::{SessionKey, Sessions};
+use crate::gate::step_up::{CredentialId, StepUps};
 use crate::gate::target::Target;
-use crate::id::{GrantId, Timestamp};
+use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 
 pub use builder::GateBuilder;
@@ -78,6 +88,8 @@ pub enum Verdict {
     Control {
         /// Who asks, if they could prove it. Without, the API answers 401.
         subject: Option<Arc<Subject>>,
+        /// What proved them: the API raises it when they prove a second factor.
+        credential: Option<CredentialId>,
     },
     /// Answer it.
     Refuse(Refusal),
@@ -111,7 +123,12 @@ pub struct Lookup(Want);
 
 #[derive(Clone)]
 enum Want {
-    Verify { key: SessionKey, shown: Shown<'static> },
+    Verify {
+        key: SessionKey,
+        shown: Shown<'static>,
+    },
+    /// Whether the Directory still knows the holder whom a credential of a grant stands for.
+    Holder(Digest),
     Reserve(GrantId),
 }
 
@@ -119,6 +136,7 @@ impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Want::Verify { key, .. } => write!(f, "Lookup(<redacted>, {:?})", key.source),
+            Want::Holder(_) => f.write_str("Lookup(<redacted>, Grant)"),
             Want::Reserve(grant) => write!(f, "Lookup({grant})"),
         }
     }
@@ -159,28 +177,9 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
     sessions: Sessions,
+    step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
     control_on_any_host: bool,
-}
-
-/// What is known of who asks.
-enum Identity {
-    /// There is no credential, or nothing that can be one.
-    Nobody,
-    /// A credential that proves nobody.
-    Invalid(CredentialSource),
-    /// A credential that can't be verified just now.
-    Unverifiable(CredentialSource),
-    /// A credential that was not verified yet.
-    Unknown(Lookup),
-    /// Someone.
-    Proven(Arc<Session>, CredentialSource),
-}
-
-/// What a verification came to, for the one request that waited for it.
-struct Verified {
-    key: SessionKey,
-    outcome: Result<Arc<Session>, AuthError>,
 }
 
 impl Gate {
@@ -201,6 +200,7 @@ impl Gate {
                 clock,
                 reserve: None,
                 sessions: Sessions::new(SESSIONS),
+                step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
                 control_on_any_host: false,
             },
@@ -212,8 +212,12 @@ impl Gate {
         self.inner.rules.store(Arc::new(rules));
     }
 
-    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end.
+    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end. Second factors have to be
+    /// proven anew as well.
     pub fn forget_sessions(&self) {
+        if let Some(step_ups) = &self.inner.step_ups {
+            step_ups.forget_all();
+        }
         self.inner.sessions.clear();
     }
 
@@ -249,6 +253,7 @@ impl Gate {
         for _ in 0..LOOKUPS_MAX {
             match want {
                 Want::Verify { key, shown } => verified = Some(self.verify(key, &shown).await),
+                Want::Holder(credential) => verified = Some(self.verify_bearer(credential).await),
                 Want::Reserve(grant) => {
                     if let Err(error) = self.reserve(grant).await {
                         tracing::warn!(%grant, %error, "a budget could not be reserved");
@@ -262,7 +267,7 @@ impl Gate {
             }
         }
         Verdict::Refuse(match want {
-            Want::Verify { .. } => Refusal::AuthenticationUnavailable,
+            Want::Verify { .. } | Want::Holder(_) => Refusal::AuthenticationUnavailable,
             Want::Reserve(_) => Refusal::BudgetUnavailable,
         })
     }
@@ -272,9 +277,10 @@ impl Gate {
             Ok(target) => target,
             Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
         };
-        if let Err(bad) = hygiene::check(head) {
-            return Verdict::Refuse(Refusal::BadHeaders(bad));
-        }
+        let presented = match hygiene::inspect(head) {
+            Ok(presented) => presented,
+            Err(bad) => return Verdict::Refuse(Refusal::BadHeaders(bad)),
+        };
         let now = self.inner.clock.now();
         let rules = self.inner.rules.load();
         let governed = rules.govern(&target, &head.method);
@@ -288,7 +294,16 @@ impl Gate {
             Governed::Open => return self.open(self.identify(head, peer, verified, now)),
             Governed::Protected { resource, exact } => (resource.def(), exact),
         };
-        let (session, credential) = match self.identify(head, peer, verified, now) {
+        let enforcer = &self.inner.enforcer;
+        let bearer = presented.map(|presented| self.bearer(presented, now));
+        let identity = match bearer {
+            None => self.identify(head, peer, verified, now),
+            Some(Some(bearer)) => self.identify_bearer(bearer, head, peer, verified, now),
+            // It may be good, and not have been heard of here.
+            Some(None) if enforcer.is_stale(now) => return Verdict::Refuse(Refusal::StaleView),
+            Some(None) => return Verdict::Refuse(Refusal::Unauthenticated),
+        };
+        let (session, credential) = match identity {
             Identity::Proven(session, source) => (session, source),
             Identity::Nobody | Identity::Invalid(_) => return Verdict::Refuse(Refusal::Unauthenticated),
             Identity::Unverifiable(_) => return Verdict::Refuse(Refusal::AuthenticationUnavailable),
@@ -304,8 +319,12 @@ impl Gate {
         if changes_protocol(head) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
-        let enforcer = &self.inner.enforcer;
-        match enforcer.check(&session.subject, person, resource, &target, &head.method, now) {
+        let asker = Asker {
+            subject: &session.subject,
+            person,
+            bearer: bearer.flatten(),
+        };
+        match enforcer.check_as(&asker, resource, &target, &head.method, now) {
             Answer::Admit(permit) => Verdict::Admit(Admission {
                 permit,
                 subject: Arc::clone(&session.subject),
@@ -320,8 +339,12 @@ impl Gate {
         match identity {
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
+                credential: Some(CredentialId::of(&session.proof)),
             },
-            Identity::Nobody | Identity::Invalid(_) => Verdict::Control { subject: None },
+            Identity::Nobody | Identity::Invalid(_) => Verdict::Control {
+                subject: None,
+                credential: None,
+            },
             Identity::Unverifiable(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
             Identity::Unknown(lookup) => Verdict::Lookup(lookup),
         }
@@ -350,70 +373,6 @@ impl Gate {
         })
     }
 
-    fn identify(
-        &self,
-        head: &Parts,
-        peer: Option<IpAddr>,
-        verified: Option<&Verified>,
-        now: Timestamp,
-    ) -> Identity {
-        let authenticators = &self.inner.authenticators;
-        let Some(shown) = authenticators.present(head, peer) else {
-            return Identity::Nobody;
-        };
-        let key = shown.key();
-        let session = match verified.filter(|verified| verified.key == key) {
-            Some(Verified {
-                outcome: Ok(session), ..
-            }) => session.is_good(now).then(|| Arc::clone(session)),
-            Some(Verified {
-                outcome: Err(AuthError::Invalid),
-                ..
-            }) => return Identity::Invalid(shown.own_source()),
-            Some(Verified { outcome: Err(_), .. }) => return Identity::Unverifiable(shown.likely_source()),
-            None => self.inner.sessions.get(&key, now),
-        };
-        match session {
-            Some(session) if authenticators.revoked(&session.proof) => {
-                self.inner.sessions.forget(&key);
-                Identity::Invalid(shown.own_source())
-            }
-            Some(session) => {
-                let source = session.proof.source;
-                Identity::Proven(session, source)
-            }
-            None => Identity::Unknown(Lookup(Want::Verify {
-                key,
-                shown: shown.into_owned(),
-            })),
-        }
-    }
-
-    async fn verify(&self, key: SessionKey, shown: &Shown<'_>) -> Verified {
-        let epoch = self.inner.sessions.epoch();
-        let now = self.inner.clock.now();
-        let outcome = self.prove(shown, now).await.map(|session| {
-            let session = Arc::new(session);
-            self.inner.sessions.put(epoch, key, Arc::clone(&session), now);
-            session
-        });
-        if let Err(AuthError::Unavailable { source }) = &outcome {
-            tracing::warn!(error = %source, "a credential could not be verified");
-        }
-        Verified { key, outcome }
-    }
-
-    async fn prove(&self, shown: &Shown<'_>, now: Timestamp) -> Result<Session, AuthError> {
-        let (subject, proof) = self.inner.authenticators.verify(shown, now).await?;
-        let person = self
-            .inner
-            .directory
-            .resolve(&subject.principal, now)
-            .await
-            .map_err(|error| AuthError::Unavailable { source: error.into() })?;
-        Session::new(subject, proof, person, now).ok_or(AuthError::Invalid)
-    }
-
     async fn reserve(&self, grant: GrantId) -> Result<(), ReserveError> {
         let Some(reserve) = &self.inner.reserve else {
             return Err(ReserveError {
@@ -431,13 +390,16 @@ impl Gate {
     }
 }
 
-/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8).
+/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
 fn changes_protocol(head: &Parts) -> bool {
+    if hygiene::upgrades(&head.headers).next().is_some() {
+        return !hygiene::upgrades(&head.headers).all(hygiene::is_h2c);
+    }
     let names_upgrade = |value: &http::HeaderValue| {
         let mut tokens = value.as_bytes().split(|b| *b == b',');
         tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
-    head.headers.contains_key(UPGRADE) || head.headers.get_all(CONNECTION).iter().any(names_upgrade)
+    head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use chrono::TimeDelta;
 use dashmap::DashMap;
 
+use crate::approval::ask::Assurance;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::Proof;
@@ -34,6 +35,18 @@ pub(in crate::gate) struct SessionKey {
     /// Whether `credential` is over several.
     pub(in crate::gate) several: bool,
     pub(in crate::gate) credential: Digest,
+}
+
+impl SessionKey {
+    /// The key of a credential that is bound to a grant. No authenticator reads it.
+    pub(in crate::gate) const fn bearer(credential: Digest) -> Self {
+        Self {
+            source: CredentialSource::Grant,
+            readers: 0,
+            several: false,
+            credential,
+        }
+    }
 }
 
 /// Someone proven, and the person that the Directory said they are.
@@ -65,6 +78,19 @@ impl Session {
             proof,
             ends,
         })
+    }
+
+    /// The same, with a stronger proof.
+    pub(in crate::gate) fn with_assurance(&self, assurance: Assurance) -> Self {
+        Self {
+            subject: Arc::new(Subject {
+                assurance,
+                ..Subject::clone(&self.subject)
+            }),
+            person: self.person.clone(),
+            proof: self.proof,
+            ends: self.ends,
+        }
     }
 
     pub(in crate::gate) fn is_good(&self, now: Timestamp) -> bool {
