@@ -8,7 +8,7 @@ use jit_core::gate::hygiene::TrustedProxies;
 use crate::metadata::{
     BadMetadata, FORWARDED_HOST, FORWARDED_METHOD, FORWARDED_PROTO, FORWARDED_URI, Fields, ORIGINAL_HOST,
     ORIGINAL_METHOD, ORIGINAL_PROTO, ORIGINAL_URI, ORIGINAL_URL, Proto, Question, Unread, head, method,
-    target, url,
+    strip, target, url,
 };
 
 /// An endpoint, and what its callers understand.
@@ -40,7 +40,7 @@ impl Dialect {
     }
 
     /// Reads what the balancer asks about.
-    pub(crate) fn read(self, asked: Parts, proxies: &TrustedProxies) -> Result<Question, Unread> {
+    pub(crate) fn read(self, mut asked: Parts, proxies: &TrustedProxies) -> Result<Question, Unread> {
         let fields = Fields::read(&asked.headers)?;
         let client = fields.client(proxies)?;
         let (method, uri, host, proto) = match self {
@@ -76,6 +76,7 @@ impl Dialect {
                 (asked.method.clone(), uri, authority(&asked)?, proto)
             }
         };
+        strip(&mut asked.headers);
         let upgrades = proto.is_some_and(|proto| proto.upgrades);
         Ok(Question {
             head: head(asked.headers, method, uri, host, upgrades),

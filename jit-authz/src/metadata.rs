@@ -244,7 +244,14 @@ pub(crate) fn url(value: &HeaderValue) -> Result<(Proto, HeaderValue, Uri), Unre
     Ok((Proto::read(scheme, ORIGINAL_URL)?, authority, target(path)?))
 }
 
-/// The head as the balancer received it: its own fields out, the original request line and Host in.
+/// Takes the balancer's own fields away.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    for name in FIELDS {
+        headers.remove(name);
+    }
+}
+
+/// The head as the balancer received it: with the original request line and Host.
 pub(crate) fn head(
     mut headers: HeaderMap,
     method: Method,
@@ -252,9 +259,6 @@ pub(crate) fn head(
     host: HeaderValue,
     upgrades: bool,
 ) -> Parts {
-    for name in FIELDS {
-        headers.remove(name);
-    }
     headers.insert(HOST, host);
     if upgrades && !headers.contains_key(UPGRADE) {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
