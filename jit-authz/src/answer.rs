@@ -8,7 +8,7 @@ use http::{Method, Response, StatusCode};
 use jit_core::gate::problem::{Problem, accepts_html};
 use jit_core::gate::refusal::Refusal;
 
-use crate::check::{Authz, Reason, Ruling, TOLD, percent};
+use crate::check::{Authz, Reason, Ruling, percent, to_remove};
 use crate::dialect::Dialect;
 
 /// The kind of refusal, for logs and for a balancer's own pages.
@@ -139,7 +139,7 @@ impl Authz {
         audience: Audience,
     ) -> Response<Body> {
         let (reason, wanted) = match ruling {
-            Ruling::Allow(told) => return allow(dialect, told),
+            Ruling::Allow { told, came } => return allow(dialect, told, &came),
             Ruling::Deny { reason, wanted } => (reason, wanted),
         };
         let Denied { problem, location } = self.denied(&reason, wanted.as_deref(), audience);
@@ -190,13 +190,11 @@ fn plain<'a>(control: &'a str, kind: &'a str, title: &'a str, status: StatusCode
     }
 }
 
-fn allow(dialect: Option<Dialect>, mut told: HeaderMap) -> Response<Body> {
-    if dialect == Some(Dialect::ExtAuthz) {
-        let missing = TOLD.into_iter().filter(|name| !told.contains_key(name));
-        let missing: Vec<String> = missing.map(|name| name.to_string()).collect();
-        if let Ok(missing) = HeaderValue::from_str(&missing.join(",")) {
-            told.insert(TO_REMOVE, missing);
-        }
+fn allow(dialect: Option<Dialect>, mut told: HeaderMap, came: &HeaderMap) -> Response<Body> {
+    if dialect == Some(Dialect::ExtAuthz)
+        && let Ok(names) = HeaderValue::from_str(&to_remove(&told, came).join(","))
+    {
+        told.insert(TO_REMOVE, names);
     }
     told.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let mut response = Response::new(Body::empty());

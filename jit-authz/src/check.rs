@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::SecondsFormat;
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, TE};
 use jit_core::broker::directory::Person;
 use jit_core::gate::authenticate::{CredentialSource, Subject};
+use jit_core::gate::hygiene::reserved::{is_forwarding, is_reserved};
 use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::{Gate, Verdict, hygiene};
@@ -22,7 +23,7 @@ pub(crate) const GRANT: HeaderName = HeaderName::from_static("x-jit-grant");
 pub(crate) const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
 
 /// All that an upstream learns from the gate, and the two fields that the gate's credential may stand in.
-pub(crate) const TOLD: [HeaderName; 6] = [REMOTE_USER, REMOTE_GROUPS, GRANT, EXPIRES, AUTHORIZATION, COOKIE];
+pub(crate) static TOLD: [HeaderName; 6] = [REMOTE_USER, REMOTE_GROUPS, GRANT, EXPIRES, AUTHORIZATION, COOKIE];
 
 /// How often one kind of mistake of a balancer is written into the log, in milliseconds.
 const COMPLAINT_PAUSE: i64 = 60_000;
@@ -51,8 +52,13 @@ pub(crate) enum Reason {
 /// The answer to a question.
 #[derive(Debug)]
 pub(crate) enum Ruling {
-    /// It may pass. What the upstream is to be told of [`TOLD`]; what is missing here must not reach it.
-    Allow(HeaderMap),
+    /// It may pass.
+    Allow {
+        /// What the upstream is to be told of [`TOLD`]; what is missing here must not reach it.
+        told: HeaderMap,
+        /// What the client sent.
+        came: HeaderMap,
+    },
     Deny {
         reason: Reason,
         /// The address that was wanted, for browsers that may be sent elsewhere.
@@ -91,7 +97,10 @@ impl Authz {
             return Ruling::deny(Reason::Busy);
         };
         match self.decide(&question).await {
-            Ok(told) => Ruling::Allow(told),
+            Ok(told) => Ruling::Allow {
+                told,
+                came: question.head.headers,
+            },
             Err(refusal) => Ruling::Deny {
                 reason: Reason::Refused(refusal),
                 wanted: wanted(&question),
@@ -191,6 +200,19 @@ fn told(headers: &HeaderMap, credential: Option<CredentialSource>) -> HeaderMap 
         value.set_sensitive(true);
     }
     kept
+}
+
+/// The fields that a balancer must take away before it sets `told`: what a client could pose as a gateway with, and what is not told.
+pub(crate) fn to_remove(told: &HeaderMap, came: &HeaderMap) -> Vec<String> {
+    let trailers =
+        |name: &HeaderName| *name == TE && came.get_all(name).iter().all(|value| value == "trailers");
+    let doomed = |name: &&HeaderName| {
+        let text = name.as_str();
+        is_reserved(text) && !is_forwarding(text) && !TOLD.contains(name) && !trailers(name)
+    };
+    let forged = came.keys().filter(doomed).map(HeaderName::to_string);
+    let missing = TOLD.iter().filter(|name| !told.contains_key(*name));
+    forged.chain(missing.map(HeaderName::to_string)).collect()
 }
 
 fn introduce(told: &mut HeaderMap, subject: &Subject, person: Option<&Person>) {

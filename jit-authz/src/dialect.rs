@@ -76,7 +76,9 @@ impl Dialect {
                 (asked.method.clone(), uri, authority(&asked)?, proto)
             }
         };
-        strip(&mut asked.headers);
+        if self != Self::ExtAuthz {
+            strip(&mut asked.headers);
+        }
         let upgrades = proto.is_some_and(|proto| proto.upgrades);
         Ok(Question {
             head: head(asked.headers, method, uri, host, upgrades),

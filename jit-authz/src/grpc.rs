@@ -14,13 +14,12 @@ use envoy_types::ext_authz::v3::pb::{
 use envoy_types::pb::envoy::service::auth::v3::AttributeContext;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
 use envoy_types::pb::google::rpc;
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TE};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::{Method, StatusCode, Uri};
-use jit_core::gate::hygiene::reserved::{is_forwarding, is_reserved};
 use jit_core::gate::target::BadTarget;
 
 use crate::answer::{Audience, Denied, REFUSAL};
-use crate::check::{Authz, Ruling, TOLD};
+use crate::check::{Authz, Ruling, to_remove};
 use crate::metadata::{BadMetadata, Proto, Question, Unread, field, head, method, target};
 
 /// Largest question, in bytes: a request head of the largest size, and its attributes.
@@ -47,22 +46,19 @@ impl Authorization for Checks {
         request: tonic::Request<CheckRequest>,
     ) -> Result<tonic::Response<CheckResponse>, tonic::Status> {
         let question = read(request.into_inner());
-        let (audience, came) = match &question {
-            Ok(Question { head, .. }) => (
-                Audience::of(&head.headers).asks_with(&head.method),
-                head.headers.clone(),
-            ),
-            Err(_) => (Audience::of(&HeaderMap::new()), HeaderMap::new()),
+        let audience = match &question {
+            Ok(Question { head, .. }) => Audience::of(&head.headers).asks_with(&head.method),
+            Err(_) => Audience::of(&HeaderMap::new()),
         };
         let ruling = self.0.rule(question).await;
-        Ok(tonic::Response::new(self.respond(ruling, &came, audience)))
+        Ok(tonic::Response::new(self.respond(ruling, audience)))
     }
 }
 
 impl Checks {
-    fn respond(&self, ruling: Ruling, came: &HeaderMap, audience: Audience) -> CheckResponse {
+    fn respond(&self, ruling: Ruling, audience: Audience) -> CheckResponse {
         let (reason, wanted) = match ruling {
-            Ruling::Allow(told) => return allow(&told, came),
+            Ruling::Allow { told, came } => return allow(&told, &came),
             Ruling::Deny { reason, wanted } => (reason, wanted),
         };
         let Denied { problem, location } = self.0.denied(&reason, wanted.as_deref(), audience);
@@ -115,19 +111,6 @@ fn allow(told: &HeaderMap, came: &HeaderMap) -> CheckResponse {
         .filter(|(name, value)| changed(name, value))
         .filter_map(|(name, value)| set(name, value))
         .collect();
-    let kept = |name: &str| told.contains_key(name) || is_forwarding(name);
-    let trailers =
-        |name: &HeaderName| *name == TE && came.get_all(name).iter().all(|value| value == "trailers");
-    let forged = came
-        .keys()
-        .filter(|name| is_reserved(name.as_str()) && !kept(name.as_str()) && !trailers(name))
-        .map(HeaderName::to_string);
-    let mut to_remove: Vec<String> = forged.collect();
-    for name in TOLD {
-        if !told.contains_key(&name) && !to_remove.iter().any(|doomed| *doomed == name.as_str()) {
-            to_remove.push(name.to_string());
-        }
-    }
     CheckResponse {
         status: Some(rpc::Status {
             code: OK,
@@ -137,7 +120,7 @@ fn allow(told: &HeaderMap, came: &HeaderMap) -> CheckResponse {
         dynamic_metadata: None,
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers,
-            headers_to_remove: to_remove,
+            headers_to_remove: to_remove(told, came),
             ..OkHttpResponse::default()
         })),
     }

@@ -523,11 +523,19 @@ async fn the_gates_credential_goes_and_the_applications_stays() {
         assert_eq!(answer.header("authorization"), authorization, "{asked:?}");
         assert_eq!(answer.header("cookie"), cookie, "{asked:?}");
     }
-    let envoy = [ALICE, ("host", HOST), ("cookie", "a=1")];
+    let envoy = [
+        ALICE,
+        ("host", HOST),
+        ("cookie", "a=1"),
+        ("remote-user", "root"),
+        ("x.jit.grant", "forged"),
+        ("x-original-url", "/public"),
+        ("x-forwarded-for", "192.0.2.1"),
+    ];
     let answer = door.ask("/authz/ext-authz/admin", &envoy).await;
     assert_eq!(
         answer.header("x-envoy-auth-headers-to-remove"),
-        Some("authorization")
+        Some("x.jit.grant,x-original-url,authorization")
     );
     let answer = door.ask("/authz/ext-authz/", &[("host", HOST)]).await;
     let all = "remote-user,remote-groups,x-jit-grant,x-jit-expires,authorization,cookie";
