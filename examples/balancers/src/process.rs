@@ -24,7 +24,10 @@ const TRIES: usize = 3;
 
 /// Where on this machine a balancer finds what it needs.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::exhaustive_structs, reason = "a configuration names these and no others")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a configuration names these and no others"
+)]
 pub struct Ports {
     /// jit-authz: HTTP, and gRPC as well.
     pub authz: u16,
@@ -84,7 +87,10 @@ impl Running {
                 Ok(Ok(())) => return Ok(running),
                 Ok(Err(what)) => last = Some((what, running.said())),
                 Err(_) => {
-                    last = Some(("does not answer 421 for a host that nobody knows".to_owned(), running.said()));
+                    last = Some((
+                        "does not answer 421 for a host that nobody knows".to_owned(),
+                        running.said(),
+                    ));
                     break;
                 }
             }
@@ -131,7 +137,12 @@ impl Running {
             .stderr(log)
             .spawn()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, listen));
-        Ok(Self { product, child, address, folder })
+        Ok(Self {
+            product,
+            child,
+            address,
+            folder,
+        })
     }
 
     async fn ready(&mut self) -> Result<(), String> {
@@ -139,7 +150,10 @@ impl Running {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended with {status}"));
             }
-            if status_of_nobody(self.address).await.is_some_and(|status| status == "421") {
+            if status_of_nobody(self.address)
+                .await
+                .is_some_and(|status| status == "421")
+            {
                 return Ok(());
             }
             sleep(POLL).await;

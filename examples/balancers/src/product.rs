@@ -110,7 +110,11 @@ impl Product {
         command.current_dir(folder);
         match self {
             Self::Nginx => {
-                command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
+                command
+                    .arg("-p")
+                    .arg(folder)
+                    .arg("-c")
+                    .arg(folder.join("nginx.conf"));
                 command.args(["-e", "stderr", "-g", "daemon off; master_process off;"]);
             }
             Self::Haproxy | Self::Haproxy28 => {
@@ -123,12 +127,27 @@ impl Product {
                 }
             }
             Self::Envoy | Self::EnvoyGrpc => {
-                let file = if self == Self::Envoy { "http.yaml" } else { "grpc.yaml" };
-                command.args(["-c", file, "--use-dynamic-base-id", "--concurrency", "2", "-l", "warning"]);
+                let file = if self == Self::Envoy {
+                    "http.yaml"
+                } else {
+                    "grpc.yaml"
+                };
+                command.args([
+                    "-c",
+                    file,
+                    "--use-dynamic-base-id",
+                    "--concurrency",
+                    "2",
+                    "-l",
+                    "warning",
+                ]);
             }
             Self::Caddy | Self::CaddyAdmin => {
                 command.args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"]);
-                command.env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder).env("HOME", folder);
+                command
+                    .env("XDG_DATA_HOME", folder)
+                    .env("XDG_CONFIG_HOME", folder)
+                    .env("HOME", folder);
             }
             Self::Traefik => {
                 command.arg("--configFile=traefik.yml");

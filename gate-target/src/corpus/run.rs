@@ -255,10 +255,16 @@ impl Report {
                 report.skip(row, "only for the door authz");
             } else if !door.is_inline() && row.group != FORWARD_AUTH {
                 report.skip(row, "not for the door authz");
+            } else if let Some(why) = door.excuse(&row.id) {
+                report.skip(row, why);
             }
         }
         let kinds = grants.iter().map(async |kind| {
-            let wanted: Vec<_> = rows.iter().filter(|row| row.grant == *kind).cloned().collect();
+            let wanted: Vec<_> = rows
+                .iter()
+                .filter(|row| row.grant == *kind && door.excuse(&row.id).is_none())
+                .cloned()
+                .collect();
             if wanted.is_empty() {
                 return Ok(Vec::new());
             }

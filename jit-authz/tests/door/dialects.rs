@@ -580,6 +580,34 @@ async fn a_change_of_protocol_is_refused_on_what_is_protected() {
 }
 
 #[tokio::test]
+async fn a_connection_field_that_the_balancer_kept_is_judged() {
+    let world = World::granted();
+    let door = world.serve().await;
+    let name = "x-original-connection";
+    for (value, expected) in [
+        ("close", (200, "none")),
+        ("", (200, "none")),
+        ("keep-alive, Remote-User", (400, "bad-request-headers")),
+        ("Authorization", (400, "bad-request-headers")),
+        ("Upgrade", (403, "upgrade-refused")),
+    ] {
+        check(
+            &door,
+            FORWARD_AUTH,
+            with(forwarded("GET", "/admin"), name, value),
+            expected,
+        )
+        .await;
+        let envoy = vec![ALICE, ("host", HOST), (name, value)];
+        check(&door, "/authz/ext-authz/admin", envoy, expected).await;
+    }
+    let twice = with(with(forwarded("GET", "/admin"), name, "close"), name, "close");
+    check(&door, FORWARD_AUTH, twice, (400, "metadata-doubled")).await;
+    let alias = with(forwarded("GET", "/admin"), "x_original_connection", "close");
+    check(&door, FORWARD_AUTH, alias, (400, "metadata-alias")).await;
+}
+
+#[tokio::test]
 async fn the_control_api_passes_only_when_told() {
     let world = World::new();
     let shut = world.serve().await;

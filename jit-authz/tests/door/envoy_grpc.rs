@@ -289,6 +289,11 @@ async fn odd_attributes_are_refused() {
         (asked(&[BEARER, ("a", "b\r\nc: d")]), 400, "metadata-malformed"),
         (asked(&[BEARER, ("upgrade", "websocket")]), 403, "upgrade-refused"),
         (
+            asked(&[BEARER, ("x-original-connection", "remote-user")]),
+            400,
+            "bad-request-headers",
+        ),
+        (
             asked(&[BEARER, (":protocol", "websocket")]),
             403,
             "upgrade-refused",
