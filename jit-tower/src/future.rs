@@ -15,7 +15,7 @@ use jit_core::gate::{Gate, Lookup, Verdict, hygiene};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
+use crate::body::{RequestBody, ResponseBody};
 use crate::refuse::{RefusalResponder, refuse};
 
 type Pending = Pin<Box<dyn Future<Output = (Parts, Verdict)> + Send>>;
@@ -35,7 +35,7 @@ pin_project! {
     /// Nothing is boxed unless a look-up has to be awaited: a credential seen for the first time, or a budget to be reserved.
     pub struct ResponseFuture<S, R, ReqBody>
     where
-        S: Service<Request<ReqBody>>,
+        S: Service<Request<RequestBody<ReqBody>>>,
     {
         #[pin]
         kind: Kind<S, R, ReqBody, S::Future>,
@@ -62,7 +62,7 @@ pin_project! {
 
 impl<S, R, ReqBody> ResponseFuture<S, R, ReqBody>
 where
-    S: Service<Request<ReqBody>>,
+    S: Service<Request<RequestBody<ReqBody>>>,
     R: RefusalResponder,
 {
     pub(crate) fn decided(
@@ -107,7 +107,7 @@ fn carry_out<S, R, ReqBody>(
     verdict: Verdict,
 ) -> Kind<S, R, ReqBody, S::Future>
 where
-    S: Service<Request<ReqBody>>,
+    S: Service<Request<RequestBody<ReqBody>>>,
     R: RefusalResponder,
 {
     let refused = |head: &Parts, refusal| Kind::Refused {
@@ -136,7 +136,7 @@ where
         Verdict::Lookup(_) => return refused(&head, Refusal::AuthenticationUnavailable),
     };
     Kind::Forwarded {
-        future: service.call(Request::from_parts(head, body)),
+        future: service.call(Request::from_parts(head, RequestBody::new(body))),
         permit,
     }
 }
@@ -158,7 +158,7 @@ fn prepare(head: &mut Parts, subject: Option<Arc<Subject>>, credential: Option<C
 
 impl<S, R, ReqBody, ResBody> Future for ResponseFuture<S, R, ReqBody>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
     R: RefusalResponder,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
@@ -198,7 +198,7 @@ where
 
 impl<S, R, ReqBody> fmt::Debug for ResponseFuture<S, R, ReqBody>
 where
-    S: Service<Request<ReqBody>>,
+    S: Service<Request<RequestBody<ReqBody>>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::CONNECTION;
 use http::request::Parts;
 
 use crate::broker::directory::{Directory, Person};
@@ -454,13 +454,16 @@ impl Gate {
     }
 }
 
-/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8).
+/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
 fn changes_protocol(head: &Parts) -> bool {
+    if hygiene::upgrades(&head.headers).next().is_some() {
+        return !hygiene::upgrades(&head.headers).all(hygiene::is_h2c);
+    }
     let names_upgrade = |value: &http::HeaderValue| {
         let mut tokens = value.as_bytes().split(|b| *b == b',');
         tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
-    head.headers.contains_key(UPGRADE) || head.headers.get_all(CONNECTION).iter().any(names_upgrade)
+    head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
 #[cfg(test)]
