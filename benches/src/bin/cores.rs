@@ -14,7 +14,7 @@ use jit_core::gate::{Gate, Verdict};
 /// Requests of one sample: far less time than a thread runs before it may be put aside.
 const SAMPLE: usize = 100;
 const SAMPLES: usize = 2_000;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 
 /// One thread's progress, on a cache line of its own and clear of its neighbour's prefetching.
 #[derive(Debug, Default)]
@@ -30,16 +30,14 @@ fn main() -> Result<(), BoxError> {
     );
     for (what, people) in [("the same user", [0, 0]), ("two users", [0, 1])] {
         let mut road = runtime.block_on(Road::build(2, 2))?;
-        let (mut alone, mut both, mut counted) = (Vec::new(), Vec::new(), 0);
+        let (mut alone, mut both) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             runtime.block_on(road.refresh())?;
             let gate = road.gate();
-            let mut one = samples(gate, &people[..1]);
-            let mut two = samples(gate, &people);
-            counted += two.len();
-            alone.push(median(&mut one));
-            both.push(median(&mut two));
+            alone.append(&mut samples(gate, &people[..1]));
+            both.append(&mut samples(gate, &people));
         }
+        let counted = both.len();
         let (alone, both) = (median(&mut alone), median(&mut both));
         println!(
             "{:<40} {alone:>8.0} {both:>8.0} {:>8.2} {counted:>8}",

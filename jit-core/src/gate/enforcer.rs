@@ -14,38 +14,38 @@
 //! with a limit of concurrent requests.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use dashmap::DashMap;
-use http::Method;
 
-use crate::approval::ask::Selector;
 use crate::approval::grant::Grant;
 use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
 use crate::approval::state::State;
-use crate::broker::directory::Person;
 use crate::broker::store::Version;
 use crate::gate::authenticate::Subject;
-use crate::gate::live::{Draw, Live, Usage};
+use crate::gate::live::{Live, Usage};
+use crate::gate::local;
 use crate::gate::locks::Locks;
-use crate::gate::permit::Permit;
-use crate::gate::refusal::Refusal;
-use crate::gate::rules::admits;
-use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
-use crate::policy::terms::{ResourceDef, Scope};
 use crate::span::Span;
 
+mod check;
 mod settings;
 
+pub use check::Answer;
+pub(in crate::gate) use check::{Asker, Bearer};
 pub use settings::{EnforcerSettings, SettingError};
 
 /// How long after a grant's end its versions are remembered, so that a publisher that lags can't bring it back.
 const AFTERLIFE: TimeDelta = TimeDelta::hours(1);
+
+/// How many counters of changes there are: holders that share one make each other's copies be made anew.
+const VERSIONS: usize = 1024;
 
 /// The live grants of one gate.
 #[derive(Debug)]
@@ -60,6 +60,10 @@ pub struct Enforcer {
     holders: DashMap<Principal, Holder>,
     /// The grants that are bound to a credential, by its hash. Locked like `holders`.
     bound: DashMap<Digest, Arc<Live>>,
+    owner: u64,
+    /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: threads keep copies of it.
+    versions: Box<[AtomicU64]>,
+    hasher: RandomState,
 }
 
 /// What a gate remembers of one request.
@@ -112,6 +116,9 @@ impl Enforcer {
             ledger: DashMap::new(),
             holders: DashMap::new(),
             bound: DashMap::new(),
+            owner: local::owner(),
+            versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -225,6 +232,7 @@ impl Enforcer {
             return;
         }
         heard.filed = Some(holder.clone());
+        let principal = holder;
         let mut holder = self.holders.entry(holder.clone()).or_default();
         drop_old(&mut holder);
         match filing {
@@ -232,6 +240,28 @@ impl Enforcer {
             Filing::Waiting(waiting) => holder.waiting.push(waiting),
             Filing::Nowhere => {}
         }
+        drop(holder);
+        self.changed(principal);
+    }
+
+    /// The hash of a holder, and the version of what they hold: to be read before that is.
+    fn copies(&self, holder: &Principal) -> (u64, u64) {
+        let hash = self.hasher.hash_one(holder);
+        let version = self
+            .version(hash)
+            .map_or(0, |version| version.load(Ordering::Acquire));
+        (hash, version)
+    }
+
+    /// What a holder holds has changed: from here on no copy of what it was counts.
+    fn changed(&self, holder: &Principal) {
+        if let Some(version) = self.version(self.hasher.hash_one(holder)) {
+            version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn version(&self, hash: u64) -> Option<&AtomicU64> {
+        self.versions.get(usize::try_from(hash % VERSIONS as u64).ok()?)
     }
 
     /// Changes what a holder has, and forgets a holder that has nothing left.
@@ -242,6 +272,7 @@ impl Enforcer {
                 entry.remove();
             }
         }
+        self.changed(holder);
     }
 
     /// Shuts one grant, at once and for good. Called before the revocation is written; it stays shut if that fails.
@@ -346,256 +377,6 @@ impl Enforcer {
     /// The grant's changing part, for the one that reserves.
     pub(in crate::gate) fn usage(&self, grant: GrantId) -> Option<Arc<Usage>> {
         self.ledger.get(&grant).map(|heard| Arc::clone(&heard.usage))
-    }
-
-    /// Whether a live grant of `subject` admits `method` on `target`, which `governing` (as it is now) governs.
-    ///
-    /// A grant admits what its own resource, its scope and the governing resource all cover, and only under the name of the
-    /// governing resource: a parent's grant never opens a stricter child.
-    ///
-    /// A grant that is bound to a credential does not count here: its holder's identity does not open it.
-    pub fn check(
-        &self,
-        subject: &Subject,
-        person: &Person,
-        governing: &ResourceDef,
-        target: &Target<'_>,
-        method: &Method,
-        now: Timestamp,
-    ) -> Answer {
-        let asker = Asker {
-            subject,
-            person,
-            bearer: None,
-        };
-        self.check_as(&asker, governing, target, method, now)
-    }
-
-    /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts.
-    pub(in crate::gate) fn check_as(
-        &self,
-        asker: &Asker<'_>,
-        governing: &ResourceDef,
-        target: &Target<'_>,
-        method: &Method,
-        now: Timestamp,
-    ) -> Answer {
-        let whole = Scope::default();
-        let covers = |grant: &Grant| {
-            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
-        };
-        self.admit(asker, &governing.name, covers, now)
-    }
-
-    /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
-    fn admit(
-        &self,
-        asker: &Asker<'_>,
-        resource: &ResourceName,
-        covers: impl Fn(&Grant) -> bool,
-        now: Timestamp,
-    ) -> Answer {
-        let &Asker { subject, person, .. } = asker;
-        if self.is_stale(now) {
-            return Answer::Refuse(Refusal::StaleView);
-        }
-        if self.locks.load().bar(&subject.principal, person, resource) {
-            return Answer::Refuse(Refusal::LockedDown);
-        }
-        if person.disabled {
-            return Answer::Refuse(Refusal::NotEligible {
-                resource: resource.clone(),
-            });
-        }
-        let Some(holder) = self.holders.get(&subject.principal) else {
-            return Answer::Refuse(Refusal::ApprovalRequired {
-                resource: resource.clone(),
-            });
-        };
-        let candidate = |live: &&Arc<Live>| {
-            let grant = live.grant();
-            asker.opens(live) && grant.resource.name == *resource && live.is_open(now) && covers(grant)
-        };
-        let order = |live: &Arc<Live>| (live.until(), live.grant().id);
-        let mut hindrance: Option<Hindrance> = None;
-        let mut tried = None;
-        // From the latest end to the earliest, without a list: a holder has few live grants.
-        while let Some(live) = holder
-            .live
-            .iter()
-            .filter(|live| tried.is_none_or(|tried| order(live) < tried))
-            .filter(candidate)
-            .max_by_key(|live| order(live))
-        {
-            tried = Some(order(live));
-            match Self::take(live, subject, now) {
-                Ok(permit) => return Answer::Admit(permit),
-                Err(found) => hindrance = Some(hindrance.map_or(found.clone(), |first| first.or(found))),
-            }
-        }
-        let resource = resource.clone();
-        Answer::Refuse(match hindrance {
-            Some(Hindrance::Reserve(grant)) => return Answer::Reserve(grant),
-            Some(Hindrance::Concurrent) => Refusal::TooManyConcurrent { resource },
-            Some(Hindrance::StepUp(live)) => match live.grant().mfa.clone() {
-                Some(terms) => Refusal::StepUp { resource, terms },
-                None => Refusal::ApprovalRequired { resource },
-            },
-            Some(Hindrance::Spent) => Refusal::BudgetSpent { resource },
-            Some(Hindrance::Bytes) => Refusal::LimitNotEnforceable { resource },
-            None => {
-                let bound = |live: &&Arc<Live>| {
-                    live.grant().selector == Selector::Credential
-                        && live.grant().resource.name == resource
-                        && live.is_open(now)
-                        && covers(live.grant())
-                };
-                if asker.bearer.is_none() && holder.live.iter().any(|live| bound(&live)) {
-                    Refusal::CredentialRequired { resource }
-                } else {
-                    holder.waits_for(asker, &resource, now)
-                }
-            }
-        })
-    }
-
-    /// Takes one request from a grant that covers it: the one place that makes a [`Permit`].
-    fn take(live: &Arc<Live>, subject: &Subject, now: Timestamp) -> Result<Permit, Hindrance> {
-        let (grant, usage) = (live.grant(), live.usage());
-        if grant.max_bytes.is_some() {
-            return Err(Hindrance::Bytes);
-        }
-        if let Some(terms) = &grant.mfa {
-            // How strong the sign-in is counts for every request: another, weaker credential of the holder does not ride along. How
-            // old it is counts once.
-            let enough = match usage.last_use() {
-                None => subject.assurance.satisfies(terms, now),
-                Some(_) => subject.assurance.is_strong(terms),
-            };
-            if !enough {
-                return Err(Hindrance::StepUp(Arc::clone(live)));
-            }
-        }
-        let slot = match grant.max_concurrent {
-            None => None,
-            Some(limit) => Some(Arc::new(usage.enter(limit).ok_or(Hindrance::Concurrent)?)),
-        };
-        if grant.max_requests.is_some() {
-            match usage.draw() {
-                Draw::Drawn => {}
-                Draw::Empty => return Err(Hindrance::Reserve(grant.id)),
-                Draw::Spent => return Err(Hindrance::Spent),
-            }
-        }
-        live.used(now);
-        Ok(Permit::admitted(Arc::clone(live), slot))
-    }
-}
-
-/// Who asks.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::gate) struct Asker<'a> {
-    pub(in crate::gate) subject: &'a Subject,
-    pub(in crate::gate) person: &'a Person,
-    /// The credential that named them, where it was one that is bound to a grant.
-    pub(in crate::gate) bearer: Option<Bearer>,
-}
-
-/// A credential that was presented, and the grant that it is bound to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::gate) struct Bearer {
-    grant: GrantId,
-    credential: Digest,
-}
-
-impl Bearer {
-    pub(in crate::gate) const fn credential(&self) -> Digest {
-        self.credential
-    }
-}
-
-impl Asker<'_> {
-    /// Whether this grant is one that they hold, as its selector says.
-    fn opens(&self, live: &Live) -> bool {
-        let grant = live.grant();
-        let named = match (grant.selector, &self.bearer) {
-            (Selector::Principal, None) => true,
-            (Selector::Credential, Some(bearer)) => {
-                let bound = live.credential().map(|bound| bound.digest);
-                grant.id == bearer.grant && bound == Some(bearer.credential)
-            }
-            (Selector::Principal, Some(_)) | (Selector::Credential, None) => false,
-        };
-        named && grant.holder == self.subject.principal && grant.person == self.person.id
-    }
-
-    /// Whether a refusal may name this request of the holder's: whoever bears a credential learns of its grant alone.
-    fn may_know(&self, request: RequestId) -> bool {
-        self.bearer.is_none_or(|bearer| bearer.grant == request.into())
-    }
-}
-
-/// What a check came to.
-#[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "whoever asks must handle every answer")]
-pub enum Answer {
-    /// Admitted.
-    Admit(Permit),
-    /// Not admitted.
-    Refuse(Refusal),
-    /// It may be, once more of this grant's requests have been reserved.
-    Reserve(GrantId),
-}
-
-/// Why a grant that covers a request does not admit it.
-#[derive(Debug, Clone)]
-enum Hindrance {
-    Reserve(GrantId),
-    Concurrent,
-    StepUp(Arc<Live>),
-    Spent,
-    Bytes,
-}
-
-impl Hindrance {
-    /// The one of two that is easier to mend.
-    fn or(self, other: Self) -> Self {
-        let rank = |hindrance: &Self| match hindrance {
-            Self::Reserve(_) => 0,
-            Self::Concurrent => 1,
-            Self::StepUp(_) => 2,
-            Self::Spent => 3,
-            Self::Bytes => 4,
-        };
-        if rank(&other) < rank(&self) { other } else { self }
-    }
-}
-
-impl Holder {
-    /// The refusal for someone whom no grant covers: it names what they wait for, if they do.
-    fn waits_for(&self, asker: &Asker<'_>, resource: &ResourceName, now: Timestamp) -> Refusal {
-        let resource = resource.clone();
-        let asked = self
-            .waiting
-            .iter()
-            .filter(|waiting| waiting.resource == resource)
-            .map(|waiting| (waiting.request, waiting.opens_at));
-        let ahead = self
-            .live
-            .iter()
-            .map(|live| live.grant())
-            .filter(|grant| grant.resource.name == resource && now < grant.not_before)
-            .map(|grant| (RequestId::from(grant.id), Some(grant.not_before)));
-        // The one that opens first; those that are not approved come last.
-        let known = asked.chain(ahead).filter(|(request, _)| asker.may_know(*request));
-        match known.min_by_key(|(_, at)| (at.is_none(), *at)) {
-            Some((request, opens_at)) => Refusal::ApprovalPending {
-                resource,
-                request,
-                opens_at,
-            },
-            None => Refusal::ApprovalRequired { resource },
-        }
     }
 }
 

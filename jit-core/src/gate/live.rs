@@ -48,6 +48,17 @@ impl Live {
         }
     }
 
+    /// The same grant, in memory of its own. What changes about it is shared.
+    pub(in crate::gate) fn copy(&self) -> Self {
+        Self {
+            grant: self.grant.clone(),
+            credential: self.credential.clone(),
+            until: self.until,
+            grain: self.grain,
+            usage: Arc::clone(&self.usage),
+        }
+    }
+
     /// The credential that opens it, where it is one that does.
     pub(in crate::gate) fn credential(&self) -> Option<&GrantCredential> {
         self.credential.as_ref()

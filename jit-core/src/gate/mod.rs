@@ -27,6 +27,7 @@ mod fixtures;
 pub mod hygiene;
 mod identity;
 mod live;
+mod local;
 mod locks;
 pub mod permit;
 pub mod refusal;

@@ -13,6 +13,7 @@ use crate::gate::tokens::ApiTokens;
 use crate::id::{Digest, LockdownId, Principal, Role};
 
 mod bearing;
+mod caching;
 
 /// Knows the persons that it is given, and counts how often it is asked.
 #[derive(Debug, Default)]

@@ -1,12 +1,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::Method;
 use http::request::Parts;
 
 use super::*;
 use crate::approval::lockdown;
+use crate::broker::directory::Person;
 use crate::gate::fixtures::{
     ANA, active, active_with, at, grant_id, in_state, person, resource, scope, seconds, subject,
 };
+use crate::gate::refusal::Refusal;
+use crate::gate::target::Target;
 use crate::id::LockdownId;
 use crate::policy::terms::MfaTerms;
 
