@@ -207,7 +207,7 @@ fn told(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Admit(admission) => format!("admitted under {}", admission.permit.grant_id()),
         Verdict::Open(passage) => format!("open to {:?} {:?}", who(&passage.subject), passage.credential),
-        Verdict::Control { subject } => format!("control for {:?}", who(subject)),
+        Verdict::Control { subject, .. } => format!("control for {:?}", who(subject)),
         Verdict::Refuse(refusal) => format!("{refusal:?}"),
         Verdict::Lookup(_) => "a look-up".to_owned(),
     }
