@@ -83,7 +83,7 @@ impl Case {
 #[derive(Debug, Clone, Default)]
 struct Aside(Rc<RefCell<Option<Request<()>>>>);
 
-impl Service<Request<()>> for Aside {
+impl<B> Service<Request<B>> for Aside {
     type Response = Response<()>;
     type Error = Infallible;
     type Future = Ready<Result<Response<()>, Infallible>>;
@@ -92,8 +92,8 @@ impl Service<Request<()>> for Aside {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        self.0.replace(Some(request));
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.0.replace(Some(request.map(|_| ())));
         ready(Ok(Response::new(())))
     }
 }

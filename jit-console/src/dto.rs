@@ -342,6 +342,26 @@ impl AfterReviewBody {
     }
 }
 
+/// Proof of a second factor.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = StepUpRequest)]
+pub(crate) struct StepUpBody {
+    /// The six digits that your authenticator app shows.
+    #[schema(pattern = "^[0-9]{6}$", example = "123456")]
+    code: String,
+}
+
+impl StepUpBody {
+    pub(crate) fn read(self) -> Result<String, Problem> {
+        if self.code.len() == 6 && self.code.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(self.code)
+        } else {
+            Err(Problem::invalid("code", "must be six digits"))
+        }
+    }
+}
+
 /// A lockdown to be declared. Exactly one of `principal`, `person`, `role`, `resource` and `all` says what it matches.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

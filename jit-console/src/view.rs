@@ -117,6 +117,10 @@ impl From<&People> for PeopleView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Mfa)]
 pub(crate) struct MfaView {
+    /// The classes of which the sign-in's `acr` must be one, the preferred first. Empty: whichever.
+    acr: Vec<String>,
+    /// The methods of which one must be in the sign-in's `amr`. Empty: where `acr` is too, any that proves a second factor.
+    amr: Vec<String>,
     /// The sign-in may be at most this old.
     max_age: Option<String>,
 }
@@ -124,6 +128,8 @@ pub(crate) struct MfaView {
 impl From<&MfaTerms> for MfaView {
     fn from(terms: &MfaTerms) -> Self {
         Self {
+            acr: terms.acr.clone(),
+            amr: texts(&terms.amr),
             max_age: terms.max_age.map(text),
         }
     }

@@ -30,6 +30,7 @@
 //! | `cel` | conditions in automatic rules; without it a policy that has some is refused |
 //! | `schema` | [`policy`]'s JSON Schema |
 //! | `testing` | the laws, and a clock that moves when told |
+//! | `totp` | codes of authenticator apps as a second factor; without it a people file that has secrets for them is refused |
 //! | `yaml` | policy and people files in YAML; without it they are refused |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(

@@ -11,11 +11,12 @@ use http::{Request, Response};
 use jit_core::gate::authenticate::{CredentialSource, Subject};
 use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
+use jit_core::gate::step_up::CredentialId;
 use jit_core::gate::{Gate, Lookup, Verdict, hygiene};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::body::ResponseBody;
+use crate::body::{RequestBody, ResponseBody};
 use crate::refuse::{RefusalResponder, refuse};
 
 type Pending = Pin<Box<dyn Future<Output = (Parts, Verdict)> + Send>>;
@@ -35,7 +36,7 @@ pin_project! {
     /// Nothing is boxed unless a look-up has to be awaited: a credential seen for the first time, or a budget to be reserved.
     pub struct ResponseFuture<S, R, ReqBody>
     where
-        S: Service<Request<ReqBody>>,
+        S: Service<Request<RequestBody<ReqBody>>>,
     {
         #[pin]
         kind: Kind<S, R, ReqBody, S::Future>,
@@ -62,7 +63,7 @@ pin_project! {
 
 impl<S, R, ReqBody> ResponseFuture<S, R, ReqBody>
 where
-    S: Service<Request<ReqBody>>,
+    S: Service<Request<RequestBody<ReqBody>>>,
     R: RefusalResponder,
 {
     pub(crate) fn decided(
@@ -107,7 +108,7 @@ fn carry_out<S, R, ReqBody>(
     verdict: Verdict,
 ) -> Kind<S, R, ReqBody, S::Future>
 where
-    S: Service<Request<ReqBody>>,
+    S: Service<Request<RequestBody<ReqBody>>>,
     R: RefusalResponder,
 {
     let refused = |head: &Parts, refusal| Kind::Refused {
@@ -123,11 +124,14 @@ where
             prepare(&mut head, passage.subject, passage.credential);
             None
         }
-        Verdict::Control { subject } => {
+        Verdict::Control { subject, credential } => {
             let plain = subject.as_deref().cloned();
             prepare(&mut head, subject, None);
             if let Some(subject) = plain {
                 head.extensions.insert(subject);
+            }
+            if let Some(credential) = credential {
+                head.extensions.insert(credential);
             }
             None
         }
@@ -136,7 +140,7 @@ where
         Verdict::Lookup(_) => return refused(&head, Refusal::AuthenticationUnavailable),
     };
     Kind::Forwarded {
-        future: service.call(Request::from_parts(head, body)),
+        future: service.call(Request::from_parts(head, RequestBody::new(body))),
         permit,
     }
 }
@@ -151,6 +155,7 @@ fn prepare(head: &mut Parts, subject: Option<Arc<Subject>>, credential: Option<C
     head.extensions.remove::<Permit>();
     head.extensions.remove::<Arc<Subject>>();
     head.extensions.remove::<Subject>();
+    head.extensions.remove::<CredentialId>();
     if let Some(subject) = subject {
         head.extensions.insert(subject);
     }
@@ -158,7 +163,7 @@ fn prepare(head: &mut Parts, subject: Option<Arc<Subject>>, credential: Option<C
 
 impl<S, R, ReqBody, ResBody> Future for ResponseFuture<S, R, ReqBody>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
     R: RefusalResponder,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
@@ -198,7 +203,7 @@ where
 
 impl<S, R, ReqBody> fmt::Debug for ResponseFuture<S, R, ReqBody>
 where
-    S: Service<Request<ReqBody>>,
+    S: Service<Request<RequestBody<ReqBody>>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {

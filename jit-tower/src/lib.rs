@@ -15,7 +15,7 @@
 //!
 //! Before a request goes on, the headers with which a client could pose as a gateway are dropped
 //! ([`jit_core::gate::hygiene::strip`]), and so is the gate's own credential, except on the way to the control API, where the
-//! credential stays.
+//! credential stays. Request trailers (RFC 9110 §6.5) are dropped as well: the inner service gets its body as a [`RequestBody`].
 //!
 //! An answer is a response, never an error: `Error` is the inner service's. Its status is never a 2xx. The
 //! [`Refusal`] is in its extensions, for layers outside this one to count and log. Programs get problem+json (RFC 9457), browsers
@@ -45,7 +45,6 @@
 //! - A response is not cut yet when its grant ends: a body that has begun is sent to its end. Until that is so, requests that
 //!   change the protocol of their connection (`Upgrade`, WebSocket over HTTP/1.1) are refused on protected routes.
 //! - A grant with a limit on bytes admits nothing, because bytes are not counted here.
-//! - Request trailers (RFC 9110 §6.5) are passed on as they come. A service that reads trailers must not trust them.
 //! - The request's body is not read while a credential is verified; put a time limit outside this layer.
 //! - The peer's address is the one that the server says ([`PeerAddr`], or axum's `ConnectInfo<SocketAddr>`); forwarding headers are
 //!   dropped and never believed.
@@ -67,7 +66,7 @@ mod peer;
 mod refuse;
 mod service;
 
-pub use body::ResponseBody;
+pub use body::{RequestBody, ResponseBody};
 #[cfg(feature = "axum")]
 pub use extract::{NotGuarded, Permitted, Proven};
 pub use future::ResponseFuture;

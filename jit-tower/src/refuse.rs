@@ -102,28 +102,13 @@ impl RefusalResponder for DefaultRefusal {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let policy = "default-src 'none'; frame-ancestors 'none'";
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-        if let Some(challenge) = challenge(refusal) {
+        if let Some(challenge) = refusal.challenge() {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = refusal.retry_after(now) {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         response
-    }
-}
-
-/// RFC 6750 §3, and RFC 9470 §3 for a sign-in that is too weak or too old.
-fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
-    match refusal {
-        Refusal::Unauthenticated => Some(HeaderValue::from_static("Bearer")),
-        Refusal::StepUp { terms, .. } => {
-            let mut text = r#"Bearer error="insufficient_user_authentication""#.to_owned();
-            if let Some(age) = terms.max_age {
-                text.push_str(&format!(", max_age={}", age.as_millis() / 1000));
-            }
-            HeaderValue::try_from(text).ok()
-        }
-        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use http::{Request, Response};
 use jit_core::gate::{Gate, Verdict};
 use tower_service::Service;
 
-use crate::body::ResponseBody;
+use crate::body::{RequestBody, ResponseBody};
 use crate::future::{Carrier, ResponseFuture};
 use crate::peer::peer;
 use crate::refuse::RefusalResponder;
@@ -30,7 +30,7 @@ impl<S, R> Jit<S, R> {
 
 impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for Jit<S, R>
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>> + Clone,
     R: RefusalResponder + Clone,
 {
     type Response = Response<ResponseBody<ResBody>>;

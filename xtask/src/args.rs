@@ -52,6 +52,12 @@ impl Args {
         Ok(Some(value))
     }
 
+    /// Takes the first argument that is no option. Ask for it after the options, whose values look the same.
+    pub(crate) fn positional(&mut self) -> Option<String> {
+        let at = self.0.iter().position(|argument| !argument.starts_with('-'))?;
+        Some(self.0.remove(at))
+    }
+
     /// Fails if anything is left.
     pub(crate) fn finish(self) -> Result<()> {
         match self.0.first() {
@@ -87,6 +93,15 @@ mod tests {
             args.finish().unwrap();
         }
         assert_eq!(args("").value::<u32>("--cycles").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_option_is_taken_by_its_place() {
+        let mut args = args("--door axum file --more");
+        assert_eq!(args.value("--door").unwrap(), Some("axum".to_owned()));
+        assert_eq!(args.positional().as_deref(), Some("file"));
+        assert_eq!(args.positional(), None);
+        assert!(args.finish().is_err());
     }
 
     #[test]

@@ -29,14 +29,17 @@ use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
-use jit_tower::{JitLayer, PeerAddr, Permit, Subject};
+use jit_tower::{JitLayer, PeerAddr, Permit, RequestBody, Subject};
 use tokio::net::TcpListener;
 use tower::{Layer as _, service_fn};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// The application: says under whose grant it was reached, and asks for one.
-async fn app(broker: Broker, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn app(
+    broker: Broker,
+    request: Request<RequestBody<Incoming>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let answer = match (
         parts.extensions.get::<Permit>(),
@@ -56,7 +59,7 @@ async fn app(broker: Broker, request: Request<Incoming>) -> Result<Response<Full
 }
 
 /// Asks for `admin` in the name of whoever the gate has proven. The reason is the body.
-async fn ask(broker: &Broker, subject: &Subject, body: Incoming) -> Result<String, BoxError> {
+async fn ask(broker: &Broker, subject: &Subject, body: RequestBody<Incoming>) -> Result<String, BoxError> {
     let reason = Limited::new(body, 2000).collect().await?.to_bytes();
     let ask: Ask = serde_json::from_value(serde_json::json!({
         "resource": "admin", "reason": str::from_utf8(&reason)?,

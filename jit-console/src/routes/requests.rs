@@ -20,9 +20,9 @@ use crate::view::{IssuedView, Page, RequestView};
 use crate::wait;
 
 /// Requests on one page, when the caller names no number.
-const PAGE_DEFAULT: usize = 50;
+pub(super) const PAGE_DEFAULT: usize = 50;
 /// Most requests on one page.
-const PAGE_MAX: usize = 1000;
+pub(super) const PAGE_MAX: usize = 1000;
 
 fn told(shared: &Shared, view: &View) -> Json<RequestView> {
     Json(RequestView::new(view, &shared.settings))

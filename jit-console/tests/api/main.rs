@@ -12,6 +12,7 @@ mod lockdowns;
 mod restart;
 mod reviewing;
 mod sight;
+mod step_up;
 mod stores;
 mod waiting;
 mod who;

@@ -248,7 +248,7 @@ impl Request {
         };
         match opinion.decision {
             Decision::Deny => {
-                self.step_up(by, now)?;
+                self.step_up(stage, by, now)?;
                 let reason = review.comment.clone();
                 let cause = EndCause::actor(by);
                 Ok(vec![
@@ -265,14 +265,15 @@ impl Request {
                 if mine.is_none() && !self.may_fill(stage, &by.person, now) {
                     return Err(Refused::NotEligible);
                 }
-                self.step_up(by, now)?;
+                self.step_up(stage, by, now)?;
                 self.count(review, panel, now)
             }
         }
     }
 
-    fn step_up(&self, by: &Actor, now: Timestamp) -> Result<(), Refused> {
-        match self.stage_terms(self.stage).and_then(|stage| stage.mfa.as_ref()) {
+    /// The seat's own stage says how strongly who fills it must have signed in, also when it is not the one that is open.
+    fn step_up(&self, stage: u16, by: &Actor, now: Timestamp) -> Result<(), Refused> {
+        match self.stage_terms(stage).and_then(|stage| stage.mfa.as_ref()) {
             Some(terms) if !by.assurance.satisfies(terms, now) => {
                 Err(Refused::StepUp { terms: terms.clone() })
             }

@@ -7,7 +7,8 @@
 //! 4. A view that was not complete within the last `stale_after` admits nothing.
 //! 5. Where several grants admit a request, it is attributed to the one that ends last. A grant whose budget has to be reserved
 //!    first comes after those that admit at once.
-//! 6. There is one place where a [`Permit`] is made.
+//! 6. A grant that wants a second factor wants it for every request, and a fresh one for the first.
+//! 7. There is one place where a [`Permit`] is made.
 //!
 //! A check reads shared memory and writes at most the grant's own counters: it does not wait, and allocates only for a grant
 //! with a limit of concurrent requests.

@@ -3,7 +3,7 @@
 //! 1. [`check`] refuses what two readers could read differently: a doubled credential, a `Connection` option that names a field which
 //!    the gate or the upstream relies on, framing that is not plain. The answer never depends on who asks.
 //! 2. [`strip`] drops every field with which a client could pose as a gateway's word: [`is_reserved`] has the list. Dropped always, set
-//!    maybe: whoever sets such a field does it after this.
+//!    maybe: whoever sets such a field does it after this. The offer of an upgrade to h2c goes as well.
 //! 3. [`strip_credential`] drops the gate's own credential, wherever it stands, and nothing of the application's. A credential that is
 //!    bound to a grant never reaches the upstream, whatever came of it: [`strip`] drops it.
 //! 4. Forwarding fields count only when the peer is a listed proxy, see [`TrustedProxies`].
@@ -145,8 +145,8 @@ fn is_end_to_end(option: &[u8]) -> bool {
         "host",
         "transfer-encoding",
     ];
-    // TE and Trailer are dropped, but they are for one hop and may be named so.
-    let one_hop = ["te", "trailer"]
+    // These are dropped, but they are for one hop and may be named so.
+    let one_hop = ["http2-settings", "te", "trailer"]
         .iter()
         .any(|name| option.eq_ignore_ascii_case(name.as_bytes()));
     !one_hop
@@ -224,6 +224,9 @@ pub fn strip_behind_proxy(headers: &mut HeaderMap) {
 }
 
 fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
+    if upgrades(headers).any(is_h2c) {
+        headers.remove(header::UPGRADE);
+    }
     let doomed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| is_reserved(name.as_str()) && !keep(name.as_str()))
@@ -239,6 +242,22 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
     if cookies(headers, GRANT_COOKIE).next().is_some() {
         strip_cookie(headers, GRANT_COOKIE);
     }
+}
+
+/// The protocols that an `Upgrade` field offers to go on in, one by one.
+pub fn upgrades(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(header::UPGRADE).into_iter();
+    let protocols = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    protocols
+        .map(<[u8]>::trim_ascii)
+        .filter(|protocol| !protocol.is_empty())
+}
+
+/// Whether a protocol is HTTP/2 without TLS. That upgrade is obsolete (RFC 9113 §3.1) and is never taken up; [`strip`] drops its offer, because
+/// requests after an upgrade that an upstream did take up would reach it undecided.
+pub fn is_h2c(protocol: &[u8]) -> bool {
+    let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
+    name.trim_ascii().eq_ignore_ascii_case(b"h2c")
 }
 
 /// Drops the gate's own credential from where it came, so that the upstream never holds it. The gate's cookie goes in any case: it may
@@ -443,6 +462,8 @@ mod tests {
             ("x-http-method", "DELETE"),
             ("trailer", "x-jit-grant"),
             ("te", "chunked"),
+            ("upgrade", "websocket, H2C"),
+            ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA"),
             ("proxy", "http://evil.example"),
             ("accept", "*/*"),
             ("x-request-id", "1"),

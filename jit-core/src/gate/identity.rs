@@ -10,6 +10,7 @@ use crate::gate::authenticate::{AuthError, CredentialSource, Subject};
 use crate::gate::authenticators::{Proof, Shown};
 use crate::gate::enforcer::Bearer;
 use crate::gate::session::{Session, SessionKey};
+use crate::gate::step_up::CredentialId;
 use crate::gate::{Gate, Lookup, Want};
 use crate::id::{Digest, Timestamp};
 
@@ -57,11 +58,14 @@ impl Gate {
         match self.recall(&key, verified, now) {
             Memory::Session(session) if authenticators.revoked(&session.proof) => {
                 self.inner.sessions.forget(&key);
+                if let Some(step_ups) = &self.inner.step_ups {
+                    step_ups.forget(&CredentialId::of(&session.proof));
+                }
                 Identity::Invalid(shown.own_source())
             }
             Memory::Session(session) => {
                 let source = session.proof.source;
-                Identity::Proven(session, source)
+                Identity::Proven(self.raised(session, now), source)
             }
             Memory::Invalid => Identity::Invalid(shown.own_source()),
             Memory::Unverifiable => Identity::Unverifiable(shown.likely_source()),
@@ -69,6 +73,24 @@ impl Gate {
                 key,
                 shown: shown.into_owned(),
             })),
+        }
+    }
+
+    /// The session with what its credential gained since. Looked up for every request: the cached one never stands in its way, and
+    /// neither outlives its end.
+    fn raised(&self, session: Arc<Session>, now: Timestamp) -> Arc<Session> {
+        let more = match (&self.inner.step_ups, &session.person) {
+            (Some(step_ups), Some(person)) => step_ups.raise(
+                &CredentialId::of(&session.proof),
+                &session.subject,
+                &person.id,
+                now,
+            ),
+            _ => None,
+        };
+        match more {
+            Some(assurance) => Arc::new(session.with_assurance(assurance)),
+            None => session,
         }
     }
 

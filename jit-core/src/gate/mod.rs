@@ -20,6 +20,7 @@
 pub mod authenticate;
 pub mod authenticators;
 mod builder;
+pub mod challenge;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
@@ -30,18 +31,22 @@ mod local;
 mod locks;
 pub mod permit;
 pub mod refusal;
+mod reserve;
 pub mod rules;
 mod session;
+pub mod step_up;
 pub mod target;
 pub mod tokens;
+#[cfg(feature = "totp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "totp")))]
+pub mod totp;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::CONNECTION;
 use http::request::Parts;
 
 use crate::broker::directory::Directory;
@@ -54,11 +59,13 @@ use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{SessionKey, Sessions};
+use crate::gate::step_up::{CredentialId, StepUps};
 use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 
 pub use builder::GateBuilder;
+pub use reserve::{Reserve, ReserveError};
 pub use session::SESSION_MAX;
 
 /// Where the control API is, unless said otherwise.
@@ -83,6 +90,8 @@ pub enum Verdict {
     Control {
         /// Who asks, if they could prove it. Without, the API answers 401.
         subject: Option<Arc<Subject>>,
+        /// What proved them: the API raises it when they prove a second factor.
+        credential: Option<CredentialId>,
     },
     /// Answer it.
     Refuse(Refusal),
@@ -135,26 +144,6 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// Reserves requests of a limited grant for this gate, durably, before they are used: a crash loses budget and never gives any.
-///
-/// # Contract
-/// - The sum of all that was ever answered for one grant, on all gates, is at most its `max_requests`.
-/// - 0 says that nothing is left, now and for good.
-#[async_trait]
-pub trait Reserve: fmt::Debug + Send + Sync + 'static {
-    /// Reserves some of what is left of `grant`, and says how many.
-    async fn reserve(&self, grant: GrantId, now: Timestamp) -> Result<u64, ReserveError>;
-}
-
-/// Nothing could be reserved just now.
-#[derive(Debug, thiserror::Error)]
-#[error("no budget could be reserved: {source}")]
-pub struct ReserveError {
-    /// What went wrong.
-    #[from]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
 /// Decides on requests. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -170,6 +159,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
     sessions: Sessions,
+    step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
     control_on_any_host: bool,
 }
@@ -192,6 +182,7 @@ impl Gate {
                 clock,
                 reserve: None,
                 sessions: Sessions::new(SESSIONS),
+                step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
                 control_on_any_host: false,
             },
@@ -203,8 +194,12 @@ impl Gate {
         self.inner.rules.store(Arc::new(rules));
     }
 
-    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end.
+    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end. Second factors have to be
+    /// proven anew as well.
     pub fn forget_sessions(&self) {
+        if let Some(step_ups) = &self.inner.step_ups {
+            step_ups.forget_all();
+        }
         self.inner.sessions.clear();
     }
 
@@ -326,8 +321,12 @@ impl Gate {
         match identity {
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
+                credential: Some(CredentialId::of(&session.proof)),
             },
-            Identity::Nobody | Identity::Invalid(_) => Verdict::Control { subject: None },
+            Identity::Nobody | Identity::Invalid(_) => Verdict::Control {
+                subject: None,
+                credential: None,
+            },
             Identity::Unverifiable(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
             Identity::Unknown(lookup) => Verdict::Lookup(lookup),
         }
@@ -355,31 +354,18 @@ impl Gate {
             Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
         })
     }
-
-    async fn reserve(&self, grant: GrantId) -> Result<(), ReserveError> {
-        let Some(reserve) = &self.inner.reserve else {
-            return Err(ReserveError {
-                source: "no port for reservations is configured".into(),
-            });
-        };
-        let Some(usage) = self.inner.enforcer.usage(grant) else {
-            return Ok(());
-        };
-        let _turn = usage.reserving().lock().await;
-        if usage.is_empty() {
-            usage.allow(reserve.reserve(grant, self.inner.clock.now()).await?);
-        }
-        Ok(())
-    }
 }
 
-/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8).
+/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
 fn changes_protocol(head: &Parts) -> bool {
+    if hygiene::upgrades(&head.headers).next().is_some() {
+        return !hygiene::upgrades(&head.headers).all(hygiene::is_h2c);
+    }
     let names_upgrade = |value: &http::HeaderValue| {
         let mut tokens = value.as_bytes().split(|b| *b == b',');
         tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
-    head.headers.contains_key(UPGRADE) || head.headers.get_all(CONNECTION).iter().any(names_upgrade)
+    head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
 #[cfg(test)]

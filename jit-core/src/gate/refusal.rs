@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
+use crate::gate::challenge;
 use crate::gate::hygiene::BadHeaders;
 use crate::gate::target::BadTarget;
 use crate::id::{RequestId, ResourceName, Timestamp};
@@ -203,6 +204,15 @@ impl Refusal {
                 "This resource can't be used over a connection that changes its protocol. Use plain requests."
             }
         })
+    }
+
+    /// How to sign in, for the `WWW-Authenticate` of a 401.
+    pub fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Unauthenticated => Some(challenge::unauthenticated()),
+            Self::StepUp { terms, .. } => Some(challenge::step_up(terms)),
+            _ => None,
+        }
     }
 
     /// The resource that was wanted, where the caller may learn its name.

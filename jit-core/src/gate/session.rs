@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use chrono::TimeDelta;
 use dashmap::DashMap;
 
+use crate::approval::ask::Assurance;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::Proof;
@@ -89,18 +90,26 @@ impl Session {
         })
     }
 
+    /// The same, with a stronger proof.
+    pub(in crate::gate) fn with_assurance(&self, assurance: Assurance) -> Self {
+        Self {
+            subject: Arc::new(Subject {
+                assurance,
+                ..Subject::clone(&self.subject)
+            }),
+            person: self.person.clone(),
+            proof: self.proof,
+            ends: self.ends,
+        }
+    }
+
     pub(in crate::gate) fn is_good(&self, now: Timestamp) -> bool {
         now < self.ends
     }
 
     /// The same, in memory of its own.
     fn copy(&self) -> Self {
-        Self {
-            subject: Arc::new(Subject::clone(&self.subject)),
-            person: self.person.clone(),
-            proof: self.proof,
-            ends: self.ends,
-        }
+        self.with_assurance(self.subject.assurance.clone())
     }
 }
 

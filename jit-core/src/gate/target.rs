@@ -2,7 +2,8 @@
 //!
 //! 1. HTTP/1.0, 1.1, 2 and 3. The target is origin-form, or absolute-form with `http` or `https`, without userinfo and with the
 //!    authority that the Host field names (RFC 9112 §3.2, RFC 9113 §8.3.1). `OPTIONS *` and CONNECT are denied, extended CONNECT
-//!    (RFC 8441) included; every other form is a bad request.
+//!    (RFC 8441) included, and so is TRACE, which would send the request back to its client, credentials and all (RFC 9110 §9.3.8).
+//!    Every other form is a bad request.
 //! 2. Exactly one Host. HTTP/1.0 without one is denied, because no rule can be chosen. HTTP/2 and 3 may carry `:authority`, which
 //!    `http::Uri` holds, or Host, or both when they agree.
 //! 3. The path is ASCII with well-formed triplets, decoded once, UTF-8, and free of encoded control characters and `/ \ % ; ? #`.
@@ -55,12 +56,26 @@ impl<'a> Target<'a> {
                 BadTarget::Form
             });
         }
+        if ["TRACE", "TRACK"]
+            .iter()
+            .any(|trace| parts.method.as_str().eq_ignore_ascii_case(trace))
+        {
+            return Err(BadTarget::Trace);
+        }
         if raw_path == "*" {
             return Err(if parts.method == Method::OPTIONS {
                 BadTarget::Asterisk
             } else {
                 BadTarget::Form
             });
+        }
+        // `Uri::path` says "/" where there is none. In absolute-form that is so (RFC 9110 §4.2.3); `:path` must have it (RFC 9113 §8.3.1).
+        if multiplexed
+            && uri
+                .path_and_query()
+                .is_some_and(|path| !path.as_str().starts_with('/'))
+        {
+            return Err(BadTarget::Form);
         }
         let field = host_field(parts)?;
         let host = match (uri.scheme(), uri.authority()) {
@@ -176,6 +191,9 @@ pub enum BadTarget {
     /// CONNECT, plain or extended.
     #[error("CONNECT is not served here")]
     Connect,
+    /// TRACE, or TRACK, which some servers take for it, in any case.
+    #[error("TRACE is not served here")]
+    Trace,
     /// A path longer than [`PATH_MAX`].
     #[error("the path is longer than 8 KiB")]
     PathTooLong,
@@ -220,6 +238,7 @@ impl BadTarget {
             Self::HostMismatch => "host-mismatch",
             Self::Asterisk => "asterisk",
             Self::Connect => "connect",
+            Self::Trace => "trace",
             Self::PathTooLong => "path-too-long",
             Self::RawByte => "raw-byte",
             Self::Triplet => "triplet",
@@ -235,7 +254,7 @@ impl BadTarget {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::NoHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::Asterisk | Self::Connect => StatusCode::FORBIDDEN,
+            Self::Asterisk | Self::Connect | Self::Trace => StatusCode::FORBIDDEN,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::PathTooLong => StatusCode::URI_TOO_LONG,
             _ => StatusCode::BAD_REQUEST,
@@ -277,7 +296,7 @@ mod tests {
     fn target_and_host_must_agree() {
         use BadTarget::{
             Asterisk, Connect, DotSegment, EmptySegment, Form, HostMismatch, ManyHosts, MissingHost, NoHost,
-            Scheme, Userinfo,
+            Scheme, Trace, Userinfo,
         };
         const V10: Version = Version::HTTP_10;
         const V11: Version = Version::HTTP_11;
@@ -319,6 +338,11 @@ mod tests {
             (V11, "OPTIONS", "/x", host, Ok(("a.com", "/x"))),
             (V11, "CONNECT", "a.com:443", host, Err(Connect)),
             (V11, "CONNECT", "/x", host, Err(Form)),
+            (V11, "TRACE", "/x", host, Err(Trace)),
+            (V11, "trace", "/x", host, Err(Trace)),
+            (V11, "TRACK", "*", host, Err(Trace)),
+            (V2, "TRACE", "https://a.com/x", &[], Err(Trace)),
+            (V11, "TRACER", "/x", host, Ok(("a.com", "/x"))),
             (V11, "CONNECT", "http://a.com/x", host, Err(Form)),
             (V11, "CONNECT", "*", host, Err(Form)),
             (V11, "GET", "/x", &[], Err(MissingHost)),
@@ -340,6 +364,7 @@ mod tests {
             (V2, "GET", "/x", &[], Err(MissingHost)),
             (V2, "GET", "ftp://a.com/x", &[], Err(Scheme)),
             (V2, "GET", "a.com", &[], Err(Form)),
+            (V2, "GET", "https://a.com?x", &[], Err(Form)),
             (V2, "OPTIONS", "*", host, Err(Asterisk)),
             (V2, "CONNECT", "a.com:443", &[], Err(Connect)),
             (V2, "CONNECT", "https://a.com/chat", &[], Err(Connect)),
@@ -380,6 +405,7 @@ mod tests {
             (BadTarget::NoHost, 421),
             (BadTarget::Asterisk, 403),
             (BadTarget::Connect, 403),
+            (BadTarget::Trace, 403),
             (BadTarget::Version, 505),
             (BadTarget::PathTooLong, 414),
             (BadTarget::HostMismatch, 400),

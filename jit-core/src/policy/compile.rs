@@ -305,7 +305,7 @@ mod tests {
         let stage = terms.stages.first().unwrap();
         assert_eq!((stage.name.as_str(), stage.quorum), ("stage-1", 1));
         let glass = terms.break_glass.as_ref().unwrap();
-        assert_eq!(glass.mfa, Some(MfaTerms { max_age: None }));
+        assert_eq!(glass.mfa, Some(MfaTerms::default()));
         assert_eq!(glass.review_within, Span::minutes(24 * 60));
     }
 
@@ -527,6 +527,26 @@ mod tests {
                 "p.toml:10: error: policy \"p\" has an mfa.max_age for an MFA that is not required; mend: say required = true, or take max_age out",
             ),
             (
+                "mfa = { required = false, acr = [\"gold\"] }",
+                "p.toml:10: error: policy \"p\" has an mfa.acr for an MFA that is not required; mend: say required = true, or take acr out",
+            ),
+            (
+                "mfa = { max_age = \"999ms\" }",
+                "p.toml:10: error: policy \"p\" has an mfa.max_age below a second, and a challenge tells it in whole seconds; mend: write at least \"1s\"",
+            ),
+            (
+                "mfa = { acr = [] }",
+                "p.toml:10: error: policy \"p\" has an mfa.acr of 0 names; mend: name 1 to 16, or take acr out",
+            ),
+            (
+                "mfa = { amr = [\"hwk\", \"hwk\"] }",
+                "p.toml:10: error: policy \"p\" has the mfa.amr \"hwk\" twice; mend: name it once",
+            ),
+            (
+                "mfa = { acr = [\"a b\"] }",
+                "p.toml:10: error: policy \"p\" has the mfa.acr \"a b\", which can't be told in a challenge; mend: write 1 to 128 visible ASCII characters without spaces, quotes and backslashes, as your issuer does",
+            ),
+            (
                 "break_glass = { requesters = {}, max = \"5m\" }",
                 "p.toml:10: error: policy \"p\" has a break_glass that nobody may use; mend: give break_glass.requesters roles or persons, or take break_glass out",
             ),
@@ -679,6 +699,10 @@ mod tests {
             (
                 "approval = \"automatic\"\nmfa = {}\nbreak_glass = { requesters = { roles = [\"r\"] }, max = \"1h\", mfa = { required = false } }",
                 "p.toml:11: warning: policy \"p\": breaking the glass needs no MFA, and asking does; mend: take `required = false` out of break_glass.mfa",
+            ),
+            (
+                "approval = \"automatic\"\nmfa = { amr = [\"hwk\", \"pwd\"] }",
+                "p.toml:10: warning: policy \"p\": mfa.amr is satisfied by \"pwd\", which is one thing that somebody knows; mend: take it out; a second factor is one of mfa, otp, hwk, swk, fpt, face",
             ),
             (
                 "[[policies.stages]]\napprovers.roles = [\"r\"]\nescalate_after = \"2h\"\nescalate_to.roles = [\"s\"]",

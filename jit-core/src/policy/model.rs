@@ -204,7 +204,20 @@ pub(super) struct Mfa {
     /// Whether several factors are needed. Default: true.
     #[serde(default = "yes")]
     pub(super) required: bool,
-    /// The sign-in may be at most this old. Default: however old.
+    /// One of these authentication context classes must stand in the sign-in's `acr`, the preferred first. Default: whichever.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 16), inner(length(min = 1, max = 128)))
+    )]
+    pub(super) acr: Option<Vec<String>>,
+    /// One of these methods (RFC 8176) must stand in the sign-in's `amr`. Default: where no `acr` is asked for either, one of mfa,
+    /// hwk, swk, otp, fpt and face.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 16), inner(length(min = 1, max = 128)))
+    )]
+    pub(super) amr: Option<Vec<String>>,
+    /// The sign-in (`auth_time`) may be at most this old, at least 1s. Default: however old.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
     pub(super) max_age: Option<String>,
 }

@@ -6,18 +6,20 @@ mod world;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{Request, Response, StatusCode};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Full};
 use jit_core::approval::state::State;
 use jit_core::policy::terms::MfaTerms;
 use jit_core::span::Span;
-use jit_tower::{JitLayer, Permit, Refusal, Refused, Subject};
+use jit_tower::{JitLayer, Permit, Refusal, Refused, RequestBody, Subject};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use world::{Fields, World, described, http_request};
 
@@ -26,7 +28,7 @@ type Body = Full<Bytes>;
 const ANA: (&str, &str) = ("authorization", "Bearer ana");
 
 /// Tells what it was sent: the permit, the subject and the headers.
-async fn tell(request: Request<Body>) -> Result<Response<Body>, Infallible> {
+async fn tell(request: Request<RequestBody<Body>>) -> Result<Response<Body>, Infallible> {
     let (head, _) = request.into_parts();
     let permit = head.extensions.get::<Permit>().map(Permit::grant_id);
     let subject = head
@@ -79,6 +81,45 @@ async fn what_is_admitted_carries_its_proof_and_none_of_the_gates_secrets() {
     }
 }
 
+/// A body of two pieces with trailers in the middle and at the end.
+#[derive(Debug)]
+struct Trailing(Vec<Frame<Bytes>>);
+
+impl http_body::Body for Trailing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop().map(Ok))
+    }
+}
+
+#[tokio::test]
+async fn trailers_stay_outside() {
+    async fn frames(request: Request<RequestBody<Trailing>>) -> Result<Response<Body>, Infallible> {
+        let mut body = request.into_body();
+        let mut text = String::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            text.push_str(&format!("{:?}", frame.into_data().map_err(|_| "trailers")));
+        }
+        Ok(Response::new(Body::from(text)))
+    }
+    let world = World::granted();
+    for path in ["/admin", "/public", "/_jit/v1/me"] {
+        let trailers = || Frame::trailers([(HOST, "b.example".parse().unwrap())].into_iter().collect());
+        let data = |text| Frame::data(Bytes::from_static(text));
+        let body = Trailing(vec![trailers(), data(b"b"), trailers(), data(b"a")]);
+        let request = http_request::<Body>("POST", path, &[ANA]).map(|_| body);
+        let service = JitLayer::new(world.gate.clone()).layer(service_fn(frames));
+        let answer = service.oneshot(request).await.unwrap().into_body();
+        let text = answer.collect().await.unwrap().to_bytes();
+        assert_eq!(text, r#"Ok(b"a")Ok(b"b")"#, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_open_carries_no_permit() {
     let world = World::granted();
@@ -114,8 +155,14 @@ async fn the_control_api_learns_who_asks() {
 
 #[tokio::test]
 async fn each_refusal_is_a_response() {
-    let mfa =
-        |max_age| World::with(|request| request.grant.as_mut().unwrap().mfa = Some(MfaTerms { max_age }));
+    let mfa = |max_age| {
+        World::with(|request| {
+            request.grant.as_mut().unwrap().mfa = Some(MfaTerms {
+                max_age,
+                ..MfaTerms::default()
+            });
+        })
+    };
     let pending = || {
         World::with(|request| {
             request.state = State::Pending;
@@ -150,7 +197,7 @@ async fn each_refusal_is_a_response() {
             "step-up-required",
             Some((
                 "www-authenticate",
-                r#"Bearer error="insufficient_user_authentication", max_age=300"#,
+                r#"Bearer error="insufficient_user_authentication", error_description="A stronger or more recent sign-in is needed", max_age="300""#,
             )),
         ),
         (
@@ -330,7 +377,7 @@ impl Clone for Strict {
 #[derive(Debug, PartialEq)]
 struct Broken;
 
-impl Service<Request<Body>> for Strict {
+impl Service<Request<RequestBody<Body>>> for Strict {
     type Response = Response<Body>;
     type Error = Broken;
     type Future = Ready<Result<Response<Body>, Broken>>;
@@ -341,7 +388,7 @@ impl Service<Request<Body>> for Strict {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<Body>) -> Self::Future {
+    fn call(&mut self, _: Request<RequestBody<Body>>) -> Self::Future {
         assert!(self.ready, "called without being ready");
         self.ready = false;
         ready(Err(Broken))

@@ -177,11 +177,16 @@ impl Enforcer {
         if grant.max_bytes.is_some() {
             return Err(Hindrance::Bytes);
         }
-        if usage.last_use().is_none()
-            && let Some(terms) = &grant.mfa
-            && !subject.assurance.satisfies(terms, now)
-        {
-            return Err(Hindrance::StepUp(Arc::clone(live)));
+        if let Some(terms) = &grant.mfa {
+            // How strong the sign-in is counts for every request: another, weaker credential of the holder does not ride along. How
+            // old it is counts once.
+            let enough = match usage.last_use() {
+                None => subject.assurance.satisfies(terms, now),
+                Some(_) => subject.assurance.is_strong(terms),
+            };
+            if !enough {
+                return Err(Hindrance::StepUp(Arc::clone(live)));
+            }
         }
         let slot = match grant.max_concurrent {
             None => None,

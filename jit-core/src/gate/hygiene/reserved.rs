@@ -103,16 +103,17 @@
 //! - `x-accel-mapping`: Rack::Sendfile
 //! - `proxy`: httpoxy, CVE-2016-5385
 //!
-//! What announces trailers, which are not passed on.
+//! What announces trailers, which are not passed on, and what comes with an upgrade to h2c, which is not taken up.
 //!
 //! - `te`
 //! - `trailer`
+//! - `http2-settings`
 //!
 //! Names that applications give to their own clients (`X-Auth-Token`, `X-User-Id`, `X-Api-Key`, `Impersonate-User`) are not in it: an upstream
 //! that takes one of those for a gateway's word must not stand behind this gate unchanged.
 
 /// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the first four bytes.
-const RESERVED: [&str; 87] = [
+const RESERVED: [&str; 88] = [
     "base-url",
     "cf-access-authenticated-user-email",
     "cf-access-jwt-assertion",
@@ -125,6 +126,7 @@ const RESERVED: [&str; 87] = [
     "fastly-client-ip",
     "fly-client-ip",
     "forwarded",
+    "http2-settings",
     "jit-credential",
     "mellon-",
     "oidc-",

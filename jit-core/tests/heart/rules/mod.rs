@@ -4,4 +4,5 @@ mod approving;
 mod asking;
 mod bearing;
 mod ending;
+mod signing_in;
 mod windows;

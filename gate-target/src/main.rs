@@ -1,0 +1,84 @@
+//! Serves the corpus' policy behind a door of choice, before the worst-case upstream.
+//!
+//! Run with
+//!
+//! ```not_rust
+//! cargo run --release -p gate-target -- --listen 127.0.0.1:8081 --door axum --grant admin
+//! ```
+//!
+//! It prints one line, `listening=<address> token=<alice's bearer token>`, when it takes connections. `--door none` serves the upstream alone,
+//! for another balancer to proxy to.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::Parser;
+use gate_target::TargetError;
+use gate_target::door::{Door, Target};
+use gate_target::house::{ALICE, Grants};
+use gate_target::upstream;
+use tokio::net::TcpListener;
+
+/// The gate before the worst upstream there could be.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// axum, hyper or authz; none serves the upstream alone, without a gate.
+    #[arg(long, default_value = "axum")]
+    door: Served,
+    /// Which grant there is: none, admin, other_path, expired or other_user.
+    #[arg(long, default_value = "none")]
+    grant: Grants,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Served {
+    Door(Door),
+    Upstream,
+}
+
+impl FromStr for Served {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::Upstream);
+        }
+        text.parse().map(Self::Door)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), TargetError> {
+    match args.door {
+        Served::Door(door) => {
+            let mut target = Target::start(door, args.grant, args.listen).await?;
+            println!("listening={} token={}", target.address(), target.token());
+            target.ended().await;
+        }
+        Served::Upstream => {
+            let failed = |source| TargetError::Listen {
+                address: args.listen,
+                source,
+            };
+            let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            println!("listening={address} token={ALICE}");
+            upstream::serve(listener).await;
+        }
+    }
+    Ok(())
+}
