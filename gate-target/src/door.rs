@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use balancers::{Ports, Product, Running};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use jit_authz::{Authz, AuthzSettings};
 use jit_core::gate::Gate;
+use jit_core::gate::hygiene::TrustedProxies;
 use jit_tower::{JitLayer, PeerAddr};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,11 +36,24 @@ pub enum Door {
     Hyper,
     /// The authorization endpoints that other balancers call.
     Authz,
+    /// Another balancer, which asks those endpoints.
+    Product(Product),
 }
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Axum, Self::Hyper, Self::Authz];
+    pub const ALL: [Self; 10] = [
+        Self::Axum,
+        Self::Hyper,
+        Self::Authz,
+        Self::Product(Product::Nginx),
+        Self::Product(Product::Haproxy),
+        Self::Product(Product::Haproxy28),
+        Self::Product(Product::Envoy),
+        Self::Product(Product::EnvoyGrpc),
+        Self::Product(Product::Caddy),
+        Self::Product(Product::Traefik),
+    ];
 
     /// As the command line writes it.
     pub const fn as_str(self) -> &'static str {
@@ -45,14 +61,33 @@ impl Door {
             Self::Axum => "axum",
             Self::Hyper => "hyper",
             Self::Authz => "authz",
+            Self::Product(product) => product.as_str(),
         }
     }
 
     /// The path at which it is asked about a request, where it does not see the client's request itself.
     pub const fn endpoint(self) -> Option<&'static str> {
         match self {
-            Self::Axum | Self::Hyper => None,
+            Self::Axum | Self::Hyper | Self::Product(_) => None,
             Self::Authz => Some("/authz/forward-auth"),
+        }
+    }
+
+    /// Why a row can't get its verdict through a product, although nobody gets in: what the row is about is over before any
+    /// configuration has a say.
+    pub fn excuse(self, row: &str) -> Option<&'static str> {
+        use Product::{Caddy, Envoy, EnvoyGrpc, Traefik};
+        match (self, row) {
+            (Self::Product(Envoy | EnvoyGrpc | Caddy | Traefik), "target-007") => Some(
+                "the product puts the target's authority in the place of Host (RFC 9112 section 3.2.2), for gate and upstream alike",
+            ),
+            (Self::Product(Envoy | EnvoyGrpc | Traefik), "header-061" | "header-063") => Some(
+                "the product drops what Connection names, and the field, before it asks, for gate and upstream alike",
+            ),
+            (Self::Product(Caddy | Traefik), "target-023") => {
+                Some("the product answers OPTIONS * by itself, with nothing")
+            }
+            _ => None,
         }
     }
 
@@ -85,36 +120,44 @@ impl std::str::FromStr for Door {
 pub struct Target {
     address: SocketAddr,
     tasks: JoinSet<()>,
+    _balancer: Option<Running>,
 }
 
 impl Target {
-    /// Builds the house and listens.
+    /// Builds the house and listens. A product listens at a free port, whatever `listen` says.
     ///
     /// # Errors
-    /// A [`TargetError`]: the door is not there, the address can't be had, the house can't be built.
+    /// A [`TargetError`]: the address can't be had, the house can't be built, the product does not run.
     pub async fn start(door: Door, grants: Grants, listen: SocketAddr) -> Result<Self, TargetError> {
-        let serve = match door {
-            Door::Axum => Serve::Axum,
-            Door::Hyper => Serve::Hyper,
-            Door::Authz => return Err(TargetError::NoDoor(door)),
-        };
         let house = House::build(grants).await?;
-        let failed = |source| TargetError::Listen {
-            address: listen,
-            source,
-        };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
         let (broker, gate) = (house.broker().clone(), house.gate().clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { broker.run().await });
-        tasks.spawn(async move {
-            match serve {
-                Serve::Axum => over_axum(listener, gate).await,
-                Serve::Hyper => over_hyper(listener, gate).await,
+        let listener = bind(listen).await?;
+        let mut address = local(&listener)?;
+        let mut balancer = None;
+        match door {
+            Door::Axum => drop(tasks.spawn(over_axum(listener, gate))),
+            Door::Hyper => drop(tasks.spawn(over_hyper(listener, gate))),
+            Door::Authz => drop(tasks.spawn(authz(listener, gate)?)),
+            Door::Product(product) => {
+                let application = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+                let ports = Ports {
+                    authz: address.port(),
+                    application: local(&application)?.port(),
+                };
+                tasks.spawn(authz(listener, gate)?);
+                tasks.spawn(upstream::serve(application));
+                let running = Running::start(product, ports).await?;
+                address = running.address();
+                balancer = Some(running);
             }
-        });
-        Ok(Self { address, tasks })
+        }
+        Ok(Self {
+            address,
+            tasks,
+            _balancer: balancer,
+        })
     }
 
     /// Where it listens.
@@ -133,9 +176,31 @@ impl Target {
     }
 }
 
-enum Serve {
-    Axum,
-    Hyper,
+async fn bind(listen: SocketAddr) -> Result<TcpListener, TargetError> {
+    let listener = TcpListener::bind(listen).await;
+    listener.map_err(|source| TargetError::Listen {
+        address: listen,
+        source,
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, TargetError> {
+    listener.local_addr().map_err(|source| TargetError::Listen {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        source,
+    })
+}
+
+/// The authorization endpoints, for askers on this machine.
+fn authz(listener: TcpListener, gate: Gate) -> Result<impl Future<Output = ()>, TargetError> {
+    let house = |source: Box<dyn std::error::Error + Send + Sync>| TargetError::House { source };
+    let proxies = TrustedProxies::parse(["127.0.0.1"]).map_err(|bad| house(bad.into()))?;
+    let settings = AuthzSettings::new(proxies).map_err(|bad| house(bad.into()))?;
+    Ok(async move {
+        if let Err(error) = Authz::new(gate, settings).serve(listener).await {
+            eprintln!("the door is shut: {error}");
+        }
+    })
 }
 
 async fn over_axum(listener: TcpListener, gate: Gate) {

@@ -35,7 +35,7 @@ pub enum TargetError {
         /// What went wrong.
         source: std::io::Error,
     },
-    /// The door has no server.
-    #[error("the door {0} is not served here yet; take one of axum, hyper")]
-    NoDoor(door::Door),
+    /// The product does not run.
+    #[error(transparent)]
+    Balancer(#[from] balancers::BalancerError),
 }

@@ -1,7 +1,6 @@
 //! Header fields that a proxy in front sets.
 
 use http::{HeaderMap, HeaderName};
-use jit_core::gate::hygiene::reserved::{is_forwarding, is_reserved};
 
 /// What there is under a name.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,11 +31,6 @@ pub(crate) fn single<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Field<'r>
 fn is_alias(name: &[u8], of: &[u8]) -> bool {
     let same = |(a, b): (&u8, &u8)| a == b || !(a.is_ascii_alphanumeric() || b.is_ascii_alphanumeric());
     name.len() == of.len() && name.iter().zip(of).all(same)
-}
-
-/// Whether the gate drops fields of that name before it forwards a request, whatever else it does.
-pub(crate) fn is_always_dropped(name: &HeaderName) -> bool {
-    is_reserved(name.as_str()) && !is_forwarding(name.as_str())
 }
 
 #[cfg(test)]

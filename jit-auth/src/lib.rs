@@ -40,11 +40,11 @@
 
 #[cfg(feature = "alb")]
 pub mod alb;
-#[cfg(any(feature = "alb", feature = "jwt", feature = "fetch"))]
+#[cfg(any(feature = "jwt", feature = "fetch"))]
 pub mod fetch;
 #[cfg(any(feature = "alb", feature = "trusted-header"))]
 mod fields;
-#[cfg(any(feature = "alb", feature = "jwt"))]
+#[cfg(feature = "jwt")]
 mod jose;
 #[cfg(feature = "jwt")]
 pub mod jwt;

@@ -24,9 +24,10 @@ use http::request::Parts;
 use jit_core::approval::ask::Assurance;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use jit_core::gate::hygiene::TrustedProxies;
+use jit_core::gate::hygiene::reserved::{is_forwarding, is_reserved};
 use jit_core::id::{Digest, Principal, TEXT_MAX, Timestamp};
 
-use crate::fields::{Field, is_always_dropped, single};
+use crate::fields::{Field, single};
 
 /// Longest list of groups, in bytes.
 pub const GROUPS_MAX: usize = 8 * 1024;
@@ -91,6 +92,11 @@ impl TrustedHeaderAuthenticator {
         self.groups = Some(groups);
         Ok(self)
     }
+}
+
+/// Whether the gate drops fields of that name before it forwards a request, whatever else it does.
+fn is_always_dropped(name: &HeaderName) -> bool {
+    is_reserved(name.as_str()) && !is_forwarding(name.as_str())
 }
 
 /// Both fields as one credential: the length of the user in two bytes, the user, the groups.

@@ -245,6 +245,9 @@ mod tests {
             Refusal::LimitNotEnforceable {
                 resource: resource.clone(),
             },
+            Refusal::CredentialRequired {
+                resource: resource.clone(),
+            },
             Refusal::UpgradeRefused { resource },
         ];
         let gates = refusals.iter().map(Refusal::kind).chain(["bad-request-headers"]);

@@ -218,6 +218,24 @@ mod tests {
     }
 
     #[test]
+    fn every_bug_of_the_table_has_its_place_in_the_code() {
+        let root = Workspace::load().unwrap().root;
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+        let stale: Vec<_> = table::parse(&read("xtask/mutants.toml"))
+            .unwrap()
+            .iter()
+            .filter_map(|mutant| {
+                Some(format!(
+                    "{}: {}",
+                    mutant.name,
+                    mutant.plant(&read(&mutant.file)).err()?
+                ))
+            })
+            .collect();
+        assert!(stale.is_empty(), "{}", stale.join("\n"));
+    }
+
+    #[test]
     fn only_a_failed_test_catches() {
         let end = |output: &str| Run::Ended(Tally::of(output));
         for (run, expected) in [

@@ -126,11 +126,17 @@ fn full_steps(workspace: &Workspace) -> Vec<Step> {
     );
     long.command
         .args(["--all-features", "--test", "heart", "--", "--show-output"]);
-    long.command.args(["races::", "properties::", "table::"]);
+    long.command
+        .args(["races::", "properties::", "table::", "targets::"]);
+    let mut paths = Step::tests(
+        "the long run of paths, in release",
+        &["test", "--release", "-p", "gate-target", "--test", "attack"],
+    );
+    paths.command.args(["--", "--show-output", "differential::"]);
 
     let mut steps = vec![format_step(), clippy, docs];
     steps.extend(feature_steps(workspace));
-    steps.extend([tests, long]);
+    steps.extend([tests, long, paths]);
     for command in COMMANDS {
         if let Some(arguments) = command.in_test {
             let mut step = Step::new(command.name, &["xtask", command.name]);

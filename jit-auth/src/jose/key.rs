@@ -179,3 +179,160 @@ impl KeySet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::jose::testing::{Signer, base64url};
+
+    fn read(keys: &[Value]) -> Result<KeySet, BadKeySet> {
+        KeySet::read(json!({"keys": keys}).to_string().as_bytes())
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut jwk = Signer::new("one").jwk();
+        jwk[name] = value;
+        jwk
+    }
+
+    #[test]
+    fn a_key_is_for_the_algorithm_of_its_kind() {
+        use Algorithm::{EdDsa, Es256, Es384, Ps256, Rs256, Rs512};
+        let rsa = |alg: Option<&str>| {
+            let mut jwk = json!({"kty": "RSA", "e": "AQAB", "n": base64url([0xff; 256])});
+            if let Some(alg) = alg {
+                jwk["alg"] = alg.into();
+            }
+            jwk
+        };
+        let p384 = json!({"kty": "EC", "crv": "P-384", "x": base64url([1; 48]), "y": base64url([2; 48])});
+        let ed = json!({"kty": "OKP", "crv": "Ed25519", "x": base64url([1; 32])});
+        let without = |name| {
+            let mut jwk = Signer::new("one").jwk();
+            jwk.as_object_mut().unwrap().remove(name);
+            jwk
+        };
+        for (jwk, expected) in [
+            (with("kid", "one".into()), Some(Es256)),
+            (without("alg"), Some(Es256)),
+            (without("use"), Some(Es256)),
+            (with("key_ops", json!(["verify"])), Some(Es256)),
+            (p384, Some(Es384)),
+            (ed.clone(), Some(EdDsa)),
+            (rsa(None), Some(Rs256)),
+            (rsa(Some("RS512")), Some(Rs512)),
+            (rsa(Some("PS256")), Some(Ps256)),
+            (rsa(Some("ES256")), None),
+            (rsa(Some("HS256")), None),
+            (rsa(Some("none")), None),
+            (rsa(Some("RSA-OAEP")), None),
+            (with("alg", "ES384".into()), None),
+            (with("alg", "RS256".into()), None),
+            (with("alg", json!(7)), None),
+            (with("use", "enc".into()), None),
+            (with("use", json!(1)), None),
+            (with("key_ops", json!(["sign"])), None),
+            (with("key_ops", "verify".into()), None),
+            (with("d", "AAAA".into()), None),
+            (with("kid", json!(1)), None),
+            (with("kid", "x".repeat(KID_MAX + 1).into()), None),
+            (with("crv", "P-521".into()), None),
+            (with("crv", "secp256k1".into()), None),
+            (with("x", base64url([1; 31]).into()), None),
+            (
+                with("y", "not base64!not base64!not base64!not base6".into()),
+                None,
+            ),
+            (without("y"), None),
+            (without("kty"), None),
+            (
+                json!({"kty": "oct", "k": base64url([1; 32]), "alg": "HS256"}),
+                None,
+            ),
+            (json!({"kty": "oct", "k": base64url([1; 32])}), None),
+            (json!("key"), None),
+        ] {
+            let algorithm = read(std::slice::from_ref(&jwk))
+                .ok()
+                .map(|set| set.0[0].algorithm());
+            assert_eq!(algorithm, expected, "{jwk}");
+        }
+        // What is not taken leaves the rest alone.
+        let both = read(&[with("use", "enc".into()), ed]).unwrap();
+        assert_eq!(both.0.len(), 1);
+    }
+
+    #[test]
+    fn a_set_is_bounded_and_plain() {
+        let key = Signer::new("one").jwk();
+        let error = |text: &str| KeySet::read(text.as_bytes()).err();
+        assert_eq!(read(&vec![key.clone(); KEYS_MAX]).err(), None);
+        assert_eq!(
+            read(&vec![key.clone(); KEYS_MAX + 1]).err(),
+            Some(BadKeySet::TooMany)
+        );
+        assert_eq!(read(&[]).err(), Some(BadKeySet::Empty));
+        for text in [
+            "",
+            "[]",
+            "{}",
+            "{\"keys\":{}}",
+            "{\"keys\":[],\"keys\":[]}",
+            "<html>",
+        ] {
+            assert_eq!(error(text), Some(BadKeySet::Form), "{text}");
+        }
+        let doubled = format!(
+            "{{\"keys\":[{}]}}",
+            key.to_string().replacen('{', "{\"kid\":\"two\",", 1)
+        );
+        assert_eq!(error(&doubled), Some(BadKeySet::Form));
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_whole_name_and_algorithm() {
+        let (one, two) = (Signer::new("one"), Signer::new("../two"));
+        let set = read(&[one.jwk(), two.jwk()]).unwrap();
+        for (kid, algorithm, expected) in [
+            (Some("one"), Algorithm::Es256, Some("one")),
+            (Some("../two"), Algorithm::Es256, Some("../two")),
+            (Some("two"), Algorithm::Es256, None),
+            (Some("on"), Algorithm::Es256, None),
+            (Some("one\0"), Algorithm::Es256, None),
+            (Some(""), Algorithm::Es256, None),
+            (Some("one"), Algorithm::Es384, None),
+            (None, Algorithm::Es256, None),
+        ] {
+            let found = set.find(kid, algorithm).map(|key| key.kid.as_deref().unwrap());
+            assert_eq!(found, expected, "{kid:?}");
+        }
+        let single = read(&[one.jwk()]).unwrap();
+        assert!(
+            single.find(None, Algorithm::Es256).is_some(),
+            "the only one it can be"
+        );
+    }
+
+    #[cfg(feature = "alb")]
+    #[test]
+    fn a_pem_block_is_a_p256_key_or_nothing() {
+        let signer = Signer::new("");
+        let pem = signer.pem();
+        let key = PublicKey::es256_from_pem(&pem).unwrap();
+        assert!(key.verifies(b"message", &signer.signature("message")));
+        let text = String::from_utf8(pem).unwrap();
+        for bad in [
+            "",
+            "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----",
+            &text.replace("PUBLIC", "PRIVATE"),
+            &text.replacen("MFk", "MFo", 1),
+            &text.replace("-----END", "AAAA-----END"),
+            &text.replace('\n', "\n!"),
+            &format!("{text}{text}"),
+        ] {
+            assert!(PublicKey::es256_from_pem(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+}

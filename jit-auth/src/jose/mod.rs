@@ -6,6 +6,8 @@
 pub(crate) mod claims;
 pub(crate) mod json;
 pub(crate) mod key;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod token;
 
 use std::str::FromStr;

@@ -17,6 +17,7 @@ pub(crate) const KID_MAX: usize = 256;
 pub(crate) enum Padding {
     /// Without `=`, as RFC 7515 §2 has it.
     None,
+    #[cfg(feature = "alb")]
     /// With as many `=` as it takes, or none: AWS ALB writes them, and signs them.
     Accepted,
 }
@@ -56,6 +57,7 @@ pub(crate) enum BadToken {
     Claim,
     #[error("it is bound to a key that its sender would have to prove")]
     Bound,
+    #[cfg(feature = "alb")]
     #[error("it was signed by another load balancer, or for another client")]
     Signer,
 }
@@ -134,13 +136,158 @@ fn decode(part: &[u8], padding: Padding) -> Option<Vec<u8>> {
         &URL_SAFE,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireNone),
     );
+    #[cfg(feature = "alb")]
     const PADDED: GeneralPurpose = GeneralPurpose::new(
         &URL_SAFE,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
     );
     let engine = match padding {
+        #[cfg(feature = "alb")]
+        Padding::Accepted if part.ends_with(b"=") => PADDED,
+        #[cfg(feature = "alb")]
+        Padding::Accepted => STRICT,
         Padding::None => STRICT,
-        Padding::Accepted => PADDED,
     };
     engine.decode(part).ok().filter(|bytes| !bytes.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+    use crate::jose::key::KeySet;
+    use crate::jose::testing::base64url;
+
+    /// RFC 7515 appendix A.2 and A.3, RFC 8037 appendix A: the public key, and the token.
+    const RS256: [&str; 2] = [
+        r#"{"kty":"RSA","e":"AQAB","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"}"#,
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+    ];
+    const ES256: [&str; 2] = [
+        r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#,
+        "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    ];
+    const ED25519: [&str; 2] = [
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+        "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+    ];
+
+    fn keys(listed: &[&str]) -> KeySet {
+        KeySet::read(format!("{{\"keys\":[{}]}}", listed.join(",")).as_bytes()).unwrap()
+    }
+
+    fn verify(set: &KeySet, token: &str) -> Result<Object, BadToken> {
+        let token = Token::read(token.as_bytes(), Padding::None)?;
+        let key = set
+            .find(token.kid.as_deref(), token.algorithm)
+            .ok_or(BadToken::Key)?;
+        token.verify(key)
+    }
+
+    #[test]
+    fn the_examples_of_the_standards_verify() {
+        let set = keys(&[RS256[0], ES256[0], ED25519[0]]);
+        let expected: Object = serde_json::from_value(json!({
+            "iss": "joe", "exp": 1_300_819_380, "http://example.com/is_root": true,
+        }))
+        .unwrap();
+        for [_, token] in [RS256, ES256] {
+            assert_eq!(verify(&set, token).as_ref(), Ok(&expected));
+        }
+        // RFC 8037's payload is not JSON, so its signature is checked by itself.
+        assert_eq!(verify(&set, ED25519[1]), Err(BadToken::Payload));
+        let (message, signature) = ED25519[1].rsplit_once('.').unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let key = set.find(None, Algorithm::EdDsa).unwrap();
+        assert!(key.verifies(message.as_bytes(), &signature));
+        assert!(!key.verifies(b"another message", &signature));
+    }
+
+    #[test]
+    fn the_examples_that_prove_nothing_are_refused() {
+        let set = keys(&[RS256[0], ES256[0]]);
+        let payload = RS256[1].split('.').nth(1).unwrap();
+        for (token, expected) in [
+            // RFC 7515 A.1, RFC 7519 §3.1: HS256.
+            (
+                format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{payload}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+                BadToken::Algorithm,
+            ),
+            // RFC 7515 A.4: ES512, over the text "Payload".
+            (
+                "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn".to_owned(),
+                BadToken::Algorithm,
+            ),
+            // RFC 7515 A.5, RFC 7519 §6.1: unsecured, as written and with a signature of something.
+            (format!("eyJhbGciOiJub25lIn0.{payload}."), BadToken::Form),
+            (format!("eyJhbGciOiJub25lIn0.{payload}.AA"), BadToken::Algorithm),
+            // RFC 7515 appendix E: a critical header that nobody understands.
+            (
+                format!(
+                    "{}.{payload}.AA",
+                    base64url("{\"alg\":\"none\",\r\n \"crit\":[\"http://example.invalid/UNDEFINED\"],\r\n \"http://example.invalid/UNDEFINED\":true}")
+                ),
+                BadToken::Critical,
+            ),
+            // Each signature under the other's key and algorithm.
+            (swap(RS256[1], ES256[1]), BadToken::Signature),
+            (swap(ES256[1], RS256[1]), BadToken::Signature),
+        ] {
+            assert_eq!(verify(&set, &token), Err(expected), "{token}");
+        }
+    }
+
+    fn swap(token: &str, other: &str) -> String {
+        let (message, _) = token.rsplit_once('.').unwrap();
+        let (_, signature) = other.rsplit_once('.').unwrap();
+        format!("{message}.{signature}")
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let set = keys(&[ES256[0]]);
+        for (n, byte) in ES256[1].bytes().enumerate() {
+            let mut changed = ES256[1].as_bytes().to_vec();
+            changed[n] = if byte == b'A' { b'B' } else { b'A' };
+            assert!(
+                verify(&set, std::str::from_utf8(&changed).unwrap()).is_err(),
+                "{n}"
+            );
+        }
+    }
+
+    #[cfg(feature = "alb")]
+    #[test]
+    fn padding_is_taken_only_where_it_is_expected() {
+        for (part, plain, padded) in [
+            ("YQ", true, true),
+            ("YWI", true, true),
+            ("YWJj", true, true),
+            ("YQ==", false, true),
+            ("YWI=", false, true),
+            ("YQ=", false, false),
+            ("YQ===", false, false),
+            ("=", false, false),
+            ("", false, false),
+            ("YR", false, false),
+            ("Y", false, false),
+            ("Y Q", false, false),
+            ("YQ\n", false, false),
+            ("+/+/", false, false),
+            ("-_-_", true, true),
+        ] {
+            assert_eq!(
+                decode(part.as_bytes(), Padding::None).is_some(),
+                plain,
+                "{part:?}"
+            );
+            assert_eq!(
+                decode(part.as_bytes(), Padding::Accepted).is_some(),
+                padded,
+                "{part:?}"
+            );
+        }
+    }
 }

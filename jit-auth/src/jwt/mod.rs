@@ -25,6 +25,8 @@
 
 mod claims;
 mod published;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::IpAddr;

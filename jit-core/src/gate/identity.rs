@@ -77,7 +77,7 @@ impl Gate {
     }
 
     /// The session with what its credential gained since. Looked up for every request: the cached one never stands in its way, and
-    /// neither outlives its end.
+    /// neither outlives its end. A credential of a grant gains nothing: it can't call the control API.
     fn raised(&self, session: Arc<Session>, now: Timestamp) -> Arc<Session> {
         let more = match (&self.inner.step_ups, &session.person) {
             (Some(step_ups), Some(person)) => step_ups.raise(

@@ -30,6 +30,7 @@ mod live;
 mod local;
 mod locks;
 pub mod permit;
+pub mod problem;
 pub mod refusal;
 mod reserve;
 pub mod rules;
@@ -49,7 +50,7 @@ use arc_swap::ArcSwap;
 use http::header::CONNECTION;
 use http::request::Parts;
 
-use crate::broker::directory::Directory;
+use crate::broker::directory::{Directory, Person};
 use crate::clock::Clock;
 use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::{Authenticators, Shown};
@@ -58,7 +59,7 @@ use crate::gate::identity::{Identity, Verified};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
-use crate::gate::session::{SessionKey, Sessions};
+use crate::gate::session::{Session, SessionKey, Sessions};
 use crate::gate::step_up::{CredentialId, StepUps};
 use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Timestamp};
@@ -108,6 +109,14 @@ pub struct Admission {
     pub subject: Arc<Subject>,
     /// Where the gate's credential stands: it must not be forwarded.
     pub credential: CredentialSource,
+    session: Arc<Session>,
+}
+
+impl Admission {
+    /// The holder's person, as the Directory said when the session began.
+    pub fn person(&self) -> Option<&Person> {
+        self.session.person.as_ref()
+    }
 }
 
 /// A request to something open.
@@ -117,6 +126,14 @@ pub struct Passage {
     pub subject: Option<Arc<Subject>>,
     /// Where the gate's credential stands, if there is one or may be one: it must not be forwarded.
     pub credential: Option<CredentialSource>,
+    session: Option<Arc<Session>>,
+}
+
+impl Passage {
+    /// The caller's person, as the Directory said when the session began.
+    pub fn person(&self) -> Option<&Person> {
+        self.session.as_ref()?.person.as_ref()
+    }
 }
 
 /// What a verdict has to wait for. Opaque: [`Gate::resolve`] takes it.
@@ -311,6 +328,7 @@ impl Gate {
                 permit,
                 subject: Arc::clone(&session.subject),
                 credential,
+                session,
             }),
             Answer::Refuse(refusal) => Verdict::Refuse(refusal),
             Answer::Reserve(grant) => Verdict::Lookup(Lookup(Want::Reserve(grant))),
@@ -337,19 +355,23 @@ impl Gate {
             Identity::Proven(session, source) => Passage {
                 subject: session.person.is_some().then(|| Arc::clone(&session.subject)),
                 credential: Some(source),
+                session: Some(session),
             },
             Identity::Nobody => Passage {
                 subject: None,
                 credential: None,
+                session: None,
             },
             // The application may read the same header for credentials of its own. The cookie is the gate's alone.
             Identity::Invalid(source) => Passage {
                 subject: None,
                 credential: (source == CredentialSource::Cookie).then_some(source),
+                session: None,
             },
             Identity::Unverifiable(source) => Passage {
                 subject: None,
                 credential: Some(source),
+                session: None,
             },
             Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
         })

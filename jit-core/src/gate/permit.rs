@@ -62,6 +62,12 @@ impl Permit {
         self.live.until()
     }
 
+    /// Whether this permit keeps a place in its grant's limit of concurrent requests. A door that can't tell when the request ends
+    /// must not admit under such a permit.
+    pub fn is_counted(&self) -> bool {
+        self.slot.is_some()
+    }
+
     /// Whether the grant's window, as it is now, is still open at `now` and nobody shut it. Idle and budget limits are not asked: a request in
     /// flight is neither idle nor another request.
     pub fn holds(&self, now: Timestamp) -> bool {
@@ -76,7 +82,7 @@ impl fmt::Debug for Permit {
             .field("holder", self.holder())
             .field("resource", self.resource())
             .field("not_after", &self.not_after())
-            .field("counted", &self.slot.is_some())
+            .field("counted", &self.is_counted())
             .finish()
     }
 }

@@ -198,7 +198,7 @@ impl Refusal {
                 "As many of your requests as your grant allows are in flight. Wait for one to end, then try again."
             }
             Self::LimitNotEnforceable { .. } => {
-                "Your grant has a limit on bytes, which this gate can't count. Ask for a grant without that limit."
+                "Your grant has a limit that can't be counted here. Ask for a grant without that limit."
             }
             Self::UpgradeRefused { .. } => {
                 "This resource can't be used over a connection that changes its protocol. Use plain requests."

@@ -6,6 +6,7 @@ use crate::broker::directory::Person;
 use crate::id::{Digest, PolicyName, ResourceName};
 use crate::policy::entry::{self, Entry};
 use crate::policy::lint::{Lint, Lints, Report};
+use crate::policy::mapping::{self, Mappings};
 use crate::policy::model;
 use crate::policy::resource;
 use crate::policy::source::{self, At, Format};
@@ -22,6 +23,7 @@ pub struct Policy {
     open: Vec<OpenDef>,
     entries: Vec<Entry>,
     governed: BTreeMap<ResourceName, Governed>,
+    mappings: Mappings,
     warnings: Vec<Lint>,
 }
 
@@ -80,6 +82,7 @@ impl Policy {
             resources: parts.resources,
             open: parts.open,
             entries: parts.entries,
+            mappings: parts.mappings,
             warnings,
         })
     }
@@ -125,6 +128,11 @@ impl Policy {
         entry.into_iter().flat_map(|entry| &entry.resources)
     }
 
+    /// Which claims give which roles, for a [`ClaimsDirectory`](crate::broker::claims::ClaimsDirectory).
+    pub fn mappings(&self) -> &Mappings {
+        &self.mappings
+    }
+
     /// What its author can't have meant, by line. It is in force all the same.
     pub fn warnings(&self) -> &[Lint] {
         &self.warnings
@@ -144,6 +152,7 @@ struct Parts {
     resources: Vec<ResourceDef>,
     open: Vec<OpenDef>,
     entries: Vec<Entry>,
+    mappings: Mappings,
 }
 
 fn govern(resources: &[ResourceDef], entries: &[Entry]) -> BTreeMap<ResourceName, Governed> {
@@ -177,6 +186,8 @@ fn compile(file: &model::File, root: At<'_>, lints: &mut Lints) -> Parts {
     let open = resource::compile_open(&file.open, root.key("open"), &resources, lints);
     let entries = entry::compile_all(&file.policies, root.key("policies"), &names, lints);
 
+    let mappings = mapping::compile_all(file, root.key("mappings"), lints);
+
     let covered: BTreeSet<&str> = file
         .policies
         .iter()
@@ -197,6 +208,7 @@ fn compile(file: &model::File, root: At<'_>, lints: &mut Lints) -> Parts {
         resources: resources.into_iter().map(|(def, _)| def).collect(),
         open,
         entries,
+        mappings,
     }
 }
 

@@ -35,6 +35,10 @@
 //! that was opened with a second factor does not serve a credential without one. Whoever falls short is answered 401 with the
 //! challenge of RFC 9470. A break-glass needs a second factor unless `required = false` says otherwise.
 //!
+//! # Mappings
+//! `[[mappings]]` gives roles to whoever comes with the right claims: groups of an identity provider, jobs of a CI system. See
+//! [`Mappings`].
+//!
 //! # Limits
 //! Sizes are bounded throughout: a file by [`SOURCE_MAX`], its entries by number, its expressions by length and work.
 
@@ -43,6 +47,7 @@ mod compile;
 mod condition;
 mod entry;
 mod lint;
+mod mapping;
 mod model;
 mod places;
 mod resource;
@@ -55,6 +60,7 @@ mod ticket;
 
 pub use compile::{Control, Policy};
 pub use lint::{Lint, Report, Severity};
+pub use mapping::Mappings;
 pub use ruling::Offer;
 pub use source::{Format, SOURCE_MAX};
 pub use standing::Standing;

@@ -4,6 +4,8 @@
 //! line, instead of stopping at the first. What can't be a policy file at all (an unknown key, a number where text belongs) stops
 //! here. The JSON Schema is made of these types, so their documentation is what an editor shows.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 #[cfg(feature = "schema")]
 use {
@@ -34,6 +36,50 @@ pub(super) struct File {
     /// that its requester is eligible for.
     #[serde(default)]
     pub(super) policies: Vec<Entry>,
+    /// Roles for who comes with the right claims: people of an identity provider, jobs of a CI system.
+    #[serde(default)]
+    pub(super) mappings: Vec<Mapping>,
+}
+
+/// Roles for who comes with the right claims. Everything that is named must hold.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) struct Mapping {
+    /// Who says so: the `iss` of its tokens, exactly.
+    pub(super) issuer: String,
+    /// Claims by name. Each must be one of the values given, or a list that holds one of them; texts are compared whole.
+    #[serde(default)]
+    pub(super) claims: BTreeMap<String, Wanted>,
+    /// A CEL expression over `claims` and `subject` {issuer, subject}.
+    pub(super) when: Option<String>,
+    /// The roles that they have.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<Role>"))]
+    pub(super) roles: Vec<String>,
+}
+
+/// One value, or several of which one is enough.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) enum Wanted {
+    /// This one.
+    One(Plain),
+    /// Any of these.
+    Any(Vec<Plain>),
+}
+
+/// A value that is compared whole.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) enum Plain {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// Yes or no.
+    Bool(bool),
 }
 
 /// Roles for what is nobody's by default.

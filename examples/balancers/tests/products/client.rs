@@ -1,0 +1,124 @@
+//! A small HTTP/1.1 client that sends exactly what it is told, and keeps its connection.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    fields: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut found = self
+            .fields
+            .iter()
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} twice: {self:?}");
+        value
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+    host: String,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr, host: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self {
+            stream: BufReader::new(stream),
+            host: host.to_owned(),
+        }
+    }
+
+    pub(crate) async fn get(&mut self, path: &str, fields: Fields<'_>) -> Answer {
+        self.send("GET", path, fields, None).await.unwrap()
+    }
+
+    /// `None` when the connection ended before there was an answer.
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: Fields<'_>,
+        body: Option<&Value>,
+    ) -> Option<Answer> {
+        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
+        for (name, value) in fields {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        if method == "POST" {
+            text.push_str(&format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n",
+                body.len()
+            ));
+        }
+        text.push_str("\r\n");
+        text.push_str(&body);
+        self.stream.write_all(text.as_bytes()).await.ok()?;
+        self.read(method).await
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line).await {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(line.trim_end().to_owned()),
+        }
+    }
+
+    async fn read(&mut self, method: &str) -> Option<Answer> {
+        let status = self.line().await?.split(' ').nth(1)?.parse().ok()?;
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line().await?;
+            let Some((name, value)) = line.split_once(':') else {
+                break;
+            };
+            fields.push((name.to_owned(), value.trim().to_owned()));
+        }
+        let mut answer = Answer {
+            status,
+            fields,
+            body: String::new(),
+        };
+        if method == "HEAD" || matches!(status, 100..200 | 204 | 304) {
+            return Some(answer);
+        }
+        let mut body = Vec::new();
+        if let Some(length) = answer.field("content-length") {
+            body.resize(length.parse().ok()?, 0);
+            self.stream.read_exact(&mut body).await.ok()?;
+        } else if answer.field("transfer-encoding") == Some("chunked") {
+            loop {
+                let length = usize::from_str_radix(self.line().await?.split(';').next()?, 16).ok()?;
+                let mut piece = vec![0; length];
+                self.stream.read_exact(&mut piece).await.ok()?;
+                body.extend(piece);
+                self.line().await?;
+                if length == 0 {
+                    break;
+                }
+            }
+        } else {
+            self.stream.read_to_end(&mut body).await.ok()?;
+        }
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        Some(answer)
+    }
+}

@@ -1,0 +1,289 @@
+//! One question, one ruling: the same gate as at every other door.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::SecondsFormat;
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, TE};
+use jit_core::broker::directory::Person;
+use jit_core::gate::authenticate::{CredentialSource, Subject};
+use jit_core::gate::hygiene::reserved::{is_forwarding, is_reserved};
+use jit_core::gate::permit::Permit;
+use jit_core::gate::refusal::Refusal;
+use jit_core::gate::{Gate, Verdict, hygiene};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::metadata::{BadMetadata, Question, Unread};
+use crate::settings::AuthzSettings;
+
+pub(crate) const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
+pub(crate) const REMOTE_GROUPS: HeaderName = HeaderName::from_static("remote-groups");
+pub(crate) const GRANT: HeaderName = HeaderName::from_static("x-jit-grant");
+pub(crate) const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
+
+/// All that an upstream learns from the gate, and the two fields that the gate's credential may stand in.
+pub(crate) static TOLD: [HeaderName; 6] = [REMOTE_USER, REMOTE_GROUPS, GRANT, EXPIRES, AUTHORIZATION, COOKIE];
+
+/// How often one kind of mistake of a balancer is written into the log, in milliseconds.
+const COMPLAINT_PAUSE: i64 = 60_000;
+
+/// Answers balancers that ask whether a request may pass. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Authz(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) gate: Gate,
+    pub(crate) settings: AuthzSettings,
+    slots: Semaphore,
+    complained: AtomicI64,
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Refused(Refusal),
+    Metadata(BadMetadata),
+    /// As many questions as there may be are being answered.
+    Busy,
+}
+
+/// The answer to a question.
+#[derive(Debug)]
+pub(crate) enum Ruling {
+    /// It may pass.
+    Allow {
+        /// What the upstream is to be told of [`TOLD`]; what is missing here must not reach it.
+        told: HeaderMap,
+        /// What the client sent.
+        came: HeaderMap,
+    },
+    Deny {
+        reason: Reason,
+        /// The address that was wanted, for browsers that may be sent elsewhere.
+        wanted: Option<String>,
+    },
+}
+
+impl Ruling {
+    pub(crate) const fn deny(reason: Reason) -> Self {
+        Self::Deny { reason, wanted: None }
+    }
+}
+
+impl Authz {
+    /// Decides with `gate`.
+    pub fn new(gate: Gate, settings: AuthzSettings) -> Self {
+        Self(Arc::new(Inner {
+            slots: Semaphore::new(settings.checks),
+            complained: AtomicI64::new(i64::MIN),
+            gate,
+            settings,
+        }))
+    }
+
+    pub(crate) async fn rule(&self, question: Result<Question, Unread>) -> Ruling {
+        let question = match question {
+            Ok(question) => question,
+            Err(Unread::Refused(refusal)) => return Ruling::deny(Reason::Refused(refusal)),
+            Err(Unread::Metadata(bad)) => {
+                self.complain(bad);
+                return Ruling::deny(Reason::Metadata(bad));
+            }
+        };
+        // Refused rather than queued: balancers have no patience, and what waits here would be answered to nobody.
+        let Ok(_slot) = self.0.slots.try_acquire() else {
+            return Ruling::deny(Reason::Busy);
+        };
+        match self.decide(&question).await {
+            Ok(told) => Ruling::Allow {
+                told,
+                came: question.head.headers,
+            },
+            Err(refusal) => Ruling::Deny {
+                reason: Reason::Refused(refusal),
+                wanted: wanted(&question),
+            },
+        }
+    }
+
+    async fn decide(&self, question: &Question) -> Result<HeaderMap, Refusal> {
+        let Inner { gate, settings, .. } = &*self.0;
+        let Question { head, client, .. } = question;
+        // The client's address and never the balancer's: an authenticator that believes a listed proxy must not take
+        // what a client wrote for that proxy's word.
+        let verdict = match gate.decide(head, *client) {
+            Verdict::Lookup(lookup) => {
+                let resolved = gate.resolve(head, *client, lookup);
+                match timeout(settings.patience, resolved).await {
+                    Ok(verdict) => verdict,
+                    Err(_) => return Err(Refusal::AuthenticationUnavailable),
+                }
+            }
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Admit(admission) => {
+                let permit = &admission.permit;
+                if permit.is_counted() {
+                    // When the request ends is known to the balancer alone.
+                    let resource = permit.resource().clone();
+                    return Err(Refusal::LimitNotEnforceable { resource });
+                }
+                let mut told = told(&head.headers, Some(admission.credential));
+                introduce(&mut told, &admission.subject, admission.person());
+                attribute(&mut told, permit);
+                Ok(told)
+            }
+            Verdict::Open(passage) => {
+                let mut told = told(&head.headers, passage.credential);
+                if let Some(subject) = &passage.subject {
+                    introduce(&mut told, subject, passage.person());
+                }
+                Ok(told)
+            }
+            // The control API reads the credential by itself.
+            Verdict::Control { subject, .. } if settings.passes_control => {
+                let mut told = told(&head.headers, None);
+                if let Some(subject) = &subject {
+                    introduce(&mut told, subject, None);
+                }
+                Ok(told)
+            }
+            Verdict::Control { .. } => Err(Refusal::NotOpen),
+            Verdict::Refuse(refusal) => Err(refusal),
+            // `Gate::resolve` settles every look-up; if one were left, nothing is known of who asks.
+            Verdict::Lookup(_) => Err(Refusal::AuthenticationUnavailable),
+        }
+    }
+
+    /// Tells the operator of a balancer's mistake, at most once a minute: clients can cause some of them.
+    pub(crate) fn complain(&self, bad: BadMetadata) {
+        let now = self.0.gate.now().timestamp_millis();
+        let before = self.0.complained.load(Ordering::Relaxed);
+        let due = now.saturating_sub(before) >= COMPLAINT_PAUSE || now < before;
+        let mine = || {
+            self.0
+                .complained
+                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if due && mine().is_ok() {
+            tracing::warn!(problem = bad.kind(), "{bad}");
+        } else {
+            tracing::debug!(problem = bad.kind(), "{bad}");
+        }
+    }
+}
+
+/// The credentials as the upstream may see them: without the gate's own.
+fn told(headers: &HeaderMap, credential: Option<CredentialSource>) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in [AUTHORIZATION, COOKIE] {
+        for value in headers.get_all(&name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    if let Some(source) = credential {
+        hygiene::strip_credential(&mut kept, source);
+    }
+    // Balancers copy one field each; several Cookie fields may be one (RFC 9113 §8.2.3).
+    let cookies: Vec<&[u8]> = kept.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1 {
+        let joined = HeaderValue::from_bytes(&cookies.join(&b"; "[..]));
+        kept.remove(COOKIE);
+        if let Ok(joined) = joined {
+            kept.insert(COOKIE, joined);
+        }
+    }
+    for value in kept.values_mut() {
+        value.set_sensitive(true);
+    }
+    kept
+}
+
+/// The fields that a balancer must take away before it sets `told`: what a client could pose as a gateway with, and what is not told.
+pub(crate) fn to_remove(told: &HeaderMap, came: &HeaderMap) -> Vec<String> {
+    let trailers =
+        |name: &HeaderName| *name == TE && came.get_all(name).iter().all(|value| value == "trailers");
+    let doomed = |name: &&HeaderName| {
+        let text = name.as_str();
+        is_reserved(text) && !is_forwarding(text) && !TOLD.contains(name) && !trailers(name)
+    };
+    let forged = came.keys().filter(doomed).map(HeaderName::to_string);
+    let missing = TOLD.iter().filter(|name| !told.contains_key(*name));
+    forged.chain(missing.map(HeaderName::to_string)).collect()
+}
+
+fn introduce(told: &mut HeaderMap, subject: &Subject, person: Option<&Person>) {
+    told.insert(REMOTE_USER, text(&subject.principal.to_string()));
+    let roles = person.into_iter().flat_map(|person| &person.roles);
+    let roles: Vec<&str> = roles.map(|role| role.as_str()).collect();
+    if !roles.is_empty() {
+        told.insert(REMOTE_GROUPS, list(&roles));
+    }
+}
+
+fn attribute(told: &mut HeaderMap, permit: &Permit) {
+    told.insert(GRANT, text(&permit.grant_id().to_string()));
+    let end = permit.not_after().to_rfc3339_opts(SecondsFormat::Millis, true);
+    told.insert(EXPIRES, text(&end));
+}
+
+fn list(texts: &[&str]) -> HeaderValue {
+    let texts: Vec<String> = texts.iter().map(|text| encoded(text)).collect();
+    value(&texts.join(","))
+}
+
+fn text(text: &str) -> HeaderValue {
+    value(&encoded(text))
+}
+
+fn value(ascii: &str) -> HeaderValue {
+    // Encoded text is visible ASCII, which every field value may be; if ever not, an empty value names nobody.
+    HeaderValue::from_str(ascii).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Percent-encodes what is not visible ASCII, and `%` and `,`, so that no two texts become one.
+fn encoded(text: &str) -> String {
+    percent(text, |b| b.is_ascii_graphic() && b != b'%' && b != b',')
+}
+
+/// Percent-encodes every byte that is not `plain`.
+pub(crate) fn percent(text: &str, plain: fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+fn wanted(question: &Question) -> Option<String> {
+    let scheme = question.scheme?;
+    let host = question.head.headers.get(http::header::HOST)?.to_str().ok()?;
+    let path = question.head.uri.path_and_query()?.as_str();
+    Some(format!("{scheme}://{host}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_become_one() {
+        for (name, want) in [
+            ("demo|alice", "demo|alice"),
+            ("https://idp.example/|a b", "https://idp.example/|a%20b"),
+            ("a|b,c", "a|b%2Cc"),
+            ("a|b%2Cc", "a|b%252Cc"),
+            ("a|J\u{f6}rg", "a|J%C3%B6rg"),
+        ] {
+            assert_eq!(text(name), want);
+        }
+        assert_eq!(list(&["a", "b,c"]), "a,b%2Cc");
+    }
+}
