@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
 use jit_core::broker::directory::{Directory, Person};
 use jit_core::gate::authenticate::Subject;
@@ -175,6 +176,11 @@ impl Road {
         Ok(())
     }
 
+    /// The gate.
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Does `case` that often.
     ///
     /// # Panics
@@ -247,6 +253,17 @@ impl Road {
             }
         }
     }
+}
+
+/// The head of a request of the requester with this number.
+///
+/// # Panics
+/// Never: it is a good request.
+pub fn head(n: usize) -> Parts {
+    let mut request = request();
+    let credential = HeaderValue::try_from(format!("Bearer {}", token(n))).expect("a good token");
+    request.headers_mut().insert(AUTHORIZATION, credential);
+    request.into_parts().0
 }
 
 /// What an answer that is there at once says.

@@ -144,7 +144,7 @@ impl Authz {
                 Ok(told)
             }
             // The control API reads the credential by itself.
-            Verdict::Control { subject } if settings.passes_control => {
+            Verdict::Control { subject, .. } if settings.passes_control => {
                 let mut told = told(&head.headers, None);
                 if let Some(subject) = &subject {
                     introduce(&mut told, subject, None);

@@ -176,6 +176,8 @@ pub(crate) struct AskBody {
 pub(crate) enum SelectorName {
     /// By the proven principal.
     Principal,
+    /// By a credential that the holder takes for this one grant.
+    Credential,
 }
 
 impl TryFrom<AskBody> for Ask {
@@ -198,6 +200,7 @@ impl TryFrom<AskBody> for Ask {
             max_bytes: body.max_bytes.map(|count| count.0),
             selector: match body.selector {
                 None | Some(SelectorName::Principal) => Selector::Principal,
+                Some(SelectorName::Credential) => Selector::Credential,
             },
             extends: optional("extends", body.extends.as_deref())?,
             break_glass: body.break_glass.unwrap_or(false),
@@ -285,6 +288,12 @@ impl NoteBody {
     }
 }
 
+/// Nothing: an empty object.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Nothing)]
+pub(crate) struct NothingBody {}
+
 /// Words that must go with taking something from others.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -330,6 +339,26 @@ impl AfterReviewBody {
             FindingName::Unjustified => Finding::Unjustified,
         };
         Ok((finding, prose("comment", self.comment)?))
+    }
+}
+
+/// Proof of a second factor.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = StepUpRequest)]
+pub(crate) struct StepUpBody {
+    /// The six digits that your authenticator app shows.
+    #[schema(pattern = "^[0-9]{6}$", example = "123456")]
+    code: String,
+}
+
+impl StepUpBody {
+    pub(crate) fn read(self) -> Result<String, Problem> {
+        if self.code.len() == 6 && self.code.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(self.code)
+        } else {
+            Err(Problem::invalid("code", "must be six digits"))
+        }
     }
 }
 

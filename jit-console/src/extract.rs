@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jit_core::approval::ask::Actor;
 use jit_core::broker::store::Position;
 use jit_core::gate::authenticate::Subject;
+use jit_core::gate::step_up::CredentialId;
 use serde::de::DeserializeOwned;
 
 use crate::dto::ObjectOnly;
@@ -36,6 +37,8 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// As proven, to identify again later.
     pub(crate) subject: Subject,
+    /// What proved them, if the layer in front says.
+    pub(crate) credential: Option<CredentialId>,
 }
 
 impl FromRequestParts<Shared> for Caller {
@@ -48,7 +51,12 @@ impl FromRequestParts<Shared> for Caller {
             .cloned()
             .ok_or_else(unauthenticated)?;
         let actor = shared.broker.identify(&subject).await?;
-        Ok(Self { actor, subject })
+        let credential = parts.extensions.get::<CredentialId>().copied();
+        Ok(Self {
+            actor,
+            subject,
+            credential,
+        })
     }
 }
 

@@ -27,6 +27,12 @@
 //! 7. Whoever waits (`GET /v1/requests/{id}?wait=30s`) or follows the log (`GET /v1/events` as `text/event-stream`) takes one of a
 //!    bounded number of places: 1024 waiters, 16 for a person; 64 followers, 4 for a person. One too many is 429.
 //!
+//! 8. `POST /v1/me/step-up` takes a code of the caller's second factor, where the app gives the API
+//!    [`StepUps`](jit_core::gate::step_up::StepUps): the credential of that call is stronger and fresher for a while. Who falls short
+//!    of a policy's `mfa` is answered 401 with the challenge of RFC 9470, and told where to send a code.
+//! 9. `GET /problems/{name}` says in plain words what a problem's `type` means and what to do. It says nothing about the installation,
+//!    and needs no `Subject`.
+//!
 //! # Deployment caveats
 //!
 //! - The router trusts the `Subject` in the extensions and nothing else. Nest it behind a layer that authenticates, and never
@@ -34,13 +40,15 @@
 //! - A proxy in front must pass `Host` on as the browser sent it, or the browser's own POSTs look like another origin's.
 //! - A long poll holds its connection for up to a minute and a stream for up to a quarter of an hour: proxies in front need idle
 //!   timeouts above 15 seconds for streams, when a comment is sent, and above a minute for long polls.
-//! - A nested router does not see the prefix with a slash and nothing after it (`/_jit/`): that is answered by the app's own fallback.
+//! - A nested router does not see the prefix with a slash and nothing after it (`/_jit/`): that is answered by the app's own fallback,
+//!   unless the app merges [`mounted`].
 //! - How many connections and requests a client may have at once is the server's to limit.
 
 mod dto;
 mod extract;
 mod finish;
 mod openapi;
+mod pages;
 mod problem;
 mod routes;
 #[cfg(test)]
@@ -52,6 +60,7 @@ mod wait;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get};
 use jit_core::broker::Broker;
 use tower_http::csrf::CsrfLayer;
 
@@ -60,17 +69,35 @@ pub use settings::{ApiSettings, PrefixError};
 use crate::problem::{Kind, Problem};
 use crate::settings::Shared;
 
+/// The control API with its place: to be merged into an app's router. All that is at or below the prefix is the API's.
+pub fn mounted(broker: Broker, settings: ApiSettings) -> Router {
+    let path = settings.path().to_owned();
+    let shared = Shared::new(broker, settings);
+    if path.is_empty() {
+        return router(shared);
+    }
+    Router::new()
+        .route(&format!("{path}/"), any(not_found))
+        .route_layer(from_fn_with_state(shared.clone(), finish::finish))
+        .with_state(shared.clone())
+        .nest(&path, router(shared))
+}
+
 /// The control API, to be nested where `settings` say it is reached.
 ///
-/// The document at `/openapi.json` describes it, and is the one endpoint that needs no `Subject`.
+/// The document at `/openapi.json` describes it; only that and the pages about problems need no `Subject`.
 pub fn api(broker: Broker, settings: ApiSettings) -> Router {
-    let shared = Shared::new(broker, settings);
+    router(Shared::new(broker, settings))
+}
+
+fn router(shared: Shared) -> Router {
     let router = routes::endpoints()
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
             router.route(endpoint.path, endpoint.handler)
         });
     router
+        .route("/problems/{name}", get(pages::page))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(CsrfLayer::new())

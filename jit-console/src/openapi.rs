@@ -6,7 +6,7 @@ use utoipa::openapi::{Components, ContentBuilder, Ref, ResponseBuilder, Server};
 use utoipa::{Modify, OpenApi};
 
 use crate::problem::ProblemBody;
-use crate::routes::{events, grants, lockdowns, me, requests, reviews};
+use crate::routes::{events, grants, lockdowns, me, requests, reviews, step_up};
 use crate::settings::ApiSettings;
 
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use crate::settings::ApiSettings;
         requests::one,
         requests::withdraw,
         requests::release,
+        requests::credential,
         requests::revoke,
         reviews::review,
         reviews::after_review,
@@ -33,6 +34,7 @@ use crate::settings::ApiSettings;
         events::list,
         me::policies,
         me::me,
+        step_up::step_up,
         me::openapi,
     ),
     components(schemas(ProblemBody)),

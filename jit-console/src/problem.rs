@@ -10,13 +10,16 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use jit_core::approval::refused::Refused;
 use jit_core::approval::state::State;
 use jit_core::broker::Rejection;
+use jit_core::gate::challenge;
+use jit_core::gate::step_up::StepUpError;
 use jit_core::id::{Digest, RequestId, Timestamp};
+use jit_core::policy::terms::MfaTerms;
 use jit_core::policy::text;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::settings::ApiSettings;
-use crate::view::Time;
+use crate::view::{Time, texts};
 
 /// Longest detail, in characters.
 const DETAIL_MAX: usize = 400;
@@ -36,6 +39,8 @@ pub(crate) enum Kind {
     LimitReached,
     LockedDown,
     StepUpRequired,
+    InvalidCode,
+    NoSecondFactor,
     Invalid,
     BodyTooLarge,
     BodyTooSlow,
@@ -46,6 +51,29 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 19] = [
+        Self::Unauthenticated,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotEligible,
+        Self::SelfReview,
+        Self::StaleDigest,
+        Self::AlreadyDecided,
+        Self::LimitReached,
+        Self::LockedDown,
+        Self::StepUpRequired,
+        Self::InvalidCode,
+        Self::NoSecondFactor,
+        Self::Invalid,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+        Self::UnsupportedMediaType,
+        Self::CrossOrigin,
+        Self::AuditUnavailable,
+        Self::DirectoryUnavailable,
+    ];
+
     /// The last part of `type`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -59,6 +87,8 @@ impl Kind {
             Self::LimitReached => "limit-reached",
             Self::LockedDown => "locked-down",
             Self::StepUpRequired => "step-up-required",
+            Self::InvalidCode => "invalid-code",
+            Self::NoSecondFactor => "no-second-factor",
             Self::Invalid => "invalid",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTooSlow => "body-too-slow",
@@ -73,9 +103,12 @@ impl Kind {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::StepUpRequired => StatusCode::UNAUTHORIZED,
-            Self::NotEligible | Self::SelfReview | Self::LockedDown | Self::CrossOrigin => {
-                StatusCode::FORBIDDEN
-            }
+            Self::NotEligible
+            | Self::SelfReview
+            | Self::LockedDown
+            | Self::InvalidCode
+            | Self::NoSecondFactor
+            | Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -98,7 +131,9 @@ impl Kind {
             Self::AlreadyDecided => "The request is past that",
             Self::LimitReached => "A limit is reached",
             Self::LockedDown => "A lockdown is in force",
-            Self::StepUpRequired => "A stronger or more recent sign-in is needed",
+            Self::StepUpRequired => challenge::STEP_UP_DESCRIPTION,
+            Self::InvalidCode => "The code is not right",
+            Self::NoSecondFactor => "No second factor of yours is known here",
             Self::Invalid => "The input is not valid",
             Self::BodyTooLarge => "The body is too large",
             Self::BodyTooSlow => "The body did not arrive in time",
@@ -126,8 +161,7 @@ struct More {
     state: Option<State>,
     request: Option<RequestId>,
     retry_at: Option<Timestamp>,
-    /// In seconds.
-    max_age: Option<u64>,
+    mfa: Option<MfaTerms>,
 }
 
 /// A problem as it is sent (RFC 9457 §3). Members that do not apply are absent.
@@ -164,6 +198,15 @@ pub(crate) struct ProblemBody {
     /// `step-up-required`: how old the sign-in may be, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_age: Option<u64>,
+    /// `step-up-required`: the classes of which the sign-in's `acr` must be one, the preferred first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr_values: Option<Vec<String>>,
+    /// `step-up-required`: the methods of which one must be in the sign-in's `amr`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amr_values: Option<Vec<String>>,
+    /// `step-up-required`: where a code of your second factor can be sent, if this server takes any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_up_url: Option<String>,
 }
 
 impl Problem {
@@ -224,7 +267,25 @@ impl Problem {
             request_id: more.request.map(|id| id.to_string()),
             request_url: more.request.map(|id| settings.request_url(id)),
             retry_at: more.retry_at.map(Time),
-            max_age: more.max_age,
+            max_age: more.mfa.as_ref().and_then(challenge::max_age_seconds),
+            acr_values: (more.mfa.as_ref())
+                .filter(|terms| !terms.acr.is_empty())
+                .map(|terms| terms.acr.clone()),
+            amr_values: (more.mfa.as_ref())
+                .filter(|terms| !terms.amr.is_empty())
+                .map(|terms| texts(&terms.amr)),
+            step_up_url: (self.kind == Kind::StepUpRequired)
+                .then(|| settings.step_up_url())
+                .flatten(),
+        }
+    }
+
+    /// How to sign in, if signing in helps.
+    fn challenge(&self) -> Option<HeaderValue> {
+        match (self.kind, &self.more.mfa) {
+            (Kind::Unauthenticated, _) => Some(challenge::unauthenticated()),
+            (Kind::StepUpRequired, Some(terms)) => Some(challenge::step_up(terms)),
+            _ => None,
         }
     }
 
@@ -240,6 +301,9 @@ impl Problem {
         *response.body_mut() = body.into();
         let headers = response.headers_mut();
         headers.remove(http::header::CONTENT_LENGTH);
+        if let Some(challenge) = self.challenge() {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
         let mut put = |name: HeaderName, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);
@@ -247,22 +311,6 @@ impl Problem {
         };
         put(CONTENT_TYPE, "application/problem+json".to_owned());
         match self.kind {
-            Kind::Unauthenticated => put(WWW_AUTHENTICATE, "Bearer".to_owned()),
-            // RFC 9470 §3
-            Kind::StepUpRequired => {
-                let age = self
-                    .more
-                    .max_age
-                    .map(|s| format!(", max_age=\"{s}\""))
-                    .unwrap_or_default();
-                put(
-                    WWW_AUTHENTICATE,
-                    format!(
-                        "Bearer error=\"insufficient_user_authentication\", \
-                         error_description=\"A stronger or more recent sign-in is needed\"{age}"
-                    ),
-                );
-            }
             Kind::AuditUnavailable | Kind::DirectoryUnavailable => {
                 put(RETRY_AFTER, RETRY_SECONDS.to_string());
             }
@@ -309,7 +357,7 @@ impl From<Refused> for Problem {
             }
             Refused::LockedDown { .. } => Kind::LockedDown,
             Refused::StepUp { terms } => {
-                more.max_age = terms.max_age.map(|age| age.as_millis() / 1000);
+                more.mfa = Some(terms);
                 Kind::StepUpRequired
             }
             Refused::Invalid { field, problem } => return Self::invalid(field, problem),
@@ -359,6 +407,39 @@ impl From<Rejection> for Problem {
     }
 }
 
+impl From<StepUpError> for Problem {
+    fn from(error: StepUpError) -> Self {
+        match error {
+            StepUpError::NotEnrolled => Self::new(
+                Kind::NoSecondFactor,
+                "Ask whoever runs this server to add the secret of your authenticator app, or sign in anew with your identity provider.",
+            ),
+            StepUpError::Wrong => Self::new(
+                Kind::InvalidCode,
+                "The code is not right, not right any more, or was used before. Wait for the next one and send that.",
+            ),
+            StepUpError::TooMany { retry_at } => {
+                let mut made = Self::new(
+                    Kind::LimitReached,
+                    "Too many codes were sent for you; this one was not looked at.",
+                );
+                made.more.retry_at = Some(retry_at);
+                made
+            }
+            other => {
+                tracing::error!(
+                    error = &other as &dyn std::error::Error,
+                    "a second factor could not be verified"
+                );
+                Self::new(
+                    Kind::DirectoryUnavailable,
+                    "Your second factor can't be verified at the moment. Try again soon.",
+                )
+            }
+        }
+    }
+}
+
 /// Hands the problem to the layer around all handlers, which renders it.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -372,7 +453,6 @@ impl IntoResponse for Problem {
 mod tests {
     use jit_core::broker::directory::DirectoryError;
     use jit_core::broker::store::StoreError;
-    use jit_core::policy::terms::MfaTerms;
     use jit_core::span::Span;
     use serde_json::{Value, json};
 
@@ -398,7 +478,10 @@ mod tests {
             request: Some(RequestId::from_u128(1)),
         };
         let step_up = |max_age| Refused::StepUp {
-            terms: MfaTerms { max_age },
+            terms: MfaTerms {
+                max_age,
+                ..MfaTerms::default()
+            },
         };
         let locked = Refused::LockedDown {
             reason: "INC-9".to_owned(),
@@ -480,6 +563,7 @@ mod tests {
         let age = Refused::StepUp {
             terms: MfaTerms {
                 max_age: Some(Span::minutes(15)),
+                ..MfaTerms::default()
             },
         };
         let stepped = "Bearer error=\"insufficient_user_authentication\", \

@@ -104,6 +104,7 @@ pub(crate) fn pending() -> View {
         },
         extends: None,
         extended_by: Vec::new(),
+        credential: None,
         approvers: Vec::new(),
         asked_at: at(0),
         stage_since: at(0),

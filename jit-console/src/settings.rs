@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jit_core::broker::Broker;
+use jit_core::gate::step_up::StepUps;
 use jit_core::id::RequestId;
 
 use crate::openapi;
@@ -19,9 +20,10 @@ const WAITERS: (usize, usize) = (1024, 16);
 const FOLLOWERS: (usize, usize) = (64, 4);
 
 /// What an app decides about the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ApiSettings {
     prefix: String,
+    step_ups: Option<Arc<StepUps>>,
 }
 
 impl ApiSettings {
@@ -48,15 +50,48 @@ impl ApiSettings {
                     && prefix.len() <= PREFIX_MAX
                     && rest.bytes().all(plain) =>
             {
-                Ok(Self { prefix })
+                Ok(Self {
+                    prefix,
+                    step_ups: None,
+                })
             }
             _ => Err(PrefixError { prefix }),
         }
     }
 
+    /// Takes codes of a second factor at `/v1/me/step-up`, and raises the caller's credential by them. The gate in front must have the
+    /// same ([`GateBuilder::with_step_ups`](jit_core::gate::GateBuilder::with_step_ups)).
+    #[must_use]
+    pub fn with_step_ups(mut self, step_ups: Arc<StepUps>) -> Self {
+        self.step_ups = Some(step_ups);
+        self
+    }
+
+    pub(crate) fn step_ups(&self) -> Option<&StepUps> {
+        self.step_ups.as_deref()
+    }
+
+    /// Where a code of a second factor is sent, if any is taken.
+    pub(crate) fn step_up_url(&self) -> Option<String> {
+        self.step_ups
+            .as_ref()
+            .map(|_| format!("{}/v1/me/step-up", self.prefix))
+    }
+
     /// What links begin with. Never ends with a slash.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The prefix without its origin: `/_jit`. Empty where the API has an origin of its own.
+    pub(crate) fn path(&self) -> &str {
+        let origin = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| self.prefix.strip_prefix(scheme));
+        match origin {
+            None => &self.prefix,
+            Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default(),
+        }
     }
 
     /// Where a request is read.
@@ -75,6 +110,7 @@ impl Default for ApiSettings {
     fn default() -> Self {
         Self {
             prefix: "/_jit".to_owned(),
+            step_ups: None,
         }
     }
 }
@@ -151,6 +187,13 @@ mod tests {
             ("/a\r\nb", false),
         ] {
             assert_eq!(ApiSettings::new(prefix).is_ok(), good, "{prefix:?}");
+        }
+        for (prefix, path) in [
+            ("/_jit", "/_jit"),
+            ("https://access.example.com/tools/_jit", "/tools/_jit"),
+            ("https://access.example.com", ""),
+        ] {
+            assert_eq!(ApiSettings::new(prefix).unwrap().path(), path, "{prefix}");
         }
         assert_eq!(
             ApiSettings::default().request_url(RequestId::from_u128(1)),

@@ -1,7 +1,7 @@
 //! What callers read: views of the core's types, with a shape of their own, so that the core can change without the API changing.
 //!
 //! Names are snake_case; times are RFC 3339 in UTC with a `Z`; durations read like `30m`; what does not apply is `null`. There
-//! is no field in here that could hold a credential.
+//! is one field in here that holds a credential: [`IssuedView`]'s.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,10 @@ use utoipa::ToSchema;
 
 use crate::settings::ApiSettings;
 
+mod credential;
 mod grant;
 
+pub(crate) use credential::IssuedView;
 pub(crate) use grant::{GrantView, LiveGrantView};
 
 /// A moment, RFC 3339 in UTC.
@@ -115,6 +117,10 @@ impl From<&People> for PeopleView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Mfa)]
 pub(crate) struct MfaView {
+    /// The classes of which the sign-in's `acr` must be one, the preferred first. Empty: whichever.
+    acr: Vec<String>,
+    /// The methods of which one must be in the sign-in's `amr`. Empty: where `acr` is too, any that proves a second factor.
+    amr: Vec<String>,
     /// The sign-in may be at most this old.
     max_age: Option<String>,
 }
@@ -122,6 +128,8 @@ pub(crate) struct MfaView {
 impl From<&MfaTerms> for MfaView {
     fn from(terms: &MfaTerms) -> Self {
         Self {
+            acr: terms.acr.clone(),
+            amr: texts(&terms.amr),
             max_age: terms.max_age.map(text),
         }
     }
@@ -363,6 +371,10 @@ pub(crate) struct RequestView {
     paths: Vec<String>,
     max_requests: Option<u64>,
     max_bytes: Option<u64>,
+    /// How a gate recognises the holder: `principal`, by who they are, or `credential`, by one that they take for this grant.
+    selector: &'static str,
+    /// When the credential that opens the grant was issued; `null` while there is none.
+    credential_issued_at: Option<Time>,
     /// When the window was asked to open; `null`: as soon as approved.
     start: Option<Time>,
     requester: RequesterView,
@@ -414,6 +426,11 @@ impl RequestView {
             paths: texts(&ruling.scope.paths),
             max_requests: ruling.max_requests,
             max_bytes: ruling.max_bytes,
+            selector: credential::selector(ruling.selector),
+            credential_issued_at: request
+                .credential
+                .as_ref()
+                .map(|credential| Time(credential.issued_at)),
             start: ruling.start.map(Time),
             requester: RequesterView {
                 person: text(&request.requester.person),
@@ -475,6 +492,8 @@ mod tests {
                 "paths": [],
                 "max_requests": 10,
                 "max_bytes": null,
+                "selector": "principal",
+                "credential_issued_at": null,
                 "start": null,
                 "requester": {
                     "person": "alice",

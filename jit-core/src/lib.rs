@@ -9,7 +9,7 @@
 //! 2. **It is refused, so its sender asks.** [`broker::Broker::ask`] takes an [`approval::ask::Ask`]. The compiled [`policy::Policy`] answers
 //!    with a ruling: what may be had, for how long, and who must agree.
 //! 3. **They agree.** [`broker::Broker::review`] names the digest of what the reviewer saw. The approval machine ([`approval`]) is pure: state,
-//!    command and `now` go in, events come out, and its 21 rules stand in its documentation.
+//!    command and `now` go in, events come out, and its 22 rules stand in its documentation.
 //! 4. **It is written.** State and audit record are one transaction of the [`broker::store::Store`]. Only then is the grant published to the
 //!    enforcer, and the same request is admitted.
 //! 5. **It ends.** By the clock at `not_after`, whether or not anybody writes it down; or sooner: released, revoked, idle, unused, used up,
@@ -30,6 +30,7 @@
 //! | `cel` | conditions in automatic rules; without it a policy that has some is refused |
 //! | `schema` | [`policy`]'s JSON Schema |
 //! | `testing` | the laws, and a clock that moves when told |
+//! | `totp` | codes of authenticator apps as a second factor; without it a people file that has secrets for them is refused |
 //! | `yaml` | policy and people files in YAML; without it they are refused |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(

@@ -51,6 +51,12 @@ pub enum OpenError {
         /// What was named.
         path: PathBuf,
     },
+    /// The file has tables, and none of them is this store's. They are as they were; the journal mode is write-ahead now.
+    #[error("{} is another program's database; name a file of its own for this store", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was written by a newer version of this crate.
     #[error("{} has schema {found}, and this version knows {known}; use the version that wrote it, or a newer one", .path.display())]
     NewerSchema {

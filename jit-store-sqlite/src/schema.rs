@@ -26,8 +26,24 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Brings the schema up to date, and refuses one from a newer version.
+/// Refuses a file that another program made tables in.
+async fn require_own(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let (tables, ours): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(*) FILTER (WHERE name = '_jit_migrations') FROM sqlite_schema",
+    )
+    .fetch_one(connection)
+    .await?;
+    if tables > 0 && ours == 0 {
+        return Err(OpenError::Foreign {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date, and refuses one from a newer version or of another program.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    require_own(connection, path).await?;
     let known = STEPS
         .iter()
         .map(|(version, ..)| *version)

@@ -11,6 +11,7 @@ use http::{Request, Response};
 use jit_core::gate::authenticate::{CredentialSource, Subject};
 use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
+use jit_core::gate::step_up::CredentialId;
 use jit_core::gate::{Gate, Lookup, Verdict, hygiene};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -123,11 +124,14 @@ where
             prepare(&mut head, passage.subject, passage.credential);
             None
         }
-        Verdict::Control { subject } => {
+        Verdict::Control { subject, credential } => {
             let plain = subject.as_deref().cloned();
             prepare(&mut head, subject, None);
             if let Some(subject) = plain {
                 head.extensions.insert(subject);
+            }
+            if let Some(credential) = credential {
+                head.extensions.insert(credential);
             }
             None
         }
@@ -151,6 +155,7 @@ fn prepare(head: &mut Parts, subject: Option<Arc<Subject>>, credential: Option<C
     head.extensions.remove::<Permit>();
     head.extensions.remove::<Arc<Subject>>();
     head.extensions.remove::<Subject>();
+    head.extensions.remove::<CredentialId>();
     if let Some(subject) = subject {
         head.extensions.insert(subject);
     }

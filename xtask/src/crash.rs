@@ -42,6 +42,8 @@ pub(crate) const COMMAND: crate::Command = crate::Command {
 const CLIENTS: usize = 8;
 /// Requesters for each client: the pace limit is for each person, so that many are needed to keep a client busy.
 const PEOPLE_EACH: usize = 100;
+/// Reviewers for each client, likewise.
+const LEADS_EACH: usize = 10;
 
 /// What the clients were answered.
 #[derive(Debug, Default)]
@@ -156,7 +158,7 @@ fn client(
     while !stop.load(Ordering::Relaxed) {
         turn += 1;
         let who = format!("demo-asker-{n}-{}", turn % PEOPLE_EACH);
-        let lead = format!("demo-lead-{n}");
+        let lead = format!("demo-lead-{n}-{}", turn % LEADS_EACH);
         let asking = json!({ "resource": "admin", "reason": format!("cycle {cycle}") });
         let Some((201, request)) = call(at, "POST", "/_jit/v1/requests", &who, Some(&asking)) else {
             continue;
@@ -363,7 +365,9 @@ fn people() -> String {
     };
     let mut all = person("carol", r#""auditor", "security""#);
     for n in 0..CLIENTS {
-        all += &person(&format!("lead-{n}"), r#""sre-lead""#);
+        for m in 0..LEADS_EACH {
+            all += &person(&format!("lead-{n}-{m}"), r#""sre-lead""#);
+        }
         for m in 0..PEOPLE_EACH {
             all += &person(&format!("asker-{n}-{m}"), r#""sre""#);
         }

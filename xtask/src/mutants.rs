@@ -83,7 +83,7 @@ fn run(mut args: Args) -> Result<ExitCode> {
             at + 1,
             mutants.len(),
             mutant.name,
-            outcome.word(),
+            outcome.verdict(),
             started.elapsed().as_secs_f64()
         );
         outcomes.push(outcome);
@@ -172,33 +172,33 @@ fn outcome(run: Run) -> Outcome {
 }
 
 impl Outcome {
-    fn word(&self) -> &'static str {
+    fn verdict(&self) -> String {
         match self {
-            Self::Caught(_) => "caught",
+            Self::Caught(test) => return format!("caught by {test}"),
             Self::Missed => "MISSED",
             Self::DidNotCompile => "DID NOT COMPILE",
             Self::TimedOut => "TIMED OUT",
             Self::Died => "TEST PROCESS DIED",
         }
+        .to_owned()
     }
 }
 
-/// The table, and the line that counts.
+/// What was not caught, and the line that counts.
 fn report(mutants: &[Mutant], outcomes: &[Outcome]) -> String {
-    let width = mutants.iter().map(|mutant| mutant.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     let mut caught = 0;
     for (mutant, outcome) in mutants.iter().zip(outcomes) {
-        let by = match outcome {
-            Outcome::Caught(test) => {
-                caught += 1;
-                format!("caught by {test}")
-            }
-            _ => format!("{} (test {})", outcome.word(), mutant.test),
-        };
+        if matches!(outcome, Outcome::Caught(_)) {
+            caught += 1;
+            continue;
+        }
         text.push_str(&format!(
-            "{:width$}  {by}\n{:width$}    {}\n",
-            mutant.name, "", mutant.rule
+            "{}: {} (test {})\n    {}\n",
+            mutant.name,
+            outcome.verdict(),
+            mutant.test,
+            mutant.rule
         ));
     }
     text.push_str(&format!("{caught} caught, {} missed\n", outcomes.len() - caught));
@@ -215,6 +215,24 @@ mod tests {
              test = {{ package = 'p', target = 'lib', filter = 'self_review' }}"
         );
         table::parse(&text).unwrap().remove(0)
+    }
+
+    #[test]
+    fn every_bug_of_the_table_has_its_place_in_the_code() {
+        let root = Workspace::load().unwrap().root;
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+        let stale: Vec<_> = table::parse(&read("xtask/mutants.toml"))
+            .unwrap()
+            .iter()
+            .filter_map(|mutant| {
+                Some(format!(
+                    "{}: {}",
+                    mutant.name,
+                    mutant.plant(&read(&mutant.file)).err()?
+                ))
+            })
+            .collect();
+        assert!(stale.is_empty(), "{}", stale.join("\n"));
     }
 
     #[test]
@@ -243,8 +261,7 @@ mod tests {
         let text = report(&mutants, &[Outcome::Caught("t".into()), Outcome::DidNotCompile]);
         assert_eq!(
             text,
-            "short          caught by t\n                 rule 7\n\
-             a-longer-name  DID NOT COMPILE (test self_review of p lib)\n                 rule 7\n\
+            "a-longer-name: DID NOT COMPILE (test self_review of p lib)\n    rule 7\n\
              1 caught, 1 missed\n"
         );
     }

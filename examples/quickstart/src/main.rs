@@ -16,9 +16,9 @@ use axum::Router;
 use axum::routing::any;
 use clap::Parser;
 use jit_console::ApiSettings;
-use jit_core::broker::Broker;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
+use jit_core::broker::{Broker, verify_log};
 use jit_core::clock::{Clock, SystemClock};
 use jit_core::gate::Gate;
 use jit_core::gate::rules::RuleSet;
@@ -74,6 +74,12 @@ async fn serve(args: Args) -> Result<(), BoxError> {
         .await
         .map_err(|error| format!("{}: {error}; choose another address with --listen", args.listen))?;
     let store = Arc::new(SqliteStore::open(&args.db).await?);
+    verify_log(&*store).await.map_err(|error| {
+        format!(
+            "{}: {error}; keep the file, and go on from a copy that is whole",
+            args.db.display()
+        )
+    })?;
     let (app, broker) = app(store, policy, people, Arc::new(SystemClock::new())).await?;
     print!(
         "{}",
@@ -116,7 +122,7 @@ async fn app(
         .route("/admin", any(admin))
         .route("/admin/", any(admin))
         .route("/admin/{*below}", any(admin))
-        .nest("/_jit", jit_console::api(broker.clone(), ApiSettings::default()))
+        .merge(jit_console::mounted(broker.clone(), ApiSettings::default()))
         .layer(JitLayer::new(gate));
     Ok((app, broker))
 }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http_body_util::BodyExt;
 use jit_core::testing::ManualClock;
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -261,4 +262,26 @@ async fn what_keeps_it_from_starting_is_said_with_its_mend() {
     let error = fails(&["--listen", &taken, "--db", &format!("{db}2")]).await;
     assert!(error.starts_with(&format!("{taken}: ")), "{error}");
     assert!(error.ends_with("choose another address with --listen"), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_that_was_changed_is_not_served_from() {
+    let (folder, clock) = (TempDir::new().unwrap(), Arc::new(ManualClock::default()));
+    let demo = Demo::open(&folder, &clock).await;
+    let ask = json!({"resource": "admin", "reason": "look at the failed nightly job"});
+    assert_eq!(demo.post("alice", "/_jit/v1/requests", ask).await.0, 201);
+    assert_eq!(verify_log(&*demo.store).await.unwrap().position, 2);
+    demo.store.close().await;
+    drop(demo);
+    let db = folder.path().join("demo.db");
+    let mut outsider = SqliteConnection::connect(db.to_str().unwrap()).await.unwrap();
+    let change =
+        "DROP TRIGGER events_are_never_changed; UPDATE events SET body = replace(body, 'nightly', 'daily')";
+    sqlx::raw_sql(change).execute(&mut outsider).await.unwrap();
+    outsider.close().await.unwrap();
+    let error = fails(&["--listen", "127.0.0.1:0", "--db", db.to_str().unwrap()]).await;
+    assert!(
+        error.contains("broken at position 2: its content does not match its hash"),
+        "{error}"
+    );
 }

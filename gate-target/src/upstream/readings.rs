@@ -1,7 +1,8 @@
 //! Every way in which some server or framework reads a path.
 //!
-//! A reading is one choice of each of: how often it is percent-decoded, where it is cut, whether Unicode is folded, whether `;…`
-//! goes, whether a `+` is a space, and whether dot segments are resolved. Whatever can be done leniently is.
+//! A reading is one choice of each of: how often it is percent-decoded, whether it is cut at the first byte that ends a string, whether
+//! Unicode is folded, whether an authority is taken off, whether `;…` goes, and whether dot segments are resolved. Whatever else can be
+//! done leniently always is: overlong UTF-8 and `%uXXXX` are decoded, a backslash is a slash, slashes merge, case does not matter.
 
 use unicode_normalization::UnicodeNormalization as _;
 

@@ -70,7 +70,7 @@ impl Authenticator for Tokens {
         self.peers.lock().unwrap().push(peer);
         if let Some(cookie) = jit_core::gate::hygiene::gate_cookie(&head.headers) {
             return Presented::Credential {
-                bytes: cookie.as_bytes(),
+                bytes: cookie.as_bytes().into(),
                 source: CredentialSource::Cookie,
             };
         }
@@ -342,6 +342,7 @@ fn request(who: &str, name: &str, from: Timestamp, to: Timestamp) -> Request {
         stage: 0,
         reviews: Vec::new(),
         grant: Some(grant),
+        credential: None,
         end: None,
         break_glass: None,
         changed_at: from,

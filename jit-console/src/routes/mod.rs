@@ -12,6 +12,7 @@ pub(crate) mod lockdowns;
 pub(crate) mod me;
 pub(crate) mod requests;
 pub(crate) mod reviews;
+pub(crate) mod step_up;
 
 /// One method at one path.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         change("/v1/requests/{id}/review", reviews::review),
         change("/v1/requests/{id}/withdraw", requests::withdraw),
         change("/v1/requests/{id}/release", requests::release),
+        change("/v1/requests/{id}/credential", requests::credential),
         change("/v1/requests/{id}/revoke", requests::revoke),
         change("/v1/requests/{id}/after-review", reviews::after_review),
         read("/v1/grants", grants::list),
@@ -56,6 +58,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         read("/v1/events", events::list),
         read("/v1/policies", me::policies),
         read("/v1/me", me::me),
+        change("/v1/me/step-up", step_up::step_up),
         read("/openapi.json", me::openapi),
     ]
 }

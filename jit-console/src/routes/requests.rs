@@ -12,17 +12,17 @@ use jit_core::span::Span;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::dto::{AskBody, NoteBody, ReasonBody};
+use crate::dto::{AskBody, NoteBody, NothingBody, ReasonBody};
 use crate::extract::{Caller, Id, Params, Sent, idempotency_key, parameter, position};
 use crate::problem::Problem;
 use crate::settings::Shared;
-use crate::view::{Page, RequestView};
+use crate::view::{IssuedView, Page, RequestView};
 use crate::wait;
 
 /// Requests on one page, when the caller names no number.
-const PAGE_DEFAULT: usize = 50;
+pub(super) const PAGE_DEFAULT: usize = 50;
 /// Most requests on one page.
-const PAGE_MAX: usize = 1000;
+pub(super) const PAGE_MAX: usize = 1000;
 
 fn told(shared: &Shared, view: &View) -> Json<RequestView> {
     Json(RequestView::new(view, &shared.settings))
@@ -233,6 +233,29 @@ pub(crate) async fn release(
     let reason = sent.json::<NoteBody>().await?.reason()?;
     let view = shared.broker.release(&caller.actor, id, &reason).await?;
     Ok(told(&shared, &view))
+}
+
+/// Take a credential for a grant of your own whose selector is `credential`. The one before ends.
+///
+/// The answer shows it once. It opens this one grant, as you, at every gate, in the header or the cookie that the answer names; it opens
+/// nothing of this API.
+#[utoipa::path(
+    post, path = "/v1/requests/{id}/credential", tag = "requests", operation_id = "issue_credential", request_body = NothingBody,
+    params(("id" = String, Path, description = "The request's id.")),
+    responses((status = 201, description = "Issued.", body = IssuedView)))]
+pub(crate) async fn credential(
+    State(shared): State<Shared>,
+    caller: Caller,
+    Id(id): Id<RequestId>,
+    sent: Sent,
+) -> Result<(StatusCode, Json<IssuedView>), Problem> {
+    shared.broker.view(&caller.actor, id).await?;
+    let NothingBody {} = sent.json().await?;
+    let issued = shared.broker.issue_credential(&caller.actor, id).await?;
+    Ok((
+        StatusCode::CREATED,
+        Json(IssuedView::new(&issued, &shared.settings)),
+    ))
 }
 
 /// Take away someone's grant.

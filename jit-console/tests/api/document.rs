@@ -87,6 +87,9 @@ async fn what_is_not_there_and_what_cannot_be_done_there() {
     let before = world.end().await;
     for path in [
         "",
+        "/",
+        "/problems",
+        "/problems/",
         "/v1",
         "/v1/",
         "/v2/me",
@@ -153,4 +156,26 @@ async fn a_request_has_the_members_that_the_document_says() {
     assert_eq!(sent(&events["items"][0]), said("AuditRecord"));
     let offers = world.get("alice", "/v1/policies").await.json;
     assert_eq!(sent(&offers["items"][0]), said("Offer"));
+}
+
+#[tokio::test]
+async fn a_problem_leads_to_a_page_that_anyone_may_read() {
+    let world = World::new().await;
+    for refused in [
+        world.get("mallory", "/v1/events").await,
+        world.get("", "/v1/me").await,
+        world.app("alice", "/admin").await,
+        world.app("", "/admin").await,
+    ] {
+        let kind = refused.json["type"].as_str().unwrap();
+        let path = kind.strip_prefix("/_jit").unwrap();
+        let page = world.get("", path).await;
+        page.is(200);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        let name = kind.rsplit('/').next().unwrap();
+        assert!(page.text.contains(&format!("<h1>{name}</h1>")), "{}", page.text);
+    }
+    let unknown = world.get("", "/problems/%3Cscript%3E").await;
+    unknown.problem(404, "not-found");
+    assert!(!unknown.text.contains("script"));
 }

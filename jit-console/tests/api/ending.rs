@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{ADMIN, Answer, World};
+use crate::world::{ADMIN, Answer, WIKI, World};
 
 const ACTIONS: [&str; 3] = ["withdraw", "release", "revoke"];
 
@@ -143,4 +143,36 @@ async fn the_gate_opens_and_shuts_with_the_grant() {
         .await
         .problem(403, "approval-required");
     assert_eq!(world.get("alice", "/v1/grants").await.json["items"], json!([]));
+}
+
+#[tokio::test]
+async fn grants_are_listed_in_pages() {
+    let world = World::new().await;
+    let first = world.asked("alice", WIKI).await;
+    let second = world.granted("alice", ADMIN).await;
+    let page = world.get("alice", "/v1/grants?limit=1").await.json;
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    assert_eq!(page["items"][0]["request_id"], second.id());
+    let next = page["next"].as_str().unwrap();
+    let page = world
+        .get("alice", &format!("/v1/grants?limit=1&after={next}"))
+        .await
+        .json;
+    assert_eq!(page["items"][0]["request_id"], first.id());
+    let rest = match page["next"].as_str() {
+        Some(next) => world.get("alice", &format!("/v1/grants?after={next}")).await.json,
+        None => json!({"items": [], "next": null}),
+    };
+    assert_eq!(rest, json!({"items": [], "next": null}));
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("after=-1", "after"),
+        ("state=active", "state"),
+    ] {
+        world
+            .get("alice", &format!("/v1/grants?{query}"))
+            .await
+            .invalid(field);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod browser;
+mod credential;
 mod document;
 mod ending;
 mod events;
@@ -11,6 +12,7 @@ mod lockdowns;
 mod restart;
 mod reviewing;
 mod sight;
+mod step_up;
 mod stores;
 mod waiting;
 mod who;

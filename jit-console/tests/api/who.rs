@@ -131,5 +131,8 @@ async fn me_and_policies_say_what_i_am_and_may_ask_for() {
         json!({"roles": ["sre-lead"], "persons": []})
     );
     assert_eq!(offers["items"][1]["automatic"], "always");
-    assert_eq!(offers["items"][2]["stages"][0]["mfa"], json!({"max_age": "15m"}));
+    assert_eq!(
+        offers["items"][2]["stages"][0]["mfa"],
+        json!({"acr": [], "amr": [], "max_age": "15m"})
+    );
 }

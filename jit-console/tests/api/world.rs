@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::routing::get;
 use http::request::{Builder, Parts};
 use http::{HeaderMap, Request, StatusCode};
-use jit_console::{ApiSettings, api};
+use jit_console::{ApiSettings, mounted};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
 use jit_core::broker::people::PeopleFile;
@@ -19,7 +19,9 @@ use jit_core::gate::Gate;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::rules::RuleSet;
+use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use jit_core::gate::tokens::ApiTokens;
+use jit_core::gate::totp::Totp;
 use jit_core::id::{Digest, Timestamp};
 use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
@@ -36,12 +38,14 @@ name = "alice"
 principals = ["demo|alice"]
 roles = ["sre"]
 token = "demo-alice"
+totp_secret = "JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP"
 
 [[people]]
 name = "bob"
 principals = ["demo|bob"]
 roles = ["sre-lead"]
 token = "demo-bob"
+totp_secret = "MFZWIZTHNBVGW3DROVSXE5DZOVUW64DB"
 
 [[people]]
 name = "carol"
@@ -74,7 +78,7 @@ roles = ["sre", "sre-lead", "security", "auditor"]
 disabled = true
 "#;
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 [control]
 auditors = ["auditor"]
 revokers = ["security"]
@@ -194,7 +198,7 @@ pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) store: Arc<Flaky>,
     pub(crate) clock: Arc<ManualClock>,
-    people: Arc<PeopleFile>,
+    pub(crate) people: Arc<PeopleFile>,
 }
 
 impl World {
@@ -203,10 +207,15 @@ impl World {
     }
 
     pub(crate) async fn on(store: Arc<dyn Store>) -> Self {
+        Self::ruled(store, POLICY).await
+    }
+
+    /// With a policy of its own.
+    pub(crate) async fn ruled(store: Arc<dyn Store>, policy: &str) -> Self {
         let store = Arc::new(Flaky::new(store));
         let clock = Arc::new(ManualClock::new("2026-03-01T09:00:00Z".parse().unwrap()));
         let people = Arc::new(PeopleFile::parse(PEOPLE, Format::Toml, "people.toml").unwrap());
-        let policy = Policy::parse(POLICY, Format::Toml, "policy.toml").unwrap();
+        let policy = Policy::parse(policy, Format::Toml, "policy.toml").unwrap();
         let rules = RuleSet::compile(policy.resources(), policy.open()).unwrap();
         let tokens = people
             .tokens()
@@ -219,7 +228,9 @@ impl World {
                 format!("demo|{name}").parse().unwrap(),
             )
         });
-        let tokens = ApiTokens::new(tokens.chain(others)).unwrap();
+        let tokens = Arc::new(Badges(ApiTokens::new(tokens.chain(others)).unwrap()));
+        let codes = Arc::new(Totp::new(people.clone()));
+        let step_ups = Arc::new(StepUps::new(codes, StepUpSettings::default()));
         let broker = Broker::builder(store.clone(), people.clone(), policy)
             .clock(clock.clone())
             .build()
@@ -228,15 +239,19 @@ impl World {
         let gate = Gate::builder(
             rules,
             broker.enforcer().clone(),
-            Arc::new(Badges(tokens)),
+            tokens,
             people.clone(),
             clock.clone(),
         )
         .with_reserve(Arc::new(broker.clone()))
+        .with_step_ups(step_ups.clone())
         .build();
         let router = Router::new()
             .fallback(get(async || "in\n"))
-            .nest("/_jit", api(broker.clone(), ApiSettings::default()))
+            .merge(mounted(
+                broker.clone(),
+                ApiSettings::default().with_step_ups(step_ups),
+            ))
             .layer(JitLayer::new(gate));
         Self {
             router,

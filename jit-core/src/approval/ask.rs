@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::directory::Person;
@@ -61,6 +62,9 @@ pub enum Selector {
     /// By the proven principal.
     #[default]
     Principal,
+    /// By a credential that its holder has issued for this one grant: [`crate::approval::credential`]. The holder's own identity does
+    /// not open such a grant.
+    Credential,
 }
 
 /// How strongly and how recently someone signed in.
@@ -75,19 +79,38 @@ pub struct Assurance {
     pub authenticated_at: Option<Timestamp>,
 }
 
+/// How far ahead of ours an issuer's clock may be.
+const SKEW: TimeDelta = TimeDelta::seconds(30);
+
 impl Assurance {
-    /// Whether this satisfies `terms` at `now`. What is not known does not satisfy.
+    /// Whether this satisfies `terms` at `now`: strong enough, and fresh enough. What is not known does not satisfy.
     pub fn satisfies(&self, terms: &MfaTerms, now: Timestamp) -> bool {
-        // RFC 8176 §2: `mfa` says that several factors were used; the others are single strong factors bound to a device.
-        let strong = self
-            .methods
-            .iter()
-            .any(|m| matches!(m.as_str(), "mfa" | "hwk" | "swk" | "otp" | "fpt" | "face"));
-        let fresh = terms.max_age.is_none_or(|max_age| {
-            self.authenticated_at
-                .is_some_and(|at| at <= now && now <= max_age.after(at))
-        });
-        strong && fresh
+        self.is_strong(terms) && self.is_fresh(terms, now)
+    }
+
+    /// Whether the sign-in is of a class and by a method that `terms` name. Where they name neither, a method must be among those
+    /// that stand for several factors, or for one that is bound to a device.
+    pub fn is_strong(&self, terms: &MfaTerms) -> bool {
+        let mut methods = self.methods.iter().map(String::as_str);
+        let class = (self.context.as_ref()).is_some_and(|context| terms.acr.contains(context));
+        match (terms.acr.is_empty(), terms.amr.is_empty()) {
+            // RFC 8176 §2: `mfa` says that several factors were used; the others are single strong factors bound to a device.
+            (true, true) => methods.any(|m| matches!(m, "mfa" | "hwk" | "swk" | "otp" | "fpt" | "face")),
+            (true, false) => methods.any(|m| terms.amr.contains(m)),
+            (false, true) => class,
+            (false, false) => class && methods.any(|m| terms.amr.contains(m)),
+        }
+    }
+
+    /// Whether the sign-in is young enough for `terms` at `now`. One in the future, by more than clocks differ, is not believed.
+    fn is_fresh(&self, terms: &MfaTerms, now: Timestamp) -> bool {
+        let future = |at: Timestamp| at.signed_duration_since(now) > SKEW;
+        if self.authenticated_at.is_some_and(future) {
+            return false;
+        }
+        terms
+            .max_age
+            .is_none_or(|max_age| self.authenticated_at.is_some_and(|at| now <= max_age.after(at)))
     }
 }
 
@@ -151,4 +174,71 @@ pub enum Route {
     },
     /// Nobody now, another person afterwards.
     BreakGlass,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_is_as_strong_and_as_fresh_as_the_terms_say_or_it_is_not_enough() {
+        let now = Timestamp::from_timestamp(1_800_000_000, 0).unwrap();
+        let check = |methods: &[&str],
+                     context: Option<&str>,
+                     age: Option<i64>,
+                     terms: (&[&str], &[&str], Option<u64>),
+                     expected| {
+            let assurance = Assurance {
+                methods: methods.iter().map(|m| (*m).to_owned()).collect(),
+                context: context.map(str::to_owned),
+                authenticated_at: age.map(|age| now - TimeDelta::seconds(age)),
+            };
+            let (acr, amr, max_age) = terms;
+            let terms = MfaTerms {
+                acr: acr.iter().map(|v| (*v).to_owned()).collect(),
+                amr: amr.iter().map(|v| (*v).to_owned()).collect(),
+                max_age: max_age.map(|s| Span::seconds(s).unwrap()),
+            };
+            assert_eq!(
+                assurance.satisfies(&terms, now),
+                expected,
+                "{assurance:?} for {terms:?}"
+            );
+        };
+        let any = (&[][..], &[][..], None);
+        let gold = (&["gold", "silver"][..], &[][..], None);
+        let keys = (&[][..], &["hwk", "swk"][..], None);
+        let both = (&["gold"][..], &["hwk"][..], None);
+        let young = (&[][..], &[][..], Some(60));
+        for (methods, context, age, terms, expected) in [
+            (&[][..], None, None, any, false),
+            (&["pwd"], None, None, any, false),
+            (&["pwd", "otp"], None, None, any, true),
+            (&["MFA"], None, None, any, false),
+            (&[], Some("mfa"), None, any, false),
+            (&["mfa"], Some("gold"), Some(0), any, true),
+            // A class.
+            (&[], Some("silver"), None, gold, true),
+            (&["mfa"], Some("bronze"), None, gold, false),
+            (&["mfa"], Some("Gold"), None, gold, false),
+            (&["mfa", "gold"], None, None, gold, false),
+            // A method.
+            (&["swk"], None, None, keys, true),
+            (&["mfa", "otp"], None, None, keys, false),
+            // Both.
+            (&["hwk"], Some("gold"), None, both, true),
+            (&["hwk"], Some("silver"), None, both, false),
+            (&["mfa"], Some("gold"), None, both, false),
+            // How old.
+            (&["mfa"], None, None, young, false),
+            (&["mfa"], None, Some(60), young, true),
+            (&["mfa"], None, Some(61), young, false),
+            (&["pwd"], None, Some(0), young, false),
+            (&["mfa"], None, Some(-30), young, true),
+            (&["mfa"], None, Some(-31), young, false),
+            (&["mfa"], None, Some(-31), any, false),
+        ] {
+            check(methods, context, age, terms, expected);
+        }
+    }
 }

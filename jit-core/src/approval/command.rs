@@ -93,6 +93,13 @@ pub enum Command<'a> {
         /// The other request.
         by: RequestId,
     },
+    /// The holder takes a credential for the grant, in place of the one before. Scheduled or active.
+    Issue {
+        /// Who.
+        by: &'a Actor,
+        /// The plain SHA-256 of the credential.
+        credential: Digest,
+    },
     /// A budget of the grant is used up. Active only.
     Exhaust,
     /// Another person looked into a break-glass. In any state.

@@ -1,7 +1,8 @@
 //! The machine's decisions: state × command × now → events, or a refusal.
 
-use crate::approval::ask::{Actor, Route};
+use crate::approval::ask::{Actor, Route, Selector};
 use crate::approval::command::{Command, Panel};
+use crate::approval::credential::{CREDENTIALS_MAX, GrantCredential};
 use crate::approval::deadlines::{activation_from, ended};
 use crate::approval::event::{AfterReview, ApprovedBy, EndCause, Event, IdempotencyKey};
 use crate::approval::grant::Grant;
@@ -10,7 +11,7 @@ use crate::approval::refused::Refused;
 use crate::approval::request::Request;
 use crate::approval::review::{Decision, Narrowing, Opinion, Review};
 use crate::approval::state::State;
-use crate::id::{GrantId, Timestamp};
+use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 use crate::policy::text::{REASON_MAX, clean};
 
@@ -136,6 +137,10 @@ impl Request {
                 }])
             }
             (Scheduled | Active, Command::Extend { by }) => Ok(vec![Event::Extended { by: *by }]),
+            (Scheduled | Active, Command::Issue { by, credential }) => {
+                let credential = self.issue(by, *credential, now)?;
+                Ok(vec![Event::CredentialIssued { credential }])
+            }
             (Active, Command::Exhaust) => Ok(vec![ended(
                 State::Exhausted,
                 EndCause::Limit,
@@ -152,6 +157,45 @@ impl Request {
         } else {
             Err(Refused::NotEligible)
         }
+    }
+
+    /// The credential that the holder may take for the grant. Whoever uses it is as strongly signed in as the holder is now.
+    fn issue(&self, by: &Actor, digest: Digest, now: Timestamp) -> Result<GrantCredential, Refused> {
+        self.own(by)?;
+        // By the very identity that holds it: an identity opens no other one's grants, and so gives no credential for them.
+        if by.principal != self.requester.principal {
+            return Err(Refused::NotEligible);
+        }
+        if self.ruling.selector != Selector::Credential {
+            return Err(Refused::invalid(
+                "selector",
+                "of this request is not `credential`: its grant knows its holder by who they are, and needs none",
+            ));
+        }
+        if let Some(terms) = self.grant.as_ref().and_then(|grant| grant.mfa.as_ref())
+            && !by.assurance.satisfies(terms, now)
+        {
+            return Err(Refused::StepUp { terms: terms.clone() });
+        }
+        let number = self
+            .credential
+            .as_ref()
+            .map_or(0, |last| last.number)
+            .saturating_add(1);
+        if number > CREDENTIALS_MAX {
+            let limit = format!("this grant has had {CREDENTIALS_MAX} credentials; ask for another grant");
+            return Err(Refused::LimitReached {
+                limit,
+                retry_at: None,
+                request: Some(self.id),
+            });
+        }
+        Ok(GrantCredential {
+            digest,
+            assurance: by.assurance.clone(),
+            issued_at: now,
+            number,
+        })
     }
 
     /// Whether `by` is the requester: by person, or by the very identity that asked should the Directory say now that it is another's.
@@ -204,7 +248,7 @@ impl Request {
         };
         match opinion.decision {
             Decision::Deny => {
-                self.step_up(by, now)?;
+                self.step_up(stage, by, now)?;
                 let reason = review.comment.clone();
                 let cause = EndCause::actor(by);
                 Ok(vec![
@@ -221,14 +265,15 @@ impl Request {
                 if mine.is_none() && !self.may_fill(stage, &by.person, now) {
                     return Err(Refused::NotEligible);
                 }
-                self.step_up(by, now)?;
+                self.step_up(stage, by, now)?;
                 self.count(review, panel, now)
             }
         }
     }
 
-    fn step_up(&self, by: &Actor, now: Timestamp) -> Result<(), Refused> {
-        match self.stage_terms(self.stage).and_then(|stage| stage.mfa.as_ref()) {
+    /// The seat's own stage says how strongly who fills it must have signed in, also when it is not the one that is open.
+    fn step_up(&self, stage: u16, by: &Actor, now: Timestamp) -> Result<(), Refused> {
+        match self.stage_terms(stage).and_then(|stage| stage.mfa.as_ref()) {
             Some(terms) if !by.assurance.satisfies(terms, now) => {
                 Err(Refused::StepUp { terms: terms.clone() })
             }

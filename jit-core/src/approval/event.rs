@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::ask::Actor;
+use crate::approval::credential::GrantCredential;
 use crate::approval::grant::Grant;
 use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
@@ -68,6 +69,11 @@ pub enum Event {
     Extended {
         /// Which.
         by: RequestId,
+    },
+    /// The holder was given a credential for the grant. The one before, if there was one, ended with this.
+    CredentialIssued {
+        /// What is kept of it: never the credential itself.
+        credential: GrantCredential,
     },
     /// It ended.
     Ended {

@@ -1,5 +1,6 @@
 //! Folding: state × event → state. What a stream's events say is all there is to know of it.
 
+use crate::approval::ask::Selector;
 use crate::approval::event::Event;
 use crate::approval::request::{End, Request};
 use crate::approval::state::State;
@@ -51,6 +52,11 @@ pub fn fold(before: Option<Request>, event: &Event, at: Timestamp) -> Result<Req
             grant.scope = scope.clone();
         }
         (Scheduled | Active, Event::Extended { by }) => request.extended_by.push(*by),
+        (Scheduled | Active, Event::CredentialIssued { credential })
+            if request.ruling.selector == Selector::Credential =>
+        {
+            request.credential = Some(credential.clone());
+        }
         (_, Event::AfterReviewed { review }) => {
             let Some(debt) = &mut request.break_glass else {
                 return Err(Misfit { state: Some(state) });

@@ -22,6 +22,7 @@
 pub mod ask;
 pub mod audit;
 pub mod command;
+pub mod credential;
 mod deadlines;
 mod decide;
 pub mod digest;

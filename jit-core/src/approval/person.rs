@@ -28,6 +28,9 @@ pub struct Limits {
     pub burst: u32,
     /// How long after a denial, where the policy does not say.
     pub cooldown: Span,
+    /// Approvals that are written down within a minute, in one process: who changes their mind over and over can't fill the log. A
+    /// denial always counts.
+    pub reviews_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -37,6 +40,7 @@ impl Default for Limits {
             per_minute: 10,
             burst: 3,
             cooldown: Span::minutes(1),
+            reviews_per_minute: 60,
         }
     }
 }
@@ -131,7 +135,8 @@ impl PersonState {
             | Event::ReviewVoided { .. }
             | Event::StageOpened { .. }
             | Event::Activated
-            | Event::Extended { .. } => {}
+            | Event::Extended { .. }
+            | Event::CredentialIssued { .. } => {}
         }
         self
     }
@@ -145,6 +150,7 @@ impl PersonState {
                 | Event::StageOpened { .. }
                 | Event::Activated
                 | Event::Extended { .. }
+                | Event::CredentialIssued { .. }
         )
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::ask::{Actor, Route, Ruling};
+use crate::approval::credential::GrantCredential;
 use crate::approval::digest::digest;
 use crate::approval::event::{AfterReview, EndCause};
 use crate::approval::grant::Grant;
@@ -45,6 +46,9 @@ pub struct Request {
     pub reviews: Vec<Review>,
     /// The grant, once approved.
     pub grant: Option<Grant>,
+    /// The credential that the grant is bound to, once its holder has taken one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<GrantCredential>,
     /// How it ended, once it has.
     pub end: Option<End>,
     /// Whether the glass was broken, and who has looked into it since.
@@ -91,6 +95,7 @@ impl Request {
             stage: 0,
             reviews: Vec::new(),
             grant: None,
+            credential: None,
             end: None,
             break_glass: glass.map(|glass| BreakGlassDebt {
                 review_by: glass.review_within.after(now),

@@ -1,6 +1,7 @@
 //! Reviews, withdrawals, revocations and lockdowns: what people do to what was asked.
 
 use crate::approval::ask::Actor;
+use crate::approval::credential::CredentialToken;
 use crate::approval::event::{EndCause, Finding, LockdownEvent};
 use crate::approval::lockdown::{LOCKDOWNS_MAX, Lockdown, Target};
 use crate::approval::refused::Refused;
@@ -69,6 +70,19 @@ impl Broker {
     pub async fn revoke(&self, by: &Actor, id: RequestId, reason: &str) -> Result<View, Rejection> {
         let reason = &cleaned(reason)?;
         self.act(id, &Intent::Revoke { by, reason }).await
+    }
+
+    /// Takes a credential for a grant whose selector is `credential`: for its holder, while it is scheduled or active. The one before
+    /// ends with this.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port: whether there is a new credential is then not known,
+    /// and taking another one is safe.
+    pub async fn issue_credential(&self, by: &Actor, id: RequestId) -> Result<Issued, Rejection> {
+        let token = CredentialToken::random()?;
+        let credential = token.digest();
+        let view = self.act(id, &Intent::Issue { by, credential }).await?;
+        Ok(Issued { view, token })
     }
 
     /// Records what another person found when they looked into a break-glass; settles the requester's debt.
@@ -288,6 +302,16 @@ impl Broker {
                 .is_none_or(|person| person.roles.contains(role)),
         })
     }
+}
+
+/// What issuing a credential came to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Issued {
+    /// The request as it stands.
+    pub view: View,
+    /// The credential. Nobody can read it again.
+    pub token: CredentialToken,
 }
 
 /// A lockdown that has shut the gate. Dropped while it is not known to be written, the sweeper tries again; the gate stays shut.

@@ -10,6 +10,7 @@ use crate::approval::person::Limits;
 use crate::broker::agenda::Agenda;
 use crate::broker::directory::Directory;
 use crate::broker::notify::Notifier;
+use crate::broker::pace::Pace;
 use crate::broker::store::Store;
 use crate::broker::{Broker, Inner, Rejection};
 use crate::clock::{Clock, SystemClock};
@@ -86,6 +87,7 @@ impl Builder {
                 policy: ArcSwap::from_pointee(self.policy),
                 limits: self.limits,
                 agenda: Agenda::default(),
+                review_pace: Pace::default(),
                 changes,
                 followed: tokio::sync::Mutex::new(Tail::START.position),
             }),

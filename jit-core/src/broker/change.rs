@@ -9,9 +9,10 @@ use crate::approval::review::{Decision, Opinion};
 use crate::approval::state::State;
 use crate::approval::{Command, fold};
 use crate::broker::loading::{Loaded, encode, facets};
+use crate::broker::reload::NOT_PERMITTED;
 use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Version, Write};
 use crate::broker::{Broker, Rejection, View};
-use crate::id::{GrantId, PersonId, RequestId, Timestamp};
+use crate::id::{Digest, GrantId, PersonId, RequestId, Timestamp};
 
 /// How often a lost compare-and-set is tried again. Each loss means that someone else got through.
 const TRIES: usize = 256;
@@ -41,6 +42,10 @@ pub(super) enum Intent<'a> {
         by: &'a Actor,
         finding: Finding,
         comment: &'a str,
+    },
+    Issue {
+        by: &'a Actor,
+        credential: Digest,
     },
     Kill {
         cause: EndCause,
@@ -82,6 +87,7 @@ impl Broker {
         owing: &mut Owing<'_, 'i>,
     ) -> Result<View, Rejection> {
         let came_in = self.now();
+        let mut paced = !approves(intent);
         for attempt in 0..TRIES {
             let loaded = self.request(id).await?;
             self.authorise(&loaded.state, intent)?;
@@ -100,6 +106,11 @@ impl Broker {
                     version: loaded.version,
                     used,
                 });
+            }
+            if let (false, Intent::Review { by, .. }) = (paced, intent) {
+                let most = self.inner.limits.reviews_per_minute;
+                self.inner.review_pace.take(&by.person.id, most, now)?;
+                paced = true;
             }
             if takes_away(&events) {
                 self.inner.enforcer.shut(GrantId::from(id));
@@ -128,6 +139,7 @@ impl Broker {
             | Intent::Withdraw { by, .. }
             | Intent::Release { by, .. }
             | Intent::Revoke { by, .. }
+            | Intent::Issue { by, .. }
             | Intent::AfterReview { by, .. } => by,
             Intent::Kill { .. } | Intent::Activate | Intent::Lapse | Intent::Exhaust => return Ok(()),
         };
@@ -173,7 +185,18 @@ impl Broker {
             Intent::Activate => {
                 let lockdowns = self.lockdown_state().await?.state;
                 panel = self.panel(request, &lockdowns, now).await?;
-                Command::Activate { panel: &panel }
+                let policy = self.policy();
+                let fallen =
+                    |holder| request.may_hold(holder) && policy.stands(&request.ruling, holder).is_none();
+                if panel.requester.as_ref().is_some_and(fallen) {
+                    // A policy change that has not reached this request yet.
+                    Command::Kill {
+                        cause: EndCause::Policy,
+                        reason: NOT_PERMITTED,
+                    }
+                } else {
+                    Command::Activate { panel: &panel }
+                }
             }
             Intent::Withdraw { by, reason } => Command::Withdraw { by, reason },
             Intent::Release { by, reason } => Command::Release { by, reason },
@@ -184,6 +207,13 @@ impl Broker {
                     by,
                     finding: *finding,
                     comment,
+                }
+            }
+            Intent::Issue { by, credential } => {
+                self.unlocked(by).await?;
+                Command::Issue {
+                    by,
+                    credential: *credential,
                 }
             }
             Intent::Kill { cause, reason } => Command::Kill {

@@ -52,6 +52,25 @@ pub struct DirectoryError {
 ///   empty answer.
 /// - `members` answers [`Members::Known`] only if it is complete.
 /// - Both are called for every asking and every review: a directory on a network keeps a cache with a bound.
+///
+/// # Writing one
+/// Here are a [file of people](super::people::PeopleFile), [those who prove claims](super::claims::ClaimsDirectory), and
+/// [several as one](super::directories::Directories). For a directory server:
+///
+/// - **LDAP, Active Directory.** Find the entry by the attribute that the issuer makes the subject of (`entryUUID`, `objectGUID`), never by
+///   `mail` or `uid`, which are given to the next person. Escape what goes into a filter (RFC 4515 §3). The id is that same lasting
+///   attribute. A role is a group's whole distinguished name or its own lasting id: two groups in two subtrees can share a `cn`. Nested groups
+///   count only as far as you resolve them. `disabled` is `userAccountControl` bit 2, `nsAccountLock`, or an entry that is gone.
+/// - **SCIM (RFC 7643, 7644).** Look up by `externalId`, or by `id`, which is the person's. `active: false` is `disabled`. Roles are the `value` of
+///   `groups`, not their `display`. A provider that pushes changes lets you answer from memory: then `as_of` is the last push or full
+///   comparison, whichever told of this person.
+/// - **Principals.** A person who signs in in two ways needs both in the entry, or a table of your own. Without it they are two
+///   persons and can review each other.
+/// - **Limits.** A timeout of a few seconds, a bound on what is read, a cache by principal of about a minute that remembers "nobody" for
+///   less, and one request at a time for each principal. An answer older than the bound is an error and no answer.
+/// - **`members`.** Page to the end. A cut-off answer is [`Members::Unknown`] or an error, never a shorter set.
+///
+/// [`directory_laws!`](crate::directory_laws) of the feature `testing` proves the rest against a server with a known cast.
 #[async_trait]
 pub trait Directory: fmt::Debug + Send + Sync + 'static {
     /// The person behind `principal`, or `None`.

@@ -22,18 +22,22 @@ mod agenda;
 mod asking;
 mod builder;
 mod change;
+pub mod claims;
 mod courier;
+pub mod directories;
 pub mod directory;
 mod follower;
 mod loading;
 
 pub mod notify;
+mod pace;
 pub mod people;
 mod reading;
 mod reload;
 pub mod store;
 mod sweeper;
 mod uses;
+mod verify;
 
 use std::sync::Arc;
 
@@ -48,6 +52,7 @@ use crate::approval::request::Request;
 use crate::broker::agenda::Agenda;
 use crate::broker::directory::{Directory, DirectoryError};
 use crate::broker::notify::Notifier;
+use crate::broker::pace::Pace;
 use crate::broker::store::{Position, Store, StoreError, Version};
 use crate::clock::Clock;
 use crate::gate::authenticate::Subject;
@@ -55,10 +60,12 @@ use crate::gate::enforcer::Enforcer;
 use crate::id::Timestamp;
 use crate::policy::Policy;
 
+pub use acting::Issued;
 pub use asking::Asked;
 pub use builder::Builder;
 pub use courier::DeliveryError;
 pub use reading::{Filter, Listing};
+pub use verify::verify_log;
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +127,7 @@ struct Inner {
     policy: ArcSwap<Policy>,
     limits: Limits,
     agenda: Agenda,
+    review_pace: Pace,
     changes: watch::Sender<Position>,
     /// The last record that the gate's view holds. Held while following, so that one follower at a time moves it.
     followed: tokio::sync::Mutex<Position>,

@@ -6,6 +6,7 @@
 //! principals = ["https://idp.example.com|00u1", { issuer = "https://ci.example.com", subject = "ada" }]
 //! roles = ["sre", "sre-lead"]
 //! token_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"   # printf %s "$TOKEN" | sha256sum
+//! totp_secret_file = "ada.totp"                             # or totp_secret = "…": base32, as the authenticator app has it
 //! ```
 //!
 //! # Rules
@@ -14,16 +15,21 @@
 //! 2. A person without `principals` has one: `people|` and the id. It can be proven by that person's token only.
 //! 3. `token_sha256` is SHA-256 of a token of at least 128 random bits; the file never holds the token. `token`, in clear, is for demos:
 //!    it must start with `demo-`, so that nobody takes it for a secret.
-//! 4. `disabled = true` keeps a person known, so that the id is not given to someone else, and makes them nobody.
+//! 4. `totp_secret` and the file that `totp_secret_file` names hold one secret in base32 (RFC 4648 §6; small letters, spaces, dashes and the
+//!    padding don't matter) of 128 to 1024 bits, for [`gate::totp`](crate::gate::totp). It belongs to one person, and must look random. A
+//!    file's name is relative to the people file's. The secret has to be readable to be checked: keep either file from others' eyes.
+//! 5. `disabled = true` keeps a person known, so that the id is not given to someone else, and makes them nobody.
 //!
 //! # Caveats
 //! - A change shows with [`PeopleFile::replace`], at once and for everything in the new file. What to watch and when to read it again
 //!   is the caller's business.
+//! - A file with a TOTP secret is read when the people file is.
 //! - A person's id must stay: rename someone by adding `id` with the old id first. Remove nobody, disable them.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -33,8 +39,10 @@ use super::directory::{Directory, DirectoryError, Members, Person};
 use crate::id::{Digest, PersonId, Principal, Role, TEXT_MAX, Timestamp};
 use crate::policy::{Format, text};
 
+mod secret;
 mod source;
 
+pub use secret::TotpSecret;
 pub use source::{PeopleError, PeopleErrors};
 use source::{RawPerson, RawPrincipal};
 
@@ -66,6 +74,7 @@ struct Table {
     principals: HashMap<Principal, PersonId>,
     members: HashMap<Role, BTreeSet<PersonId>>,
     tokens: HashMap<Digest, PeopleToken>,
+    totp: HashMap<PersonId, TotpSecret>,
 }
 
 #[derive(Debug)]
@@ -78,10 +87,15 @@ struct Entrant {
 impl PeopleFile {
     /// Reads `source`, which is called `file_name` in errors.
     ///
+    /// A `totp_secret_file` is looked for beside `file_name`.
+    ///
     /// # Errors
-    /// [`PeopleErrors`]: every entry that is not right, with its line and what to write instead. No error quotes a token.
+    /// [`PeopleErrors`]: every entry that is not right, with its line and what to write instead. No error quotes a token or a secret.
     pub fn parse(source: &str, format: Format, file_name: &str) -> Result<Self, PeopleErrors> {
-        let mut reader = Reader::default();
+        let mut reader = Reader {
+            folder: Path::new(file_name).parent().unwrap_or(Path::new("")).to_owned(),
+            ..Reader::default()
+        };
         for (line, raw) in
             source::read(source, format).map_err(|error| PeopleErrors::new(file_name, vec![error]))?
         {
@@ -119,6 +133,13 @@ impl PeopleFile {
         let table = self.table.load();
         let token = table.tokens.get(sha256)?;
         table.is_enabled(&token.person).then(|| token.clone())
+    }
+
+    /// The secret that this person's authenticator app shares, unless they are disabled.
+    pub fn totp_secret(&self, person: &PersonId) -> Option<TotpSecret> {
+        let table = self.table.load();
+        let secret = table.totp.get(person)?;
+        table.is_enabled(person).then(|| secret.clone())
     }
 
     /// How many people it knows, disabled ones included.
@@ -175,6 +196,8 @@ impl Directory for PeopleFile {
 /// Builds the table entry by entry and collects what is wrong.
 #[derive(Default)]
 struct Reader {
+    /// Where the people file is.
+    folder: PathBuf,
     table: Table,
     errors: Vec<PeopleError>,
 }
@@ -263,6 +286,18 @@ impl Reader {
                 ),
             },
             (Ok(_), _) => {}
+        }
+
+        match secret::read(raw.totp_secret, raw.totp_secret_file, &self.folder) {
+            Err((problem, mend)) => wrong(problem, mend),
+            Ok(Some(secret)) => match self.table.totp.iter().find(|(_, known)| **known == secret) {
+                Some((other, _)) => wrong(
+                    format!("the TOTP secret is the one of {:?}", other.as_str()),
+                    "make a new secret for each person",
+                ),
+                None => drop(self.table.totp.insert(id.clone(), secret)),
+            },
+            Ok(None) => {}
         }
 
         if !raw.disabled {
@@ -471,7 +506,9 @@ token = "demo-eve"
             );
         }
         assert!(
-            !errors.to_string().contains("hunter2"),
+            !["hunter2", "AAAA", "GEZD"]
+                .iter()
+                .any(|secret| errors.to_string().contains(secret)),
             "a token is quoted: {errors}"
         );
     }
@@ -514,6 +551,35 @@ token = "demo-eve"
                 "token = 'demo-hunter2'\n[[people]]\nname='C'\ntoken='demo-hunter2'",
                 &[(4, "the token is the one of \"bob\"")],
             ),
+            ("totp_secret = 'hunter2!'", &[(1, "`totp_secret` is not base32")]),
+            (
+                "totp_secret = 'JBSWY3DPEHPK3PXP'",
+                &[(1, "`totp_secret` is 80 bits long, and needs 128")],
+            ),
+            (
+                "totp_secret = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'",
+                &[(1, "does not look random")],
+            ),
+            (
+                "totp_secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'",
+                &[(1, "does not look random")],
+            ),
+            (
+                "totp_secret = 'AAAQEAYEAUDAOCAJBIFQYDIOB4'",
+                &[(1, "does not look random")],
+            ),
+            (
+                "totp_secret = 'A'\ntotp_secret_file = 'b'",
+                &[(1, "both `totp_secret` and")],
+            ),
+            (
+                "totp_secret_file = 'hunter3'",
+                &[(1, "`totp_secret_file` can't be read")],
+            ),
+            (
+                "totp_secret = 'JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP'\n[[people]]\nname='C'\ntotp_secret='jf4c2slq ge3tcnjx-gbyxozls or4xk2lp=='",
+                &[(4, "the TOTP secret is the one of \"bob\"")],
+            ),
             ("tokn = 'demo-hunter2'", &[(3, "unknown field `tokn`")]),
             ("token = 'hunter2", &[(3, "an entry has")]),
             ("[[people]]\nroles=[]", &[(3, "missing field `name`")]),
@@ -525,6 +591,30 @@ token = "demo-eve"
         ] {
             check(&format!("{bob}{rest}"), Format::Toml, expected);
         }
+    }
+
+    #[test]
+    fn a_totp_secret_may_stand_in_a_file_beside_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("bob.totp"),
+            "jf4c 2slq ge3t cnjx gbyx ozls or4x k2lp\n",
+        )
+        .unwrap();
+        let name = folder.path().join("people.toml");
+        let file = PeopleFile::parse(
+            "[[people]]\nname = 'Bob'\ntotp_secret_file = 'bob.totp'",
+            Format::Toml,
+            name.to_str().unwrap(),
+        )
+        .unwrap();
+        let secret = file.totp_secret(&"bob".parse().unwrap()).unwrap();
+        let inline = parse("[[people]]\nname = 'Bob'\ntotp_secret = 'JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP'");
+        assert_eq!(
+            Some(&secret),
+            inline.totp_secret(&"bob".parse().unwrap()).as_ref()
+        );
+        assert_eq!(format!("{secret:?}"), "TotpSecret(<redacted>)");
     }
 
     #[test]

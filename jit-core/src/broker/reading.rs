@@ -137,25 +137,23 @@ impl Broker {
         })
     }
 
-    /// Scheduled and active grants that `actor` may see.
+    /// Scheduled and active grants that `actor` may see, newest first: one page, from where the page `before` ended.
     ///
     /// # Errors
     /// The store's.
-    pub async fn grants(&self, actor: &Actor) -> Result<Vec<View>, Rejection> {
-        let mut filter = Filter {
+    pub async fn grants(
+        &self,
+        actor: &Actor,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Listing, Rejection> {
+        let filter = Filter {
             states: vec![State::Scheduled, State::Active],
-            limit: PAGE_MAX,
+            before,
+            limit,
             ..Filter::default()
         };
-        let mut all = Vec::new();
-        loop {
-            let page = self.list(actor, &filter).await?;
-            all.extend(page.items);
-            match page.next {
-                Some(next) => filter.before = Some(next),
-                None => return Ok(all),
-            }
-        }
+        self.list(actor, &filter).await
     }
 
     /// The audit log after a position, at most `limit` records. For auditors.

@@ -15,6 +15,8 @@ use crate::policy::Policy;
 
 /// How often a lost compare-and-set is tried again.
 const TRIES: usize = 64;
+/// Why a grant was revoked, in the log.
+pub(super) const NOT_PERMITTED: &str = "the policy no longer permits this grant";
 
 impl Broker {
     /// Puts `policy` in force. Pending requests are put to its terms (their reviews are void where anything changed); live grants that it
@@ -167,35 +169,18 @@ impl Broker {
             return Ok(());
         };
         let now = self.now();
-        let policy = self.policy();
         let kill = Intent::Kill {
             cause: EndCause::Policy,
-            reason: "the policy no longer permits this grant",
+            reason: NOT_PERMITTED,
         };
-        let Some(terms) = policy
-            .policies_of(&grant.resource.name)
-            .find(|terms| terms.policy == grant.policy)
-        else {
+        let holder = &request.requester.principal;
+        let person = self.inner.directory.resolve(holder, now).await?;
+        let Some(standing) = person.and_then(|person| self.policy().stands(&request.ruling, &person)) else {
             return self.act(request.id, &kill).await.map(|_| ());
         };
-        let person = self
-            .inner
-            .directory
-            .resolve(&request.requester.principal, now)
-            .await?;
-        let glass = terms.break_glass.as_ref();
-        let permitted = person.is_some_and(|person| match (&request.break_glass, glass) {
-            (None, _) => terms.requesters.includes(&person),
-            (Some(_), Some(glass)) => glass.requesters.includes(&person),
-            (Some(_), None) => false,
-        });
-        let longest = match (&request.break_glass, glass) {
-            (Some(_), Some(glass)) => glass.max,
-            _ => terms.duration.max,
-        };
-        let total = terms.duration.max_total.after(self.chain_begins(request).await?);
-        let not_after = longest.after(grant.not_before).min(total);
-        if !permitted || not_after <= now.max(grant.not_before) {
+        let total = standing.total.after(self.chain_begins(request).await?);
+        let not_after = standing.longest.after(grant.not_before).min(total);
+        if not_after <= now.max(grant.not_before) {
             return self.act(request.id, &kill).await.map(|_| ());
         }
         let reason = "the policy now allows less time";

@@ -1,5 +1,6 @@
 //! The Authenticator: who is behind this request?
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -31,6 +32,14 @@ pub enum CredentialSource {
     Authorization,
     /// The gate's own cookie.
     Cookie,
+    /// Header fields that a listed proxy sets. They have reserved names ([`is_reserved`](crate::gate::hygiene::reserved::is_reserved)) and so
+    /// are dropped in any case.
+    Proxy,
+    /// The connection's own handshake: nothing of it is in the request.
+    Connection,
+    /// Where a credential that is bound to a grant stands: the `Jit-Credential` header or its cookie. The gate reads it; no
+    /// authenticator does.
+    Grant,
 }
 
 /// What a request presents, before anything about it is proven.
@@ -39,8 +48,9 @@ pub enum Presented<'r> {
     Nothing,
     /// A credential.
     Credential {
-        /// Everything that verification will depend on, exactly: the session cache is keyed by a hash over it.
-        bytes: &'r [u8],
+        /// Everything that verification will depend on, exactly: the session cache is keyed by a hash over it. What stands in several
+        /// fields is put together so that no two sets of fields give the same bytes; only that may allocate.
+        bytes: Cow<'r, [u8]>,
         /// Where it stood.
         source: CredentialSource,
     },
@@ -73,10 +83,11 @@ pub enum AuthError {
     },
 }
 
-/// Proves who is behind a request.
+/// Proves who is behind a request. Several are combined by [`Authenticators`](crate::gate::authenticators::Authenticators).
 ///
 /// # Contract
-/// - `present` only finds the credential: no I/O, no clock, no allocation; it is called for every request.
+/// - `present` only finds the credential: no I/O, no clock, no allocation for a credential that stands in one place; it is called
+///   for every request. What must hold for each request, such as that a field came from a listed proxy, is checked here.
 /// - `verify` is called when the credential is not in the session cache. Every doubt is an error; an error is a refusal.
 /// - Nothing of the credential is ever printed or kept; what is kept is its hash.
 #[async_trait]
@@ -84,7 +95,7 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// Finds the credential in a request head.
     fn present<'r>(&self, head: &'r Parts, peer: Option<IpAddr>) -> Presented<'r>;
 
-    /// Proves a credential.
+    /// Proves a credential that `present` found. `source` is where that was.
     async fn verify(
         &self,
         credential: &[u8],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::gate::session::Sessions;
+use crate::gate::step_up::StepUps;
 use crate::gate::target::{BadTarget, canonical_prefix};
 use crate::gate::{Gate, Inner, Reserve};
 
@@ -36,6 +37,12 @@ impl GateBuilder {
     /// Reserves budgets here. Without, no grant with a limited number of requests admits any.
     pub fn with_reserve(mut self, reserve: Arc<dyn Reserve>) -> Self {
         self.inner.reserve = Some(reserve);
+        self
+    }
+
+    /// Counts what was proven here besides a credential. Hand the same to the control API.
+    pub fn with_step_ups(mut self, step_ups: Arc<StepUps>) -> Self {
+        self.inner.step_ups = Some(step_ups);
         self
     }
 

@@ -7,43 +7,45 @@
 //! 4. A view that was not complete within the last `stale_after` admits nothing.
 //! 5. Where several grants admit a request, it is attributed to the one that ends last. A grant whose budget has to be reserved
 //!    first comes after those that admit at once.
-//! 6. There is one place where a [`Permit`] is made.
+//! 6. A grant that wants a second factor wants it for every request, and a fresh one for the first.
+//! 7. There is one place where a [`Permit`] is made.
 //!
 //! A check reads shared memory and writes at most the grant's own counters: it does not wait, and allocates only for a grant
 //! with a limit of concurrent requests.
 
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use dashmap::DashMap;
-use http::Method;
 
-use crate::approval::ask::Selector;
 use crate::approval::grant::Grant;
 use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
 use crate::approval::state::State;
-use crate::broker::directory::Person;
 use crate::broker::store::Version;
 use crate::gate::authenticate::Subject;
-use crate::gate::live::{Draw, Live, Usage};
+use crate::gate::live::{Live, Usage};
+use crate::gate::local;
 use crate::gate::locks::Locks;
-use crate::gate::permit::Permit;
-use crate::gate::refusal::Refusal;
-use crate::gate::rules::admits;
-use crate::gate::target::Target;
-use crate::id::{GrantId, Principal, RequestId, ResourceName, Timestamp};
-use crate::policy::terms::{ResourceDef, Scope};
+use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
 use crate::span::Span;
 
+mod check;
 mod settings;
 
+pub use check::Answer;
+pub(in crate::gate) use check::{Asker, Bearer};
 pub use settings::{EnforcerSettings, SettingError};
 
 /// How long after a grant's end its versions are remembered, so that a publisher that lags can't bring it back.
 const AFTERLIFE: TimeDelta = TimeDelta::hours(1);
+
+/// How many counters of changes there are: holders that share one make each other's copies be made anew.
+const VERSIONS: usize = 1024;
 
 /// The live grants of one gate.
 #[derive(Debug)]
@@ -56,6 +58,12 @@ pub struct Enforcer {
     /// What was heard of each request. Its shard's lock is taken before one of `holders`, never after.
     ledger: DashMap<GrantId, Heard>,
     holders: DashMap<Principal, Holder>,
+    /// The grants that are bound to a credential, by its hash. Locked like `holders`.
+    bound: DashMap<Digest, Arc<Live>>,
+    owner: u64,
+    /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: threads keep copies of it.
+    versions: Box<[AtomicU64]>,
+    hasher: RandomState,
 }
 
 /// What a gate remembers of one request.
@@ -70,6 +78,8 @@ struct Heard {
     grant: Option<Arc<Live>>,
     /// In whose [`Holder`] it is filed.
     filed: Option<Principal>,
+    /// The credential that it is bound to.
+    bound: Option<Digest>,
     /// Nothing in here matters after this; `None` while only a shut was heard of.
     until: Option<Timestamp>,
 }
@@ -105,6 +115,10 @@ impl Enforcer {
             locks: ArcSwap::default(),
             ledger: DashMap::new(),
             holders: DashMap::new(),
+            bound: DashMap::new(),
+            owner: local::owner(),
+            versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -126,7 +140,13 @@ impl Enforcer {
         heard.until = heard.until.max(Some(end));
         heard.grant = None;
         let live = |heard: &Heard, grant: &Grant| {
-            Arc::new(Live::new(grant.clone(), self.lag, Arc::clone(&heard.usage)))
+            let usage = Arc::clone(&heard.usage);
+            Arc::new(Live::new(
+                grant.clone(),
+                request.credential.clone(),
+                self.lag,
+                usage,
+            ))
         };
         let wait = |opens_at| Waiting {
             request: request.id,
@@ -156,8 +176,43 @@ impl Enforcer {
             .as_ref()
             .map_or(&request.requester.principal, |grant| &grant.holder);
         self.file(id, &mut heard, holder, filing);
+        self.bind(&mut heard);
         // After filing: a lockdown that does not see this entry yet is seen from here.
         self.kill(&heard);
+    }
+
+    /// Has what the grant's credential opens be what the grant is now. The credential before it opens nothing any more.
+    fn bind(&self, heard: &mut Heard) {
+        let bound = heard
+            .grant
+            .as_ref()
+            .and_then(|live| Some((live.credential()?.digest, Arc::clone(live))));
+        let digest = bound.as_ref().map(|(digest, _)| *digest);
+        if let Some((digest, live)) = bound {
+            self.bound.insert(digest, live);
+        }
+        let before = std::mem::replace(&mut heard.bound, digest);
+        if let Some(before) = before.filter(|before| digest != Some(*before)) {
+            self.bound.remove(&before);
+        }
+    }
+
+    /// Who bears this credential, if it opens a grant or will. Whether that admits a request is for [`Enforcer::check_as`] to say.
+    pub(in crate::gate) fn bearer(&self, credential: Digest, now: Timestamp) -> Option<Bearer> {
+        let live = self.bound.get(&credential)?;
+        let grant = live.grant().id;
+        live.is_alive(now).then_some(Bearer { grant, credential })
+    }
+
+    /// Whom this credential stands for, as strongly signed in as they were when they took it.
+    pub(in crate::gate) fn holder_by(&self, credential: &Digest, now: Timestamp) -> Option<Subject> {
+        let live = self.bound.get(credential).filter(|live| live.is_alive(now))?;
+        Some(Subject {
+            principal: live.grant().holder.clone(),
+            assurance: live.credential()?.assurance.clone(),
+            claims: BTreeMap::new(),
+            expires_at: Some(live.until()),
+        })
     }
 
     /// Files a request with its holder, in place of what was filed before. A grant that stays live is never missing in between.
@@ -177,6 +232,7 @@ impl Enforcer {
             return;
         }
         heard.filed = Some(holder.clone());
+        let principal = holder;
         let mut holder = self.holders.entry(holder.clone()).or_default();
         drop_old(&mut holder);
         match filing {
@@ -184,6 +240,28 @@ impl Enforcer {
             Filing::Waiting(waiting) => holder.waiting.push(waiting),
             Filing::Nowhere => {}
         }
+        drop(holder);
+        self.changed(principal);
+    }
+
+    /// The hash of a holder, and the version of what they hold: to be read before that is.
+    fn copies(&self, holder: &Principal) -> (u64, u64) {
+        let hash = self.hasher.hash_one(holder);
+        let version = self
+            .version(hash)
+            .map_or(0, |version| version.load(Ordering::Acquire));
+        (hash, version)
+    }
+
+    /// What a holder holds has changed: from here on no copy of what it was counts.
+    fn changed(&self, holder: &Principal) {
+        if let Some(version) = self.version(self.hasher.hash_one(holder)) {
+            version.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn version(&self, hash: u64) -> Option<&AtomicU64> {
+        self.versions.get(usize::try_from(hash % VERSIONS as u64).ok()?)
     }
 
     /// Changes what a holder has, and forgets a holder that has nothing left.
@@ -194,6 +272,7 @@ impl Enforcer {
                 entry.remove();
             }
         }
+        self.changed(holder);
     }
 
     /// Shuts one grant, at once and for good. Called before the revocation is written; it stays shut if that fails.
@@ -274,8 +353,12 @@ impl Enforcer {
             let kept = heard
                 .until
                 .is_none_or(|until| until.checked_add_signed(AFTERLIFE).is_none_or(|end| now < end));
-            if !kept && let Some(holder) = heard.filed.clone() {
-                self.file(*id, heard, &holder, Filing::Nowhere);
+            if !kept {
+                if let Some(holder) = heard.filed.clone() {
+                    self.file(*id, heard, &holder, Filing::Nowhere);
+                }
+                heard.grant = None;
+                self.bind(heard);
             }
             kept
         });
@@ -294,179 +377,6 @@ impl Enforcer {
     /// The grant's changing part, for the one that reserves.
     pub(in crate::gate) fn usage(&self, grant: GrantId) -> Option<Arc<Usage>> {
         self.ledger.get(&grant).map(|heard| Arc::clone(&heard.usage))
-    }
-
-    /// Whether a live grant of `subject` admits `method` on `target`, which `governing` (as it is now) governs.
-    ///
-    /// A grant admits what its own resource, its scope and the governing resource all cover, and only under the name of the
-    /// governing resource: a parent's grant never opens a stricter child.
-    pub fn check(
-        &self,
-        subject: &Subject,
-        person: &Person,
-        governing: &ResourceDef,
-        target: &Target<'_>,
-        method: &Method,
-        now: Timestamp,
-    ) -> Answer {
-        let whole = Scope::default();
-        let covers = |grant: &Grant| {
-            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
-        };
-        self.admit(subject, person, &governing.name, covers, now)
-    }
-
-    /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
-    fn admit(
-        &self,
-        subject: &Subject,
-        person: &Person,
-        resource: &ResourceName,
-        covers: impl Fn(&Grant) -> bool,
-        now: Timestamp,
-    ) -> Answer {
-        if self.is_stale(now) {
-            return Answer::Refuse(Refusal::StaleView);
-        }
-        if self.locks.load().bar(&subject.principal, person, resource) {
-            return Answer::Refuse(Refusal::LockedDown);
-        }
-        if person.disabled {
-            return Answer::Refuse(Refusal::NotEligible {
-                resource: resource.clone(),
-            });
-        }
-        let Some(holder) = self.holders.get(&subject.principal) else {
-            return Answer::Refuse(Refusal::ApprovalRequired {
-                resource: resource.clone(),
-            });
-        };
-        let candidate = |live: &&Arc<Live>| {
-            let grant = live.grant();
-            let held = match grant.selector {
-                Selector::Principal => grant.holder == subject.principal && grant.person == person.id,
-            };
-            held && grant.resource.name == *resource && live.is_open(now) && covers(grant)
-        };
-        let order = |live: &Arc<Live>| (live.until(), live.grant().id);
-        let mut hindrance: Option<Hindrance> = None;
-        let mut tried = None;
-        // From the latest end to the earliest, without a list: a holder has few live grants.
-        while let Some(live) = holder
-            .live
-            .iter()
-            .filter(|live| tried.is_none_or(|tried| order(live) < tried))
-            .filter(candidate)
-            .max_by_key(|live| order(live))
-        {
-            tried = Some(order(live));
-            match Self::take(live, subject, now) {
-                Ok(permit) => return Answer::Admit(permit),
-                Err(found) => hindrance = Some(hindrance.map_or(found.clone(), |first| first.or(found))),
-            }
-        }
-        let resource = resource.clone();
-        Answer::Refuse(match hindrance {
-            Some(Hindrance::Reserve(grant)) => return Answer::Reserve(grant),
-            Some(Hindrance::Concurrent) => Refusal::TooManyConcurrent { resource },
-            Some(Hindrance::StepUp(live)) => match live.grant().mfa.clone() {
-                Some(terms) => Refusal::StepUp { resource, terms },
-                None => Refusal::ApprovalRequired { resource },
-            },
-            Some(Hindrance::Spent) => Refusal::BudgetSpent { resource },
-            Some(Hindrance::Bytes) => Refusal::LimitNotEnforceable { resource },
-            None => holder.waits_for(&resource, now),
-        })
-    }
-
-    /// Takes one request from a grant that covers it: the one place that makes a [`Permit`].
-    fn take(live: &Arc<Live>, subject: &Subject, now: Timestamp) -> Result<Permit, Hindrance> {
-        let (grant, usage) = (live.grant(), live.usage());
-        if grant.max_bytes.is_some() {
-            return Err(Hindrance::Bytes);
-        }
-        if usage.last_use().is_none()
-            && let Some(terms) = &grant.mfa
-            && !subject.assurance.satisfies(terms, now)
-        {
-            return Err(Hindrance::StepUp(Arc::clone(live)));
-        }
-        let slot = match grant.max_concurrent {
-            None => None,
-            Some(limit) => Some(Arc::new(usage.enter(limit).ok_or(Hindrance::Concurrent)?)),
-        };
-        if grant.max_requests.is_some() {
-            match usage.draw() {
-                Draw::Drawn => {}
-                Draw::Empty => return Err(Hindrance::Reserve(grant.id)),
-                Draw::Spent => return Err(Hindrance::Spent),
-            }
-        }
-        live.used(now);
-        Ok(Permit::admitted(Arc::clone(live), slot))
-    }
-}
-
-/// What a check came to.
-#[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "whoever asks must handle every answer")]
-pub enum Answer {
-    /// Admitted.
-    Admit(Permit),
-    /// Not admitted.
-    Refuse(Refusal),
-    /// It may be, once more of this grant's requests have been reserved.
-    Reserve(GrantId),
-}
-
-/// Why a grant that covers a request does not admit it.
-#[derive(Debug, Clone)]
-enum Hindrance {
-    Reserve(GrantId),
-    Concurrent,
-    StepUp(Arc<Live>),
-    Spent,
-    Bytes,
-}
-
-impl Hindrance {
-    /// The one of two that is easier to mend.
-    fn or(self, other: Self) -> Self {
-        let rank = |hindrance: &Self| match hindrance {
-            Self::Reserve(_) => 0,
-            Self::Concurrent => 1,
-            Self::StepUp(_) => 2,
-            Self::Spent => 3,
-            Self::Bytes => 4,
-        };
-        if rank(&other) < rank(&self) { other } else { self }
-    }
-}
-
-impl Holder {
-    /// The refusal for someone whom no grant covers: it names what they wait for, if they do.
-    fn waits_for(&self, resource: &ResourceName, now: Timestamp) -> Refusal {
-        let resource = resource.clone();
-        let asked = self
-            .waiting
-            .iter()
-            .filter(|waiting| waiting.resource == resource)
-            .map(|waiting| (waiting.request, waiting.opens_at));
-        let ahead = self
-            .live
-            .iter()
-            .map(|live| live.grant())
-            .filter(|grant| grant.resource.name == resource && now < grant.not_before)
-            .map(|grant| (RequestId::from(grant.id), Some(grant.not_before)));
-        // The one that opens first; those that are not approved come last.
-        match asked.chain(ahead).min_by_key(|(_, at)| (at.is_none(), *at)) {
-            Some((request, opens_at)) => Refusal::ApprovalPending {
-                resource,
-                request,
-                opens_at,
-            },
-            None => Refusal::ApprovalRequired { resource },
-        }
     }
 }
 

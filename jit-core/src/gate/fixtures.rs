@@ -160,6 +160,7 @@ pub(in crate::gate) fn active(n: u128) -> Request {
         stage: 0,
         reviews: Vec::new(),
         grant: Some(grant),
+        credential: None,
         end: None,
         break_glass: None,
         changed_at: at(0),

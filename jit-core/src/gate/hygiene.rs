@@ -4,7 +4,8 @@
 //!    the gate or the upstream relies on, framing that is not plain. The answer never depends on who asks.
 //! 2. [`strip`] drops every field with which a client could pose as a gateway's word: [`is_reserved`] has the list. Dropped always, set
 //!    maybe: whoever sets such a field does it after this. The offer of an upgrade to h2c goes as well.
-//! 3. [`strip_credential`] drops the gate's own credential, and nothing of the application's.
+//! 3. [`strip_credential`] drops the gate's own credential, wherever it stands, and nothing of the application's. A credential that is
+//!    bound to a grant never reaches the upstream, whatever came of it: [`strip`] drops it.
 //! 4. Forwarding fields count only when the peer is a listed proxy, see [`TrustedProxies`].
 //!
 //! # Caveats
@@ -23,6 +24,11 @@ use reserved::{is_forwarding, is_reserved};
 
 /// The gate's own cookie. The prefix binds it to one origin (RFC 6265bis §4.1.3.2).
 pub const GATE_COOKIE: &str = "__Host-jit";
+/// The cookie that may hold a credential which is bound to a grant, where a client can't set [`GRANT_HEADER`].
+/// Its name starts as [`GATE_COOKIE`]'s does.
+pub const GRANT_COOKIE: &str = "__Host-jit-grant";
+/// The field that holds a credential which is bound to a grant, bare: no scheme before it.
+pub const GRANT_HEADER: HeaderName = HeaderName::from_static("jit-credential");
 /// Most header fields of a request, every repeated one counted.
 pub const FIELDS_MAX: usize = 100;
 /// Most bytes of all header names and values together.
@@ -44,6 +50,9 @@ pub enum BadHeaders {
     /// The gate's cookie more than once.
     #[error("the session cookie must not be sent twice")]
     ManyCookies,
+    /// More than one credential that is bound to a grant, in the header, the cookie or both.
+    #[error("there must be at most one credential of a grant, in one Jit-Credential field or one cookie")]
+    ManyCredentials,
     /// A `Connection` option that names a field which must reach its reader.
     #[error("the Connection field names a field that is not for one hop alone")]
     Connection,
@@ -63,6 +72,7 @@ impl BadHeaders {
             Self::TooLarge => "fields-too-large",
             Self::ManyAuthorizations => "many-authorizations",
             Self::ManyCookies => "many-cookies",
+            Self::ManyCredentials => "many-credentials",
             Self::Connection => "connection",
             Self::TransferEncoding => "transfer-encoding",
             Self::ContentLength => "content-length",
@@ -83,6 +93,11 @@ impl BadHeaders {
 /// # Errors
 /// The first rule of [`BadHeaders`] that it breaks; size comes first.
 pub fn check(parts: &request::Parts) -> Result<(), BadHeaders> {
+    inspect(parts).map(|_| ())
+}
+
+/// As [`check`]. Answers the credential of a grant that the request presents, whatever it may be.
+pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Option<&[u8]>, BadHeaders> {
     let headers = &parts.headers;
     if headers.len() > FIELDS_MAX {
         return Err(BadHeaders::TooMany);
@@ -94,8 +109,21 @@ pub fn check(parts: &request::Parts) -> Result<(), BadHeaders> {
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(BadHeaders::ManyAuthorizations);
     }
-    if gate_cookies(headers).nth(1).is_some() {
+    let mut sessions: u32 = 0;
+    let mut presented = headers.get_all(GRANT_HEADER).iter().map(HeaderValue::as_bytes);
+    let (mut credential, mut doubled) = (presented.next(), presented.next().is_some());
+    for pair in gate_pairs(headers) {
+        if value_of(pair, GATE_COOKIE).is_some() {
+            sessions = sessions.saturating_add(1);
+        } else if let Some(value) = value_of(pair, GRANT_COOKIE) {
+            doubled |= credential.replace(value).is_some();
+        }
+    }
+    if sessions > 1 {
         return Err(BadHeaders::ManyCookies);
+    }
+    if doubled {
+        return Err(BadHeaders::ManyCredentials);
     }
     let connection = headers.get_all(header::CONNECTION).iter();
     if connection
@@ -104,7 +132,8 @@ pub fn check(parts: &request::Parts) -> Result<(), BadHeaders> {
     {
         return Err(BadHeaders::Connection);
     }
-    check_framing(parts)
+    check_framing(parts)?;
+    Ok(credential)
 }
 
 fn is_end_to_end(option: &[u8]) -> bool {
@@ -155,19 +184,33 @@ pub fn gate_cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn gate_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let pairs = headers.get_all(header::COOKIE).into_iter().flat_map(pairs);
-    pairs.filter_map(gate_value)
+    cookies(headers, GATE_COOKIE)
+}
+
+fn cookies<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h [u8]> {
+    gate_pairs(headers).filter_map(move |pair| value_of(pair, name))
+}
+
+/// The pairs of every cookie field that may hold one of the gate's. Most hold none, which is found out faster than what they do hold.
+fn gate_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let fields = headers.get_all(header::COOKIE).into_iter();
+    let mention = |value: &&HeaderValue| {
+        std::str::from_utf8(value.as_bytes()).map_or(true, |text| text.contains(GATE_COOKIE))
+    };
+    fields.filter(mention).flat_map(pairs)
 }
 
 fn pairs(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii)
 }
 
-fn gate_value(pair: &[u8]) -> Option<&[u8]> {
-    let mut halves = pair.splitn(2, |b| *b == b'=');
-    let name = halves.next()?.trim_ascii();
-    let value = halves.next().unwrap_or_default().trim_ascii();
-    (name == GATE_COOKIE.as_bytes()).then_some(value)
+fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
+    let rest = pair.strip_prefix(name.as_bytes())?.trim_ascii_start();
+    match rest.split_first() {
+        None => Some(&[]),
+        Some((b'=', value)) => Some(value.trim_ascii()),
+        Some(_) => None,
+    }
 }
 
 /// Drops every reserved field, forwarding fields included: for a peer that is no listed proxy. Nothing is allocated when there are none.
@@ -196,6 +239,9 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
             headers.remove(name);
         }
     }
+    if cookies(headers, GRANT_COOKIE).next().is_some() {
+        strip_cookie(headers, GRANT_COOKIE);
+    }
 }
 
 /// The protocols that an `Upgrade` field offers to go on in, one by one.
@@ -214,34 +260,31 @@ pub fn is_h2c(protocol: &[u8]) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(b"h2c")
 }
 
-/// Drops the gate's own credential from where it came, so that the upstream never holds it. Other cookies stay as they are.
+/// Drops the gate's own credential from where it came, so that the upstream never holds it. The gate's cookie goes in any case: it may
+/// be good even where something else proved who asks. Other cookies stay as they are.
 pub fn strip_credential(headers: &mut HeaderMap, source: CredentialSource) {
-    match source {
-        CredentialSource::Authorization => {
-            headers.remove(header::AUTHORIZATION);
-        }
-        CredentialSource::Cookie => {
-            if gate_cookies(headers).next().is_some() {
-                strip_cookie(headers);
-            }
-        }
+    if source == CredentialSource::Authorization {
+        headers.remove(header::AUTHORIZATION);
+    }
+    if gate_cookies(headers).next().is_some() {
+        strip_cookie(headers, GATE_COOKIE);
     }
 }
 
-fn strip_cookie(headers: &mut HeaderMap) {
+fn strip_cookie(headers: &mut HeaderMap, cookie: &str) {
     let Entry::Occupied(entry) = headers.entry(header::COOKIE) else {
         return;
     };
     let (name, values) = entry.remove_entry_mult();
-    let kept: Vec<HeaderValue> = values.filter_map(|value| without_gate_pair(&value)).collect();
+    let kept: Vec<HeaderValue> = values.filter_map(|value| without(&value, cookie)).collect();
     for value in kept {
         headers.append(name.clone(), value);
     }
 }
 
-fn without_gate_pair(value: &HeaderValue) -> Option<HeaderValue> {
+fn without(value: &HeaderValue, cookie: &str) -> Option<HeaderValue> {
     let others: Vec<_> = pairs(value)
-        .filter(|pair| !pair.is_empty() && gate_value(pair).is_none())
+        .filter(|pair| !pair.is_empty() && value_of(pair, cookie).is_none())
         .collect();
     if others.is_empty() {
         return None;
@@ -281,7 +324,9 @@ mod tests {
 
     #[test]
     fn what_two_readers_could_read_differently_is_refused() {
-        use BadHeaders::{Connection, ContentLength, ManyAuthorizations, ManyCookies, TransferEncoding};
+        use BadHeaders::{
+            Connection, ContentLength, ManyAuthorizations, ManyCookies, ManyCredentials, TransferEncoding,
+        };
         for (fields, want) in [
             (&[][..], Ok(())),
             (&[("authorization", "Bearer a")], Ok(())),
@@ -305,6 +350,25 @@ mod tests {
                 &[("cookie", "__Host-jit2=x; x__Host-jit=y; a=__Host-jit; =;;=")],
                 Ok(()),
             ),
+            (&[("jit-credential", "x")], Ok(())),
+            (&[("cookie", "__Host-jit=x; __Host-jit-grant=y")], Ok(())),
+            (
+                &[("jit-credential", "x"), ("jit-credential", "x")],
+                Err(ManyCredentials),
+            ),
+            (
+                &[("jit-credential", "x"), ("cookie", "a=1; __Host-jit-grant=x")],
+                Err(ManyCredentials),
+            ),
+            (
+                &[("cookie", "__Host-jit-grant = x; __Host-jit-grant")],
+                Err(ManyCredentials),
+            ),
+            (
+                &[("cookie", "__Host-jit-grant=x"), ("cookie", "__Host-jit-grant=x")],
+                Err(ManyCredentials),
+            ),
+            (&[("connection", "Jit_Credential")], Err(Connection)),
             (
                 &[(
                     "connection",
@@ -450,8 +514,13 @@ mod tests {
         for (source, fields, want) in [
             (
                 CredentialSource::Authorization,
-                &[("authorization", "Bearer x"), ("cookie", "__Host-jit=y")][..],
-                &[("cookie", "__Host-jit=y")][..],
+                &[("authorization", "Bearer x"), ("cookie", "__Host-jit=y; a=1")][..],
+                &[("cookie", "a=1")][..],
+            ),
+            (
+                CredentialSource::Connection,
+                &[("authorization", "Bearer x"), ("cookie", "__Host-jit=y")],
+                &[("authorization", "Bearer x")],
             ),
             (
                 CredentialSource::Cookie,
@@ -488,6 +557,26 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_of_a_grant_never_goes_through() {
+        let fields = [
+            ("jit-credential", "jitg_x"),
+            ("jit_credential", "jitg_x"),
+            ("cookie", "a=1; __Host-jit-grant=jitg_x; __Host-jit=s"),
+            ("cookie", "__Host-jit-grant = jitg_x"),
+            ("authorization", "Bearer theirs"),
+        ];
+        let rest = [
+            ("authorization", "Bearer theirs"),
+            ("cookie", "a=1; __Host-jit=s"),
+        ];
+        for dropped in [strip, strip_behind_proxy] {
+            let mut map = headers(&fields);
+            dropped(&mut map);
+            assert_eq!(list(&map), rest);
+        }
+    }
+
+    #[test]
     fn a_stripped_cookie_stays_secret_in_logs() {
         let mut value = HeaderValue::from_static("a=1; __Host-jit=y");
         value.set_sensitive(true);
@@ -517,9 +606,9 @@ mod tests {
         #[test]
         fn nothing_of_the_gate_is_left(
             fields in proptest::collection::vec((
-                proptest::sample::select(&["cookie", "connection", "x-jit-a", "x_jit_a", "remote.user", "accept", "te"][..]),
+                proptest::sample::select(&["cookie", "connection", "x-jit-a", "x_jit_a", "jit-credential", "remote.user", "accept", "te"][..]),
                 proptest::collection::vec(prop_oneof![
-                    Just(b"__Host-jit".to_vec()), Just(b"=".to_vec()), Just(b"; ".to_vec()), Just(b"a".to_vec()),
+                    Just(b"__Host-jit".to_vec()), Just(b"-grant".to_vec()), Just(b"=".to_vec()), Just(b"; ".to_vec()), Just(b"a".to_vec()),
                     proptest::collection::vec(any::<u8>(), 1..3),
                 ], 0..8),
             ), 0..8),
@@ -536,12 +625,13 @@ mod tests {
             let mut map = parts.headers;
             let others = |map: &HeaderMap| -> Vec<Vec<u8>> {
                 let values = map.get_all(header::COOKIE).into_iter().flat_map(pairs);
-                values.filter(|p| !p.is_empty() && gate_value(p).is_none()).map(<[u8]>::to_vec).collect()
+                values.filter(|p| !p.is_empty() && value_of(p, GATE_COOKIE).is_none() && value_of(p, GRANT_COOKIE).is_none()).map(<[u8]>::to_vec).collect()
             };
             let before = others(&map);
             strip(&mut map);
             strip_credential(&mut map, CredentialSource::Cookie);
             prop_assert_eq!(gate_cookies(&map).count(), 0);
+            prop_assert_eq!(cookies(&map, GRANT_COOKIE).count(), 0);
             prop_assert_eq!(others(&map), before);
             prop_assert!(map.keys().all(|name| !is_reserved(name.as_str()) || name == header::TE));
         }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use chrono::TimeDelta;
 use tokio::sync::Mutex;
 
+use crate::approval::ask::Selector;
+use crate::approval::credential::GrantCredential;
 use crate::approval::grant::Grant;
 use crate::id::Timestamp;
 
@@ -16,6 +18,7 @@ use crate::id::Timestamp;
 #[derive(Debug)]
 pub(in crate::gate) struct Live {
     grant: Grant,
+    credential: Option<GrantCredential>,
     until: Timestamp,
     /// How much newer a use must be to be worth a write to shared memory, in milliseconds.
     grain: i64,
@@ -24,7 +27,12 @@ pub(in crate::gate) struct Live {
 
 impl Live {
     /// `lag` is how far this gate's clock may be behind: the window ends that much earlier.
-    pub(in crate::gate) fn new(grant: Grant, lag: TimeDelta, usage: Arc<Usage>) -> Self {
+    pub(in crate::gate) fn new(
+        grant: Grant,
+        credential: Option<GrantCredential>,
+        lag: TimeDelta,
+        usage: Arc<Usage>,
+    ) -> Self {
         let until = grant
             .not_after
             .checked_sub_signed(lag)
@@ -33,10 +41,27 @@ impl Live {
         let tenth = grant.idle_timeout.map_or(u64::MAX, |idle| idle.as_millis() / 10);
         Self {
             grain: i64::try_from(tenth.min(1000)).unwrap_or(1000),
+            credential: credential.filter(|_| grant.selector == Selector::Credential),
             grant,
             until,
             usage,
         }
+    }
+
+    /// The same grant, in memory of its own. What changes about it is shared.
+    pub(in crate::gate) fn copy(&self) -> Self {
+        Self {
+            grant: self.grant.clone(),
+            credential: self.credential.clone(),
+            until: self.until,
+            grain: self.grain,
+            usage: Arc::clone(&self.usage),
+        }
+    }
+
+    /// The credential that opens it, where it is one that does.
+    pub(in crate::gate) fn credential(&self) -> Option<&GrantCredential> {
+        self.credential.as_ref()
     }
 
     pub(in crate::gate) fn grant(&self) -> &Grant {
@@ -54,7 +79,12 @@ impl Live {
 
     /// Whether its window is open at `now`, nobody shut it, and it has neither lain idle nor unused for too long.
     pub(in crate::gate) fn is_open(&self, now: Timestamp) -> bool {
-        if now < self.grant.not_before || now >= self.until || self.usage.is_shut() {
+        now >= self.grant.not_before && self.is_alive(now)
+    }
+
+    /// Whether it is open at `now`, or will be.
+    pub(in crate::gate) fn is_alive(&self, now: Timestamp) -> bool {
+        if now >= self.until || self.usage.is_shut() {
             return false;
         }
         // Before the first use the first-use limit rules, where there is one.

@@ -6,6 +6,8 @@
 //! 2. A host that no rule names is refused.
 //! 3. The control API's own paths pass without a grant.
 //! 4. What a resource protects needs a proven holder of a live grant that covers the request's exact form.
+//!    A credential that is bound to a grant stands for its holder and opens that grant alone; presented here it counts before any other
+//!    proof, and is refused when it is not good. Nowhere else does it name anyone.
 //! 5. What no resource protects and a rule opens passes. A credential there may name the caller; it is not needed, and one that
 //!    is not valid only names nobody.
 //! 6. Everything else is refused.
@@ -16,20 +18,28 @@
 //! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
 
 pub mod authenticate;
+pub mod authenticators;
 mod builder;
+pub mod challenge;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
 pub mod hygiene;
+mod identity;
 mod live;
+mod local;
 mod locks;
 pub mod permit;
 pub mod problem;
 pub mod refusal;
 pub mod rules;
 mod session;
+pub mod step_up;
 pub mod target;
 pub mod tokens;
+#[cfg(feature = "totp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "totp")))]
+pub mod totp;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -42,14 +52,17 @@ use http::request::Parts;
 
 use crate::broker::directory::{Directory, Person};
 use crate::clock::Clock;
-use crate::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
-use crate::gate::enforcer::{Answer, Enforcer};
+use crate::gate::authenticate::{CredentialSource, Subject};
+use crate::gate::authenticators::{Authenticators, Shown};
+use crate::gate::enforcer::{Answer, Asker, Enforcer};
+use crate::gate::identity::{Identity, Verified};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{Session, SessionKey, Sessions};
+use crate::gate::step_up::{CredentialId, StepUps};
 use crate::gate::target::Target;
-use crate::id::{GrantId, Timestamp};
+use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 
 pub use builder::GateBuilder;
@@ -77,6 +90,8 @@ pub enum Verdict {
     Control {
         /// Who asks, if they could prove it. Without, the API answers 401.
         subject: Option<Arc<Subject>>,
+        /// What proved them: the API raises it when they prove a second factor.
+        credential: Option<CredentialId>,
     },
     /// Answer it.
     Refuse(Refusal),
@@ -126,7 +141,12 @@ pub struct Lookup(Want);
 
 #[derive(Clone)]
 enum Want {
-    Verify { key: SessionKey, credential: Box<[u8]> },
+    Verify {
+        key: SessionKey,
+        shown: Shown<'static>,
+    },
+    /// Whether the Directory still knows the holder whom a credential of a grant stands for.
+    Holder(Digest),
     Reserve(GrantId),
 }
 
@@ -134,6 +154,7 @@ impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Want::Verify { key, .. } => write!(f, "Lookup(<redacted>, {:?})", key.source),
+            Want::Holder(_) => f.write_str("Lookup(<redacted>, Grant)"),
             Want::Reserve(grant) => write!(f, "Lookup({grant})"),
         }
     }
@@ -169,41 +190,22 @@ pub struct Gate {
 struct Inner {
     rules: ArcSwap<RuleSet>,
     enforcer: Arc<Enforcer>,
-    authenticator: Arc<dyn Authenticator>,
+    authenticators: Authenticators,
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
     sessions: Sessions,
+    step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
     control_on_any_host: bool,
 }
 
-/// What is known of who asks.
-enum Identity {
-    /// There is no credential, or nothing that can be one.
-    Nobody,
-    /// A credential that proves nobody.
-    Invalid(CredentialSource),
-    /// A credential that can't be verified just now.
-    Unverifiable(CredentialSource),
-    /// A credential that was not verified yet.
-    Unknown(Lookup),
-    /// Someone.
-    Proven(Arc<Session>, CredentialSource),
-}
-
-/// What a verification came to, for the one request that waited for it.
-struct Verified {
-    key: SessionKey,
-    outcome: Result<Arc<Session>, AuthError>,
-}
-
 impl Gate {
-    /// Starts a gate over these rules and ports.
+    /// Starts a gate over these rules and ports. `authenticators` is one, or several ([`Authenticators`]).
     pub fn builder(
         rules: RuleSet,
         enforcer: Arc<Enforcer>,
-        authenticator: Arc<dyn Authenticator>,
+        authenticators: impl Into<Authenticators>,
         directory: Arc<dyn Directory>,
         clock: Arc<dyn Clock>,
     ) -> GateBuilder {
@@ -211,11 +213,12 @@ impl Gate {
             inner: Inner {
                 rules: ArcSwap::from_pointee(rules),
                 enforcer,
-                authenticator,
+                authenticators: authenticators.into(),
                 directory,
                 clock,
                 reserve: None,
                 sessions: Sessions::new(SESSIONS),
+                step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
                 control_on_any_host: false,
             },
@@ -227,8 +230,12 @@ impl Gate {
         self.inner.rules.store(Arc::new(rules));
     }
 
-    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end.
+    /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end. Second factors have to be
+    /// proven anew as well.
     pub fn forget_sessions(&self) {
+        if let Some(step_ups) = &self.inner.step_ups {
+            step_ups.forget_all();
+        }
         self.inner.sessions.clear();
     }
 
@@ -263,7 +270,8 @@ impl Gate {
         let mut verified = None;
         for _ in 0..LOOKUPS_MAX {
             match want {
-                Want::Verify { key, credential } => verified = Some(self.verify(key, &credential).await),
+                Want::Verify { key, shown } => verified = Some(self.verify(key, &shown).await),
+                Want::Holder(credential) => verified = Some(self.verify_bearer(credential).await),
                 Want::Reserve(grant) => {
                     if let Err(error) = self.reserve(grant).await {
                         tracing::warn!(%grant, %error, "a budget could not be reserved");
@@ -277,7 +285,7 @@ impl Gate {
             }
         }
         Verdict::Refuse(match want {
-            Want::Verify { .. } => Refusal::AuthenticationUnavailable,
+            Want::Verify { .. } | Want::Holder(_) => Refusal::AuthenticationUnavailable,
             Want::Reserve(_) => Refusal::BudgetUnavailable,
         })
     }
@@ -287,9 +295,10 @@ impl Gate {
             Ok(target) => target,
             Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
         };
-        if let Err(bad) = hygiene::check(head) {
-            return Verdict::Refuse(Refusal::BadHeaders(bad));
-        }
+        let presented = match hygiene::inspect(head) {
+            Ok(presented) => presented,
+            Err(bad) => return Verdict::Refuse(Refusal::BadHeaders(bad)),
+        };
         let now = self.inner.clock.now();
         let rules = self.inner.rules.load();
         let governed = rules.govern(&target, &head.method);
@@ -303,7 +312,16 @@ impl Gate {
             Governed::Open => return self.open(self.identify(head, peer, verified, now)),
             Governed::Protected { resource, exact } => (resource.def(), exact),
         };
-        let (session, credential) = match self.identify(head, peer, verified, now) {
+        let enforcer = &self.inner.enforcer;
+        let bearer = presented.map(|presented| self.bearer(presented, now));
+        let identity = match bearer {
+            None => self.identify(head, peer, verified, now),
+            Some(Some(bearer)) => self.identify_bearer(bearer, head, peer, verified, now),
+            // It may be good, and not have been heard of here.
+            Some(None) if enforcer.is_stale(now) => return Verdict::Refuse(Refusal::StaleView),
+            Some(None) => return Verdict::Refuse(Refusal::Unauthenticated),
+        };
+        let (session, credential) = match identity {
             Identity::Proven(session, source) => (session, source),
             Identity::Nobody | Identity::Invalid(_) => return Verdict::Refuse(Refusal::Unauthenticated),
             Identity::Unverifiable(_) => return Verdict::Refuse(Refusal::AuthenticationUnavailable),
@@ -319,8 +337,12 @@ impl Gate {
         if changes_protocol(head) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
-        let enforcer = &self.inner.enforcer;
-        match enforcer.check(&session.subject, person, resource, &target, &head.method, now) {
+        let asker = Asker {
+            subject: &session.subject,
+            person,
+            bearer: bearer.flatten(),
+        };
+        match enforcer.check_as(&asker, resource, &target, &head.method, now) {
             Answer::Admit(permit) => Verdict::Admit(Admission {
                 permit,
                 subject: Arc::clone(&session.subject),
@@ -336,8 +358,12 @@ impl Gate {
         match identity {
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
+                credential: Some(CredentialId::of(&session.proof)),
             },
-            Identity::Nobody | Identity::Invalid(_) => Verdict::Control { subject: None },
+            Identity::Nobody | Identity::Invalid(_) => Verdict::Control {
+                subject: None,
+                credential: None,
+            },
             Identity::Unverifiable(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
             Identity::Unknown(lookup) => Verdict::Lookup(lookup),
         }
@@ -368,73 +394,6 @@ impl Gate {
             },
             Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
         })
-    }
-
-    fn identify(
-        &self,
-        head: &Parts,
-        peer: Option<IpAddr>,
-        verified: Option<&Verified>,
-        now: Timestamp,
-    ) -> Identity {
-        let authenticator = &self.inner.authenticator;
-        let (bytes, source) = match authenticator.present(head, peer) {
-            Presented::Nothing | Presented::Malformed => return Identity::Nobody,
-            Presented::Credential { bytes, source } => (bytes, source),
-        };
-        let key = SessionKey::of(source, bytes);
-        let session = match verified.filter(|verified| verified.key == key) {
-            Some(Verified {
-                outcome: Ok(session), ..
-            }) => session.is_good(now).then(|| Arc::clone(session)),
-            Some(Verified {
-                outcome: Err(AuthError::Invalid),
-                ..
-            }) => return Identity::Invalid(source),
-            Some(Verified { outcome: Err(_), .. }) => return Identity::Unverifiable(source),
-            None => self.inner.sessions.get(&key, now),
-        };
-        match session {
-            Some(_) if authenticator.revoked(&key.credential) => {
-                self.inner.sessions.forget(&key);
-                Identity::Invalid(source)
-            }
-            Some(session) => Identity::Proven(session, source),
-            None => Identity::Unknown(Lookup(Want::Verify {
-                key,
-                credential: bytes.into(),
-            })),
-        }
-    }
-
-    async fn verify(&self, key: SessionKey, credential: &[u8]) -> Verified {
-        let epoch = self.inner.sessions.epoch();
-        let now = self.inner.clock.now();
-        let outcome = self.prove(key.source, credential, now).await.map(|session| {
-            let session = Arc::new(session);
-            self.inner.sessions.put(epoch, key, Arc::clone(&session), now);
-            session
-        });
-        if let Err(AuthError::Unavailable { source }) = &outcome {
-            tracing::warn!(error = %source, "a credential could not be verified");
-        }
-        Verified { key, outcome }
-    }
-
-    async fn prove(
-        &self,
-        source: CredentialSource,
-        credential: &[u8],
-        now: Timestamp,
-    ) -> Result<Session, AuthError> {
-        let subject = self.inner.authenticator.verify(credential, source, now).await?;
-        let person = self
-            .inner
-            .directory
-            .resolve(&subject.principal, now)
-            .await
-            .map_err(|error| AuthError::Unavailable { source: error.into() })?;
-        Session::new(subject, person, now).ok_or(AuthError::Invalid)
     }
 
     async fn reserve(&self, grant: GrantId) -> Result<(), ReserveError> {

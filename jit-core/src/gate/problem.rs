@@ -71,7 +71,7 @@ impl<'a> Problem<'a> {
             resource: refusal.resource(),
             asks: refusal.can_ask() || refusal.request().is_some(),
             request: refusal.request(),
-            challenge: challenge(refusal),
+            challenge: refusal.challenge(),
             retry_after: refusal.retry_after(now),
         }
     }
@@ -152,21 +152,6 @@ impl<'a> Problem<'a> {
 
     fn request_url(&self) -> Option<String> {
         self.asks.then(|| format!("{}/v1/requests", self.control))
-    }
-}
-
-/// RFC 6750 §3, and RFC 9470 §3 for a sign-in that is too weak or too old.
-fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
-    match refusal {
-        Refusal::Unauthenticated => Some(HeaderValue::from_static("Bearer")),
-        Refusal::StepUp { terms, .. } => {
-            let mut text = r#"Bearer error="insufficient_user_authentication""#.to_owned();
-            if let Some(age) = terms.max_age {
-                text.push_str(&format!(", max_age={}", age.as_millis() / 1000));
-            }
-            HeaderValue::try_from(text).ok()
-        }
-        _ => None,
     }
 }
 

@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
+use crate::gate::challenge;
 use crate::gate::hygiene::BadHeaders;
 use crate::gate::target::BadTarget;
 use crate::id::{RequestId, ResourceName, Timestamp};
@@ -47,6 +48,11 @@ pub enum Refusal {
         request: RequestId,
         /// When the window opens, if it is approved already.
         opens_at: Option<Timestamp>,
+    },
+    /// A grant covers this, and it is bound to a credential that was not presented.
+    CredentialRequired {
+        /// What was wanted.
+        resource: ResourceName,
     },
     /// The grant's first use needs a stronger or fresher sign-in (RFC 9470).
     StepUp {
@@ -100,6 +106,7 @@ impl Refusal {
             | Self::NotEligible { .. }
             | Self::ApprovalRequired { .. }
             | Self::ApprovalPending { .. }
+            | Self::CredentialRequired { .. }
             | Self::LockedDown
             | Self::BudgetSpent { .. }
             | Self::LimitNotEnforceable { .. }
@@ -119,6 +126,7 @@ impl Refusal {
             Self::NotEligible { .. } => "not-eligible",
             Self::ApprovalRequired { .. } => "approval-required",
             Self::ApprovalPending { .. } => "approval-pending",
+            Self::CredentialRequired { .. } => "credential-required",
             Self::StepUp { .. } => "step-up-required",
             Self::LockedDown => "locked-down",
             Self::StaleView => "stale-view",
@@ -142,6 +150,7 @@ impl Refusal {
             Self::NotEligible { .. } => "Not eligible",
             Self::ApprovalRequired { .. } => "Approval required",
             Self::ApprovalPending { .. } => "Approval pending",
+            Self::CredentialRequired { .. } => "Credential required",
             Self::StepUp { .. } => "Stronger sign-in required",
             Self::LockedDown => "Locked down",
             Self::StaleView => "Temporarily closed",
@@ -173,6 +182,9 @@ impl Refusal {
             Self::ApprovalPending { .. } => {
                 "You have asked for this resource. Wait until the request is approved and its window opens, then try again."
             }
+            Self::CredentialRequired { .. } => {
+                "Your grant for this resource is bound to a credential. Take one for it, and send that in the Jit-Credential header."
+            }
             Self::StepUp { .. } => "Sign in again with a second factor, then try again.",
             Self::LockedDown => "A lockdown is in force. Nothing can be used until it is lifted.",
             Self::StaleView => {
@@ -194,12 +206,22 @@ impl Refusal {
         })
     }
 
+    /// How to sign in, for the `WWW-Authenticate` of a 401.
+    pub fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Unauthenticated => Some(challenge::unauthenticated()),
+            Self::StepUp { terms, .. } => Some(challenge::step_up(terms)),
+            _ => None,
+        }
+    }
+
     /// The resource that was wanted, where the caller may learn its name.
     pub const fn resource(&self) -> Option<&ResourceName> {
         match self {
             Self::NotEligible { resource }
             | Self::ApprovalRequired { resource }
             | Self::ApprovalPending { resource, .. }
+            | Self::CredentialRequired { resource }
             | Self::StepUp { resource, .. }
             | Self::BudgetSpent { resource }
             | Self::TooManyConcurrent { resource }

@@ -1,18 +1,25 @@
 //! The verified-session cache: who was behind a credential when it was last verified.
 //!
-//! 1. The key is the credential's place in the request and the SHA-256 of its bytes: verification depends on nothing else.
-//! 2. A session lives until its credential ends, at most 60 s. Whatever the authenticator revokes is refused before that.
-//! 3. Only what was proven gets in: a stranger can't fill the cache. When it is full of sessions that are still good, further
+//! 1. The key is the credential's place in the request, who reads it, and the SHA-256 of its bytes: verification depends on nothing
+//!    else. Of several credentials in one request the key holds all.
+//! 2. A session lives until its credential ends, at most 60 s. Whatever the authenticator that proved it revokes is refused before that.
+//! 3. A thread that sees a user often keeps a copy of their session ([`local`](crate::gate::local)), which ends with the session: two
+//!    cores that serve one user share nothing that either writes.
+//! 4. Only what was proven gets in: a stranger can't fill the cache. When it is full of sessions that are still good, further
 //!    ones are verified on every request.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use chrono::TimeDelta;
 use dashmap::DashMap;
 
+use crate::approval::ask::Assurance;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::{CredentialSource, Subject};
+use crate::gate::authenticators::Proof;
+use crate::gate::local::{self, Local, Wanted};
 use crate::id::{Digest, Timestamp};
 
 /// The longest that a session is used without being verified again.
@@ -25,15 +32,29 @@ const EVICTION_PAUSE: i64 = 1000;
 /// Everything that verification depended on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::gate) struct SessionKey {
+    /// Where the credential stood, or the first of several.
     pub(in crate::gate) source: CredentialSource,
+    /// Who read any: one bit for each authenticator.
+    pub(in crate::gate) readers: u64,
+    /// Whether `credential` is over several.
+    pub(in crate::gate) several: bool,
     pub(in crate::gate) credential: Digest,
 }
 
 impl SessionKey {
-    pub(in crate::gate) fn of(source: CredentialSource, bytes: &[u8]) -> Self {
+    /// The credential's digest is as good as random, whoever chose the credential.
+    fn hash(&self) -> u64 {
+        let start = self.credential.as_bytes().first_chunk();
+        start.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
+    /// The key of a credential that is bound to a grant. No authenticator reads it.
+    pub(in crate::gate) const fn bearer(credential: Digest) -> Self {
         Self {
-            source,
-            credential: Digest::plain(bytes),
+            source: CredentialSource::Grant,
+            readers: 0,
+            several: false,
+            credential,
         }
     }
 }
@@ -44,12 +65,19 @@ pub(in crate::gate) struct Session {
     pub(in crate::gate) subject: Arc<Subject>,
     /// `None`: nobody that the Directory knows, or disabled.
     pub(in crate::gate) person: Option<Person>,
+    /// What proved it.
+    pub(in crate::gate) proof: Proof,
     ends: Timestamp,
 }
 
 impl Session {
     /// Verified at `now`. `None` when the credential has ended.
-    pub(in crate::gate) fn new(subject: Subject, person: Option<Person>, now: Timestamp) -> Option<Self> {
+    pub(in crate::gate) fn new(
+        subject: Subject,
+        proof: Proof,
+        person: Option<Person>,
+        now: Timestamp,
+    ) -> Option<Self> {
         let person = person.filter(|person| !person.disabled);
         let longest = if person.is_some() { SESSION_MAX } else { NOBODY_MAX };
         let longest = now.checked_add_signed(longest).unwrap_or(now);
@@ -57,22 +85,60 @@ impl Session {
         (now < ends).then(|| Self {
             subject: Arc::new(subject),
             person,
+            proof,
             ends,
         })
+    }
+
+    /// The same, with a stronger proof.
+    pub(in crate::gate) fn with_assurance(&self, assurance: Assurance) -> Self {
+        Self {
+            subject: Arc::new(Subject {
+                assurance,
+                ..Subject::clone(&self.subject)
+            }),
+            person: self.person.clone(),
+            proof: self.proof,
+            ends: self.ends,
+        }
     }
 
     pub(in crate::gate) fn is_good(&self, now: Timestamp) -> bool {
         now < self.ends
     }
+
+    /// The same, in memory of its own.
+    fn copy(&self) -> Self {
+        Self {
+            subject: Arc::new(Subject::clone(&self.subject)),
+            person: self.person.clone(),
+            proof: self.proof,
+            ends: self.ends,
+        }
+    }
+}
+
+thread_local! {
+    static COPIES: RefCell<Local<SessionKey, Arc<Session>>> = const { RefCell::new(Local::new()) };
+}
+
+/// A session, and the epoch in which its verification began: it counts in no other.
+#[derive(Debug)]
+struct Entry {
+    epoch: u64,
+    session: Arc<Session>,
 }
 
 /// The sessions of one gate.
 #[derive(Debug)]
 pub(in crate::gate) struct Sessions {
-    sessions: DashMap<SessionKey, Arc<Session>>,
+    sessions: DashMap<SessionKey, Entry>,
+    owner: u64,
     limit: usize,
     /// Counts the calls of [`Sessions::clear`].
     epoch: AtomicU64,
+    /// Counted up after every removal that a copy must not outlive.
+    version: AtomicU64,
     evicted: AtomicI64,
 }
 
@@ -80,15 +146,34 @@ impl Sessions {
     pub(in crate::gate) fn new(limit: usize) -> Self {
         Self {
             sessions: DashMap::new(),
+            owner: local::owner(),
             limit,
             epoch: AtomicU64::new(0),
+            version: AtomicU64::new(0),
             evicted: AtomicI64::new(i64::MIN),
         }
     }
 
     pub(in crate::gate) fn get(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Session>> {
-        let session = self.sessions.get(key)?;
-        session.is_good(now).then(|| Arc::clone(&session))
+        let wanted = Wanted {
+            owner: self.owner,
+            hash: key.hash(),
+            key,
+            version: self.version.load(Ordering::Acquire),
+        };
+        let copy = local::with_copy(&COPIES, &wanted, |session: &Arc<Session>| {
+            session.is_good(now).then(|| Arc::clone(session))
+        });
+        if let Some(Some(session)) = copy {
+            return Some(session);
+        }
+        let session = {
+            let entry = self.sessions.get(key)?;
+            let good = entry.epoch == self.epoch() && entry.session.is_good(now);
+            good.then(|| Arc::clone(&entry.session))?
+        };
+        local::keep(&COPIES, &wanted, || Some(Arc::new(session.copy())));
+        Some(session)
     }
 
     /// To be read before a verification starts, and given back with its outcome.
@@ -104,10 +189,9 @@ impl Sessions {
                 return;
             }
         }
-        self.sessions.insert(key, session);
-        // Read after the insertion: a clear that comes later finds the session, and one that came before is seen here.
-        if self.epoch() != epoch {
-            self.sessions.remove(&key);
+        // Counts for nothing, should the cache be cleared meanwhile.
+        if self.epoch() == epoch {
+            self.sessions.insert(key, Entry { epoch, session });
         }
     }
 
@@ -120,17 +204,21 @@ impl Sessions {
                 .compare_exchange(last, at, Ordering::Relaxed, Ordering::Relaxed)
         };
         if due && swap(last, at).is_ok() {
-            self.sessions.retain(|_, session| session.is_good(now));
+            let epoch = self.epoch();
+            self.sessions
+                .retain(|_, entry| entry.epoch == epoch && entry.session.is_good(now));
         }
     }
 
     pub(in crate::gate) fn forget(&self, key: &SessionKey) {
         self.sessions.remove(key);
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(in crate::gate) fn clear(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.sessions.clear();
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(in crate::gate) fn len(&self) -> usize {
@@ -143,12 +231,23 @@ mod tests {
     use super::*;
     use crate::gate::fixtures::{ANA, at, person, subject};
 
+    const PROOF: Proof = Proof {
+        by: 0,
+        source: CredentialSource::Authorization,
+        credential: Digest::ZERO,
+    };
+
     fn key(n: u8) -> SessionKey {
-        SessionKey::of(CredentialSource::Authorization, &[n])
+        SessionKey {
+            source: CredentialSource::Authorization,
+            readers: 1,
+            several: false,
+            credential: Digest::plain(&[n]),
+        }
     }
 
     fn session(now: i64) -> Arc<Session> {
-        Arc::new(Session::new(subject(ANA), Some(person("ana")), at(now)).unwrap())
+        Arc::new(Session::new(subject(ANA), PROOF, Some(person("ana")), at(now)).unwrap())
     }
 
     #[test]
@@ -166,7 +265,7 @@ mod tests {
                 expires_at: expires,
                 ..subject(ANA)
             };
-            let session = Session::new(subject, person, at(0)).unwrap();
+            let session = Session::new(subject, PROOF, person, at(0)).unwrap();
             assert!(
                 session.is_good(at(last)) && !session.is_good(at(first_out)),
                 "{session:?}"
@@ -176,7 +275,7 @@ mod tests {
             expires_at: Some(at(0)),
             ..subject(ANA)
         };
-        assert!(Session::new(ended, Some(person("ana")), at(0)).is_none());
+        assert!(Session::new(ended, PROOF, Some(person("ana")), at(0)).is_none());
     }
 
     #[test]
@@ -184,11 +283,19 @@ mod tests {
         let sessions = Sessions::new(10);
         sessions.put(0, key(1), session(0), at(0));
         assert!(sessions.get(&key(1), at(1)).is_some());
-        assert!(
-            sessions
-                .get(&SessionKey::of(CredentialSource::Cookie, &[1]), at(1))
-                .is_none()
-        );
+        for other in [
+            SessionKey {
+                source: CredentialSource::Cookie,
+                ..key(1)
+            },
+            SessionKey { readers: 2, ..key(1) },
+            SessionKey {
+                several: true,
+                ..key(1)
+            },
+        ] {
+            assert!(sessions.get(&other, at(1)).is_none(), "{other:?}");
+        }
     }
 
     #[test]
@@ -210,5 +317,40 @@ mod tests {
         sessions.clear();
         sessions.put(epoch, key(1), session(0), at(0));
         assert!(sessions.get(&key(1), at(1)).is_none());
+    }
+
+    #[test]
+    fn a_session_of_another_epoch_counts_for_nothing() {
+        let sessions = Sessions::new(10);
+        sessions.clear();
+        let stale = Entry {
+            epoch: 0,
+            session: session(0),
+        };
+        sessions.sessions.insert(key(1), stale);
+        assert!(sessions.get(&key(1), at(1)).is_none());
+    }
+
+    #[test]
+    fn a_thread_keeps_its_own_copy_until_the_session_goes() {
+        for by in ["forget", "clear"] {
+            let sessions = Sessions::new(10);
+            sessions.put(0, key(1), session(0), at(0));
+            let got = || sessions.get(&key(1), at(1)).map(|session| Arc::as_ptr(&session));
+            let (first, second, third, fourth) = (got(), got(), got(), got());
+            assert!(first.is_some() && first == second, "shared until it comes again");
+            assert!(third != first && third == fourth, "its own from then on");
+            match by {
+                "forget" => sessions.forget(&key(1)),
+                _ => sessions.clear(),
+            }
+            assert_eq!(got(), None, "{by}");
+        }
+        let sessions = Sessions::new(10);
+        sessions.put(0, key(1), session(0), at(0));
+        for _ in 0..4 {
+            assert!(sessions.get(&key(1), at(59)).is_some());
+        }
+        assert!(sessions.get(&key(1), at(60)).is_none());
     }
 }

@@ -12,6 +12,9 @@ use crate::gate::fixtures::{
 use crate::gate::tokens::ApiTokens;
 use crate::id::{Digest, LockdownId, Principal, Role};
 
+mod bearing;
+mod caching;
+
 /// Knows the persons that it is given, and counts how often it is asked.
 #[derive(Debug, Default)]
 struct Few {
@@ -148,7 +151,7 @@ fn told(verdict: &Verdict) -> String {
                 }
             )
         }
-        Verdict::Control { subject } => format!("control {}", name(subject).unwrap_or_default()),
+        Verdict::Control { subject, .. } => format!("control {}", name(subject).unwrap_or_default()),
         Verdict::Refuse(refusal) => refusal.kind().to_owned(),
         Verdict::Lookup(_) => "lookup".to_owned(),
     }
@@ -449,4 +452,75 @@ async fn a_verdict_never_prints_a_credential() {
         !printed.contains("97, 110, 97") && !printed.contains("ana"),
         "{printed}"
     );
+}
+
+/// Takes every code.
+#[derive(Debug)]
+struct Yes;
+
+#[async_trait]
+impl step_up::SecondFactor for Yes {
+    fn method(&self) -> &'static str {
+        "otp"
+    }
+
+    async fn verify(
+        &self,
+        _: &crate::id::PersonId,
+        _: &str,
+        _: Timestamp,
+    ) -> Result<(), step_up::FactorError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_step_up_shows_at_once_and_goes_with_its_credential() {
+    let step_ups = Arc::new(StepUps::new(
+        Arc::new(Yes),
+        step_up::StepUpSettings::default().with_life(seconds(40)),
+    ));
+    let terms = crate::policy::terms::MfaTerms {
+        max_age: Some(seconds(60)),
+        ..Default::default()
+    };
+    let world = world_with(|builder| builder.with_step_ups(Arc::clone(&step_ups)))
+        .publish(&active_with(1, |grant| grant.mfa = Some(terms)));
+    let prove = async || {
+        let head = head("app.example", "/_jit/v1/me", &[("authorization", "Bearer ana")]);
+        let Verdict::Control {
+            subject: Some(subject),
+            credential: Some(credential),
+        } = world.decide(&head).await
+        else {
+            panic!("ana is not known");
+        };
+        assert!(!format!("{credential:?}").contains(&Digest::plain(b"ana").to_string()));
+        let now = world.gate.now();
+        step_ups
+            .prove(credential, &subject, &person("ana").id, "123456", now)
+            .await
+            .unwrap();
+    };
+    // A session is kept by now, and does not stand in the way.
+    assert_eq!(world.as_ana().await, "step-up-required");
+    prove().await;
+    assert_eq!(world.as_ana().await, format!("admit {ANA}"));
+    // Nor does it outlive what was proven.
+    world.clock.set(at(40));
+    assert_eq!(world.as_ana().await, format!("admit {ANA}"));
+    world.clock.set(at(41));
+    assert_eq!(world.as_ana().await, "step-up-required");
+
+    prove().await;
+    assert_eq!(world.as_ana().await, format!("admit {ANA}"));
+    // Revoked, and then known again: what was proven for it is gone.
+    world.tokens.replace([]).unwrap();
+    assert_eq!(world.as_ana().await, "unauthenticated");
+    world.tokens.replace(known()).unwrap();
+    assert_eq!(world.as_ana().await, "step-up-required");
+    prove().await;
+    assert_eq!(world.as_ana().await, format!("admit {ANA}"));
+    world.gate.forget_sessions();
+    assert_eq!(world.as_ana().await, "step-up-required");
 }

@@ -93,7 +93,7 @@ impl Authenticator for ApiTokens {
         let token = rest.trim_ascii();
         if is_token(token) {
             Presented::Credential {
-                bytes: token,
+                bytes: token.into(),
                 source: CredentialSource::Authorization,
             }
         } else {

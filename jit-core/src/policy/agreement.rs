@@ -238,7 +238,7 @@ impl<'t> EntryCompiler<'_, 't> {
             requesters,
             max: max?,
             review_within: review_within.unwrap_or(DEFAULT_REVIEW_WITHIN),
-            mfa: asked.unwrap_or_else(|| Some(mfa.cloned().unwrap_or(MfaTerms { max_age: None }))),
+            mfa: asked.unwrap_or_else(|| Some(mfa.cloned().unwrap_or(MfaTerms::default()))),
         })
     }
 }

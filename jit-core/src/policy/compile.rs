@@ -6,6 +6,7 @@ use crate::broker::directory::Person;
 use crate::id::{Digest, PolicyName, ResourceName};
 use crate::policy::entry::{self, Entry};
 use crate::policy::lint::{Lint, Lints, Report};
+use crate::policy::mapping::{self, Mappings};
 use crate::policy::model;
 use crate::policy::resource;
 use crate::policy::source::{self, At, Format};
@@ -22,6 +23,7 @@ pub struct Policy {
     open: Vec<OpenDef>,
     entries: Vec<Entry>,
     governed: BTreeMap<ResourceName, Governed>,
+    mappings: Mappings,
     warnings: Vec<Lint>,
 }
 
@@ -80,6 +82,7 @@ impl Policy {
             resources: parts.resources,
             open: parts.open,
             entries: parts.entries,
+            mappings: parts.mappings,
             warnings,
         })
     }
@@ -125,6 +128,11 @@ impl Policy {
         entry.into_iter().flat_map(|entry| &entry.resources)
     }
 
+    /// Which claims give which roles, for a [`ClaimsDirectory`](crate::broker::claims::ClaimsDirectory).
+    pub fn mappings(&self) -> &Mappings {
+        &self.mappings
+    }
+
     /// What its author can't have meant, by line. It is in force all the same.
     pub fn warnings(&self) -> &[Lint] {
         &self.warnings
@@ -144,6 +152,7 @@ struct Parts {
     resources: Vec<ResourceDef>,
     open: Vec<OpenDef>,
     entries: Vec<Entry>,
+    mappings: Mappings,
 }
 
 fn govern(resources: &[ResourceDef], entries: &[Entry]) -> BTreeMap<ResourceName, Governed> {
@@ -177,6 +186,8 @@ fn compile(file: &model::File, root: At<'_>, lints: &mut Lints) -> Parts {
     let open = resource::compile_open(&file.open, root.key("open"), &resources, lints);
     let entries = entry::compile_all(&file.policies, root.key("policies"), &names, lints);
 
+    let mappings = mapping::compile_all(file, root.key("mappings"), lints);
+
     let covered: BTreeSet<&str> = file
         .policies
         .iter()
@@ -197,6 +208,7 @@ fn compile(file: &model::File, root: At<'_>, lints: &mut Lints) -> Parts {
         resources: resources.into_iter().map(|(def, _)| def).collect(),
         open,
         entries,
+        mappings,
     }
 }
 
@@ -305,7 +317,7 @@ mod tests {
         let stage = terms.stages.first().unwrap();
         assert_eq!((stage.name.as_str(), stage.quorum), ("stage-1", 1));
         let glass = terms.break_glass.as_ref().unwrap();
-        assert_eq!(glass.mfa, Some(MfaTerms { max_age: None }));
+        assert_eq!(glass.mfa, Some(MfaTerms::default()));
         assert_eq!(glass.review_within, Span::minutes(24 * 60));
     }
 
@@ -527,6 +539,26 @@ mod tests {
                 "p.toml:10: error: policy \"p\" has an mfa.max_age for an MFA that is not required; mend: say required = true, or take max_age out",
             ),
             (
+                "mfa = { required = false, acr = [\"gold\"] }",
+                "p.toml:10: error: policy \"p\" has an mfa.acr for an MFA that is not required; mend: say required = true, or take acr out",
+            ),
+            (
+                "mfa = { max_age = \"999ms\" }",
+                "p.toml:10: error: policy \"p\" has an mfa.max_age below a second, and a challenge tells it in whole seconds; mend: write at least \"1s\"",
+            ),
+            (
+                "mfa = { acr = [] }",
+                "p.toml:10: error: policy \"p\" has an mfa.acr of 0 names; mend: name 1 to 16, or take acr out",
+            ),
+            (
+                "mfa = { amr = [\"hwk\", \"hwk\"] }",
+                "p.toml:10: error: policy \"p\" has the mfa.amr \"hwk\" twice; mend: name it once",
+            ),
+            (
+                "mfa = { acr = [\"a b\"] }",
+                "p.toml:10: error: policy \"p\" has the mfa.acr \"a b\", which can't be told in a challenge; mend: write 1 to 128 visible ASCII characters without spaces, quotes and backslashes, as your issuer does",
+            ),
+            (
                 "break_glass = { requesters = {}, max = \"5m\" }",
                 "p.toml:10: error: policy \"p\" has a break_glass that nobody may use; mend: give break_glass.requesters roles or persons, or take break_glass out",
             ),
@@ -679,6 +711,10 @@ mod tests {
             (
                 "approval = \"automatic\"\nmfa = {}\nbreak_glass = { requesters = { roles = [\"r\"] }, max = \"1h\", mfa = { required = false } }",
                 "p.toml:11: warning: policy \"p\": breaking the glass needs no MFA, and asking does; mend: take `required = false` out of break_glass.mfa",
+            ),
+            (
+                "approval = \"automatic\"\nmfa = { amr = [\"hwk\", \"pwd\"] }",
+                "p.toml:10: warning: policy \"p\": mfa.amr is satisfied by \"pwd\", which is one thing that somebody knows; mend: take it out; a second factor is one of mfa, otp, hwk, swk, fpt, face",
             ),
             (
                 "[[policies.stages]]\napprovers.roles = [\"r\"]\nescalate_after = \"2h\"\nescalate_to.roles = [\"s\"]",

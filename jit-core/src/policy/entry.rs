@@ -18,6 +18,10 @@ use crate::span::Span;
 
 /// Most policies in one file.
 const POLICIES_MAX: usize = 1_000;
+/// Most classes or methods of sign-in in one `mfa`.
+const SIGN_IN_NAMES_MAX: usize = 16;
+/// Longest of them, in bytes.
+const SIGN_IN_NAME_MAX: usize = 128;
 /// Most roles, and most persons, in one set of people.
 const PEOPLE_MAX: usize = 256;
 
@@ -290,14 +294,75 @@ impl<'t> EntryCompiler<'_, 't> {
 
     pub(super) fn mfa(&mut self, keys: &model::Mfa, at: At<'_>) -> Option<MfaTerms> {
         let max_age = self.span(keys.max_age.as_deref(), at.key("max_age"));
-        if !keys.required && keys.max_age.is_some() {
+        if max_age.is_some_and(|age| age.as_millis() < 1000) {
             self.error(
-                at,
-                "has an mfa.max_age for an MFA that is not required",
-                "say required = true, or take max_age out",
+                at.key("max_age"),
+                "has an mfa.max_age below a second, and a challenge tells it in whole seconds",
+                "write at least \"1s\"",
             );
         }
-        keys.required.then_some(MfaTerms { max_age })
+        let acr = self.sign_in_names("acr", keys.acr.as_deref(), at.key("acr"));
+        let amr: BTreeSet<_> = self
+            .sign_in_names("amr", keys.amr.as_deref(), at.key("amr"))
+            .into_iter()
+            .collect();
+        for weak in amr
+            .iter()
+            .filter(|name| matches!(name.as_str(), "pwd" | "kba" | "pin"))
+        {
+            self.warn(
+                at.key("amr"),
+                format!("mfa.amr is satisfied by {weak:?}, which is one thing that somebody knows"),
+                "take it out; a second factor is one of mfa, otp, hwk, swk, fpt, face",
+            );
+        }
+        for (key, written) in [
+            ("acr", keys.acr.is_some()),
+            ("amr", keys.amr.is_some()),
+            ("max_age", keys.max_age.is_some()),
+        ] {
+            if written && !keys.required {
+                self.error(
+                    at,
+                    format!("has an mfa.{key} for an MFA that is not required"),
+                    &format!("say required = true, or take {key} out"),
+                );
+            }
+        }
+        keys.required.then_some(MfaTerms { acr, amr, max_age })
+    }
+
+    /// The values of `acr` or `amr`. A challenge (RFC 9470 §3) tells classes in one quoted string with spaces between them, so a name
+    /// is what an OAuth scope may be (RFC 6749 §3.3).
+    fn sign_in_names(&mut self, key: &str, names: Option<&[String]>, at: At<'_>) -> Vec<String> {
+        let Some(names) = names else {
+            return Vec::new();
+        };
+        if names.is_empty() || names.len() > SIGN_IN_NAMES_MAX {
+            self.error(
+                at,
+                format!("has an mfa.{key} of {} names", names.len()),
+                &format!("name 1 to {SIGN_IN_NAMES_MAX}, or take {key} out"),
+            );
+        }
+        for (n, name) in names.iter().enumerate() {
+            let plain = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+            if name.is_empty() || name.len() > SIGN_IN_NAME_MAX || !name.bytes().all(plain) {
+                self.error(
+                    at.item(n),
+                    format!("has the mfa.{key} {name:?}, which can't be told in a challenge"),
+                    "write 1 to 128 visible ASCII characters without spaces, quotes and backslashes, as your issuer does",
+                );
+            }
+            if names.iter().take(n).any(|earlier| earlier == name) {
+                self.error(
+                    at.item(n),
+                    format!("has the mfa.{key} {name:?} twice"),
+                    "name it once",
+                );
+            }
+        }
+        names.to_vec()
     }
 
     fn limits(&mut self) -> LimitTerms {

@@ -16,7 +16,7 @@
 //!    glass need not be among those who may ask.
 //! 7. A condition that can't be evaluated does not hold, and one that does not hold sends the request to people.
 //! 8. Terms are snapshotted into each request ([`terms`]); a change of policy restates pending requests, and never turns one that
-//!    people had to agree to into one that nobody has to.
+//!    people had to agree to into one that nobody has to. A grant that nobody had to agree to falls with the rule that said so.
 //!
 //! # Conditions
 //! `automatic = [{ when = "…" }]` holds an expression in CEL, the Common Expression Language; it needs the feature `cel`. It sees
@@ -26,6 +26,19 @@
 //! when the resource has every method. Claims are the issuer's word about the requester: test
 //! none that its subject can set. There are no regular expressions and no timestamps.
 //!
+//! # Sign-in
+//! `mfa` says how the requester must have signed in, in a stage how its reviewers must have, in `break_glass` how whoever breaks it
+//! must have. `mfa = {}` asks for a second factor; `acr = ["gold", "silver"]` for one of these classes, the preferred first; `amr =
+//! ["hwk"]` for one of these methods; both for both; `max_age = "15m"` for a sign-in (`auth_time`) not older than that. What the
+//! proof of identity does not say is not satisfied, and a sign-in in the future is not believed. All of it is checked when access
+//! is asked for, when a review is given, and at a grant's first use; class and method are checked at every use, so that a grant
+//! that was opened with a second factor does not serve a credential without one. Whoever falls short is answered 401 with the
+//! challenge of RFC 9470. A break-glass needs a second factor unless `required = false` says otherwise.
+//!
+//! # Mappings
+//! `[[mappings]]` gives roles to whoever comes with the right claims: groups of an identity provider, jobs of a CI system. See
+//! [`Mappings`].
+//!
 //! # Limits
 //! Sizes are bounded throughout: a file by [`SOURCE_MAX`], its entries by number, its expressions by length and work.
 
@@ -34,19 +47,23 @@ mod compile;
 mod condition;
 mod entry;
 mod lint;
+mod mapping;
 mod model;
 mod places;
 mod resource;
 mod ruling;
 mod source;
+mod standing;
 pub mod terms;
 pub mod text;
 mod ticket;
 
 pub use compile::{Control, Policy};
 pub use lint::{Lint, Report, Severity};
+pub use mapping::Mappings;
 pub use ruling::Offer;
 pub use source::{Format, SOURCE_MAX};
+pub use standing::Standing;
 
 /// The JSON Schema (draft 2020-12) of the policy file, for editors and for checks before a policy is deployed. It says less than
 /// [`Policy::parse`] checks.

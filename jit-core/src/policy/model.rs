@@ -4,6 +4,8 @@
 //! line, instead of stopping at the first. What can't be a policy file at all (an unknown key, a number where text belongs) stops
 //! here. The JSON Schema is made of these types, so their documentation is what an editor shows.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 #[cfg(feature = "schema")]
 use {
@@ -34,6 +36,50 @@ pub(super) struct File {
     /// that its requester is eligible for.
     #[serde(default)]
     pub(super) policies: Vec<Entry>,
+    /// Roles for who comes with the right claims: people of an identity provider, jobs of a CI system.
+    #[serde(default)]
+    pub(super) mappings: Vec<Mapping>,
+}
+
+/// Roles for who comes with the right claims. Everything that is named must hold.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) struct Mapping {
+    /// Who says so: the `iss` of its tokens, exactly.
+    pub(super) issuer: String,
+    /// Claims by name. Each must be one of the values given, or a list that holds one of them; texts are compared whole.
+    #[serde(default)]
+    pub(super) claims: BTreeMap<String, Wanted>,
+    /// A CEL expression over `claims` and `subject` {issuer, subject}.
+    pub(super) when: Option<String>,
+    /// The roles that they have.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<Role>"))]
+    pub(super) roles: Vec<String>,
+}
+
+/// One value, or several of which one is enough.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) enum Wanted {
+    /// This one.
+    One(Plain),
+    /// Any of these.
+    Any(Vec<Plain>),
+}
+
+/// A value that is compared whole.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) enum Plain {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// Yes or no.
+    Bool(bool),
 }
 
 /// Roles for what is nobody's by default.
@@ -204,7 +250,20 @@ pub(super) struct Mfa {
     /// Whether several factors are needed. Default: true.
     #[serde(default = "yes")]
     pub(super) required: bool,
-    /// The sign-in may be at most this old. Default: however old.
+    /// One of these authentication context classes must stand in the sign-in's `acr`, the preferred first. Default: whichever.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 16), inner(length(min = 1, max = 128)))
+    )]
+    pub(super) acr: Option<Vec<String>>,
+    /// One of these methods (RFC 8176) must stand in the sign-in's `amr`. Default: where no `acr` is asked for either, one of mfa,
+    /// hwk, swk, otp, fpt and face.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 16), inner(length(min = 1, max = 128)))
+    )]
+    pub(super) amr: Option<Vec<String>>,
+    /// The sign-in (`auth_time`) may be at most this old, at least 1s. Default: however old.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
     pub(super) max_age: Option<String>,
 }

@@ -164,7 +164,7 @@ impl Policy {
 }
 
 /// Whether `person` may ask, or break the glass, under `terms`. A disabled person is in no set of people.
-fn eligible(terms: &Terms, person: &Person, break_glass: bool) -> bool {
+pub(super) fn eligible(terms: &Terms, person: &Person, break_glass: bool) -> bool {
     if break_glass {
         let glass = terms.break_glass.as_ref();
         glass.is_some_and(|glass| glass.requesters.includes(person))

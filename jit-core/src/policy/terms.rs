@@ -111,7 +111,7 @@ pub struct Terms {
     pub reason: ReasonTerms,
     /// What the ticket must look like.
     pub ticket: TicketTerms,
-    /// How strongly and how recently the requester must have signed in, checked at ask and at first use.
+    /// How strongly and how recently the requester must have signed in, checked at ask and at first use; how strongly, at every use.
     pub mfa: Option<MfaTerms>,
     /// What a grant may be used for in all.
     pub limits: LimitTerms,
@@ -162,10 +162,18 @@ pub struct TicketTerms {
     pub pattern: Option<String>,
 }
 
-/// How strongly and how recently someone must have signed in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How strongly and how recently someone must have signed in. [`Assurance::satisfies`] says what that means.
+///
+/// [`Assurance::satisfies`]: crate::approval::ask::Assurance::satisfies
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MfaTerms {
+    /// One of these authentication context classes (OpenID Connect Core §2 `acr`), the preferred first. Empty: whichever.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acr: Vec<String>,
+    /// One of these authentication methods (RFC 8176 `amr`). Empty: where `acr` is empty too, any that proves several factors.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub amr: BTreeSet<String>,
     /// The sign-in may be at most this old.
     pub max_age: Option<Span>,
 }

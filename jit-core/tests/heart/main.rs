@@ -8,3 +8,4 @@ mod races;
 mod rig;
 mod rules;
 mod table;
+mod targets;

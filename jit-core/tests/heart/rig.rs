@@ -377,23 +377,8 @@ impl Rig {
 
     /// What the gate says to a request with `who`'s token.
     pub(crate) async fn knock(&self, who: &str, method: &str, path: &str) -> Result<Permit, Refusal> {
-        let request = HttpRequest::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "app.example.com")
-            .header("authorization", format!("Bearer demo-{who}"))
-            .body(())
-            .unwrap();
-        let (parts, ()) = request.into_parts();
-        let verdict = match self.gate.decide(&parts, None) {
-            Verdict::Lookup(lookup) => self.gate.resolve(&parts, None, lookup).await,
-            verdict => verdict,
-        };
-        match verdict {
-            Verdict::Admit(admission) => Ok(admission.permit),
-            Verdict::Refuse(refusal) => Err(refusal),
-            other => panic!("{path} is not protected: {other:?}"),
-        }
+        let token = format!("Bearer demo-{who}");
+        knock_with(&self.gate, method, path, &[("authorization", &token)]).await
     }
 
     pub(crate) async fn admits(&self, who: &str, path: &str) -> bool {
@@ -416,6 +401,32 @@ impl Rig {
             }
             all.extend(page);
         }
+    }
+}
+
+/// What a gate says to a request with these header fields.
+pub(crate) async fn knock_with(
+    gate: &Gate,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Result<Permit, Refusal> {
+    let mut request = HttpRequest::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "app.example.com");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let verdict = match gate.decide(&parts, None) {
+        Verdict::Lookup(lookup) => gate.resolve(&parts, None, lookup).await,
+        verdict => verdict,
+    };
+    match verdict {
+        Verdict::Admit(admission) => Ok(admission.permit),
+        Verdict::Refuse(refusal) => Err(refusal),
+        other => panic!("{path} is not protected: {other:?}"),
     }
 }
 

@@ -32,6 +32,7 @@ restate       restated                  x          x          x      x         x
 restate-same  =                         x          x          x      x         x         x       x            x      x         x        x
 narrow        x                         narrowed   narrowed   x      x         x         x       x            x      x         x        x
 extend        x                         extended   extended   x      x         x         x       x            x      x         x        x
+issue         x                         issued     issued     x      x         x         x       x            x      x         x        x
 exhaust       x                         x          exhausted  x      x         x         x       x            x      x         x        x
 after         x                         x          x          x      x         x         x       x            x      x         x        x
 after-glass   after                     after      after      after  after     after     after   after        after  after     after    after
@@ -65,9 +66,10 @@ fn folded(request: Request, events: &[Event], at: Timestamp) -> Request {
 /// Scheduled for one minute after `start()`.
 fn ruling(alice: &Actor) -> Ruling {
     let opens = start() + chrono::TimeDelta::minutes(1);
-    let ask: Ask =
-        serde_json::from_value(serde_json::json!({ "resource": "admin", "reason": "r", "start": opens }))
-            .unwrap();
+    let ask: Ask = serde_json::from_value(
+        serde_json::json!({ "resource": "admin", "reason": "r", "start": opens, "selector": "credential" }),
+    )
+    .unwrap();
     policy(POLICY).rule(&ask, alice, start()).unwrap()
 }
 
@@ -247,6 +249,13 @@ fn outcome(request: &Request, command: &str) -> String {
             },
             now,
         ),
+        "issue" => (
+            Command::Issue {
+                by: &alice,
+                credential: request.digest,
+            },
+            now,
+        ),
         "exhaust" => (Command::Exhaust, now),
         "after" | "after-glass" => (
             Command::AfterReview {
@@ -284,6 +293,7 @@ fn word(event: &Event) -> &'static str {
         Event::Restated { .. } => "restated",
         Event::Narrowed { .. } => "narrowed",
         Event::Extended { .. } => "extended",
+        Event::CredentialIssued { .. } => "issued",
         Event::AfterReviewed { .. } => "after",
         Event::Ended { state, .. } => state.as_str(),
         other => panic!("{other:?}"),
@@ -314,7 +324,7 @@ fn every_state_against_every_command() {
         assert!(words.next().is_none());
     }
     println!("table: {cells} cells of state and command");
-    assert_eq!(cells, 17 * 12);
+    assert_eq!(cells, 18 * 12);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

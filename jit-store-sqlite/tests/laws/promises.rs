@@ -131,6 +131,24 @@ async fn what_is_no_plain_file_is_refused() {
 }
 
 #[tokio::test]
+async fn another_programs_database_is_refused_and_left_alone() {
+    let folder = folder().await;
+    drop(private(&file(&folder)));
+    outsider(&file(&folder), "CREATE TABLE theirs (a)").await.unwrap();
+    let error = SqliteStore::open(file(&folder)).await.unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    let pool = SqlitePool::connect(file(&folder).to_str().unwrap())
+        .await
+        .unwrap();
+    let tables: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_schema")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(tables, [("theirs".to_owned(),)]);
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused() {
     let folder = folder().await;
     open(&folder).await.close().await;

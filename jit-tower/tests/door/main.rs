@@ -155,8 +155,14 @@ async fn the_control_api_learns_who_asks() {
 
 #[tokio::test]
 async fn each_refusal_is_a_response() {
-    let mfa =
-        |max_age| World::with(|request| request.grant.as_mut().unwrap().mfa = Some(MfaTerms { max_age }));
+    let mfa = |max_age| {
+        World::with(|request| {
+            request.grant.as_mut().unwrap().mfa = Some(MfaTerms {
+                max_age,
+                ..MfaTerms::default()
+            });
+        })
+    };
     let pending = || {
         World::with(|request| {
             request.state = State::Pending;
@@ -191,7 +197,7 @@ async fn each_refusal_is_a_response() {
             "step-up-required",
             Some((
                 "www-authenticate",
-                r#"Bearer error="insufficient_user_authentication", max_age=300"#,
+                r#"Bearer error="insufficient_user_authentication", error_description="A stronger or more recent sign-in is needed", max_age="300""#,
             )),
         ),
         (

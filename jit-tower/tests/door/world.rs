@@ -188,6 +188,7 @@ fn request() -> Request {
         },
         extends: None,
         extended_by: Vec::new(),
+        credential: None,
         approvers: Vec::new(),
         asked_at: at(0),
         stage_since: at(0),

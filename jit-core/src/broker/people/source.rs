@@ -68,6 +68,8 @@ pub(super) struct RawPerson {
     pub(super) roles: Vec<String>,
     pub(super) token_sha256: Option<String>,
     pub(super) token: Option<String>,
+    pub(super) totp_secret: Option<String>,
+    pub(super) totp_secret_file: Option<String>,
     #[serde(default)]
     pub(super) disabled: bool,
 }
@@ -94,7 +96,7 @@ struct RawFile<T> {
     people: Vec<T>,
 }
 
-const MEND: &str = "an entry has name, id, principals, roles, token_sha256, disabled, and for demos token";
+const MEND: &str = "an entry has name, id, principals, roles, token_sha256, totp_secret or totp_secret_file, disabled, and for demos token";
 
 /// The entries with the line that each starts on.
 pub(super) fn read(source: &str, format: Format) -> Result<Vec<(usize, RawPerson)>, PeopleError> {

@@ -11,6 +11,7 @@
 //! - `remote-*`: Authelia, Caddy, CGI's REMOTE_USER and REMOTE_ADDR
 //! - `x-remote-*`: Kubernetes front proxy, mod_auth_mellon set-ups
 //! - `x-jit-*`: this gate
+//! - `jit-credential`: this gate, where a credential that is bound to a grant stands
 //! - `x-auth-request-*`: oauth2-proxy
 //! - `x-auth-user`: common in NGINX auth_request and Traefik forwardAuth set-ups
 //! - `x-auth-username`
@@ -112,7 +113,7 @@
 //! that takes one of those for a gateway's word must not stand behind this gate unchanged.
 
 /// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the first four bytes.
-const RESERVED: [&str; 87] = [
+const RESERVED: [&str; 88] = [
     "base-url",
     "cf-access-authenticated-user-email",
     "cf-access-jwt-assertion",
@@ -126,6 +127,7 @@ const RESERVED: [&str; 87] = [
     "fly-client-ip",
     "forwarded",
     "http2-settings",
+    "jit-credential",
     "mellon-",
     "oidc-",
     "proxy",

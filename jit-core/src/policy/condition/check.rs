@@ -20,7 +20,10 @@ const DEPTH_MAX: usize = 320;
 /// Most estimated steps of one evaluation.
 const STEPS_MAX: u64 = 1_000_000;
 
-const VARIABLES: [&str; 4] = ["subject", "resource", "request", "now"];
+/// What conditions of automatic rules see.
+pub(super) const OF_REQUESTS: &[&str] = &["subject", "resource", "request", "now"];
+/// What conditions of mappings see.
+pub(super) const OF_CLAIMS: &[&str] = &["claims", "subject"];
 const FUNCTIONS: [&str; 13] = [
     "size",
     "contains",
@@ -119,8 +122,12 @@ fn skip_string(text: &str, raw: bool) -> &str {
 }
 
 /// Refuses names that don't exist, and what could take too long.
-pub(super) fn check_steps(expression: &IdedExpr) -> Result<(), BadCondition> {
-    let steps = Check { bound: Vec::new() }.visit(expression, 0)?;
+pub(super) fn check_steps(
+    expression: &IdedExpr,
+    variables: &'static [&'static str],
+) -> Result<(), BadCondition> {
+    let bound = Vec::new();
+    let steps = Check { variables, bound }.visit(expression, 0)?;
     if steps > STEPS_MAX {
         return Err(BadCondition::new(
             format!("the condition could take {steps} steps; at most {STEPS_MAX} are allowed"),
@@ -132,6 +139,7 @@ pub(super) fn check_steps(expression: &IdedExpr) -> Result<(), BadCondition> {
 
 /// Walks an expression once.
 struct Check<'e> {
+    variables: &'static [&'static str],
     /// Names that an enclosing `exists`, `map` and the like bind.
     bound: Vec<&'e str>,
 }
@@ -209,12 +217,16 @@ impl<'e> Check<'e> {
     }
 
     fn variable(&self, name: &str) -> Result<(), BadCondition> {
-        if name.starts_with('@') || self.bound.contains(&name) || VARIABLES.contains(&name) {
+        if name.starts_with('@') || self.bound.contains(&name) || self.variables.contains(&name) {
             return Ok(());
         }
         Err(BadCondition::new(
             format!("the condition reads {name:?}, which does not exist"),
-            "read `subject`, `resource`, `request` or `now`",
+            if self.variables == OF_CLAIMS {
+                "read `claims` or `subject`"
+            } else {
+                "read `subject`, `resource`, `request` or `now`"
+            },
         ))
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use ::cel::{Context, Program, Value};
 
 use crate::approval::ask::{Actor, Route, Ruling};
-use crate::id::Timestamp;
-use crate::policy::condition::BadCondition;
-use crate::policy::condition::check::{check_steps, check_text};
+use crate::id::{Principal, Timestamp};
+use crate::policy::condition::check::{OF_CLAIMS, OF_REQUESTS, check_steps, check_text};
+use crate::policy::condition::{BadCondition, Claims};
 use crate::policy::text::clean;
 
 /// Longest list or map that an expression is shown.
@@ -27,7 +27,17 @@ const EVERY_METHOD: [&str; 10] = [
 pub(in crate::policy) struct Condition(Program);
 
 impl Condition {
+    /// One over a request.
     pub(in crate::policy) fn compile(source: &str) -> Result<Self, BadCondition> {
+        Self::compile_over(source, OF_REQUESTS)
+    }
+
+    /// One over claims.
+    pub(in crate::policy) fn compile_over_claims(source: &str) -> Result<Self, BadCondition> {
+        Self::compile_over(source, OF_CLAIMS)
+    }
+
+    fn compile_over(source: &str, variables: &'static [&'static str]) -> Result<Self, BadCondition> {
         check_text(source)?;
         let program = Program::compile(source).map_err(|errors| {
             let first = errors.errors.first().map(|error| clean(&error.msg));
@@ -36,21 +46,37 @@ impl Condition {
                 "write a CEL expression such as 'subject.roles.exists(r, r == \"on-call\")'",
             )
         })?;
-        check_steps(program.expression())?;
+        check_steps(program.expression(), variables)?;
         Ok(Self(program))
     }
 
     /// Whether it holds. What can't be evaluated does not.
     pub(in crate::policy) fn holds(&self, actor: &Actor, ruling: &Ruling, now: Timestamp) -> bool {
-        let Some(variables) = variables(actor, ruling, now) else {
-            return false;
-        };
+        variables(actor, ruling, now).is_some_and(|variables| self.is_true(variables))
+    }
+
+    /// Whether it holds for who has these claims. What can't be evaluated does not.
+    pub(in crate::policy) fn holds_for(&self, principal: &Principal, claims: &Claims) -> bool {
+        claims_variables(principal, claims).is_some_and(|variables| self.is_true(variables))
+    }
+
+    fn is_true<const N: usize>(&self, variables: [(&'static str, Value); N]) -> bool {
         let mut context = Context::default();
         for (name, value) in variables {
             context.add_variable_from_value(name, value);
         }
         matches!(self.0.execute(&context), Ok(Value::Bool(true)))
     }
+}
+
+/// What an expression over claims sees, or `None` if that is too much.
+fn claims_variables(principal: &Principal, claims: &Claims) -> Option<[(&'static str, Value); 2]> {
+    let mut room = Room { bytes: BYTES_MAX };
+    let subject = [
+        ("issuer", room.text(principal.issuer())?),
+        ("subject", room.text(principal.subject())?),
+    ];
+    Some([("claims", room.map(claims, 0)?), ("subject", object(subject))])
 }
 
 /// What an expression sees, or `None` if that is too much.

@@ -23,6 +23,7 @@ on_both! {
     rule_10_an_unanswered_stage_escalates
     rule_11_repeats_are_harmless
     rule_11_what_is_over_stays_over
+    rule_20_reviews_are_paced_and_denials_are_not
 }
 
 fn set(items: &[&str]) -> BTreeSet<String> {
@@ -576,4 +577,38 @@ async fn rule_11_what_is_over_stays_over(on: On) {
 
     let past = rig.ask("alice", json!({ "start": "2026-03-01T11:59:59Z" })).await;
     assert!(matches!(refused(past), Refused::Invalid { field: "start", .. }));
+}
+
+async fn rule_20_reviews_are_paced_and_denials_are_not(on: On) {
+    let rig = Rig::new(on, &quorum_of_two()).await;
+    let request = rig.asked("alice").await;
+    let toggle = async |n: u32| {
+        let narrowing = Narrowing {
+            duration: Some(jit_core::span::Span::minutes(1 + n % 2)),
+            ..Narrowing::default()
+        };
+        rig.narrow("bob", &request, Decision::Approve, narrowing).await
+    };
+    for n in 0..60 {
+        toggle(n).await.unwrap();
+    }
+    let end = rig.log().await.len();
+    // What changes nothing is not written, and not counted.
+    toggle(59).await.unwrap();
+    let Refused::LimitReached { retry_at, .. } = refused(toggle(60).await) else {
+        panic!("no limit");
+    };
+    assert_eq!(retry_at, Some(rig.now() + chrono::TimeDelta::minutes(1)));
+    assert_eq!(rig.log().await.len(), end);
+    // Another person's reviews are their own.
+    rig.advance("59s").await;
+    assert!(matches!(refused(toggle(60).await), Refused::LimitReached { .. }));
+    rig.advance("1s").await;
+    toggle(60).await.unwrap();
+    for n in 61..120 {
+        toggle(n).await.unwrap();
+    }
+    assert!(matches!(refused(toggle(120).await), Refused::LimitReached { .. }));
+    rig.review("bob", &request, Decision::Deny).await.unwrap();
+    assert_eq!(rig.state(request.id).await, State::Denied);
 }

@@ -1,5 +1,6 @@
 //! Rules 17 to 21: resources, policies, limits, uses.
 
+use jit_core::approval::event::EndCause;
 use jit_core::approval::lockdown::Target;
 use jit_core::approval::person::Limits;
 use jit_core::approval::refused::Refused;
@@ -18,6 +19,7 @@ use crate::rig::{On, POLICY, Rig, on_both, policy, refused};
 on_both! {
     rule_17_the_longest_prefix_governs
     rule_17_a_policy_change_reaches_what_is_live
+    rule_17_what_nobody_agreed_to_falls_with_its_rule
     rule_18_the_first_policy_that_fits
     rule_19_two_break_glasses_at_once
     rule_20_limits_of_one_person
@@ -125,6 +127,80 @@ async fn rule_17_a_policy_change_reaches_what_is_live(on: On) {
     let records = rig.log().await.len();
     rig.broker.set_policy(policy(&stricter)).await.unwrap();
     assert_eq!(rig.log().await.len(), records);
+}
+
+/// A grant that nobody agreed to rests on the section that said so: it is revoked when that is gone, live or scheduled, also when the
+/// change has not reached it by the time it would be activated.
+async fn rule_17_what_nobody_agreed_to_falls_with_its_rule(on: On) {
+    let stages = r#"stages = [ { name = "lead", approvers = { roles = ["sre-lead"] } } ]"#;
+    let rules = format!(r#"{POLICY}automatic = [ {{ when = "subject.person != 'x'", max = "20m" }} ]"#,);
+    let other_rule = rules.replace("!= 'x'", "!= 'y'");
+    let always = POLICY.replace(stages, r#"approval = "automatic""#);
+    let glass = format!(
+        r#"{POLICY}break_glass = {{ requesters = {{ roles = ["incident-commander"] }}, max = "15m", review_within = "24h", mfa = {{ required = false }} }}"#
+    );
+    let soon = json!({ "duration": "10m", "start": "2026-03-01T13:00:00Z" });
+    let now = json!({ "duration": "10m" });
+    let broken = json!({ "break_glass": true });
+    for (before, after, more, state) in [
+        (&rules, POLICY, &now, State::Revoked),
+        (&rules, POLICY, &soon, State::Revoked),
+        (&rules, &other_rule, &now, State::Revoked),
+        (&rules, &other_rule, &soon, State::Revoked),
+        (&always, POLICY, &now, State::Revoked),
+        (&always, POLICY, &soon, State::Revoked),
+        (&glass, POLICY, &broken, State::Revoked),
+        (&rules, &format!("{rules}\n"), &now, State::Active),
+        (&rules, &always, &soon, State::Scheduled),
+        (&glass, &format!("{glass}\n"), &broken, State::Active),
+    ] {
+        let rig = Rig::new(on, before).await;
+        let granted = rig.ask("erin", more.clone()).await.unwrap().request;
+        assert!(granted.grant.is_some(), "{more}: not granted");
+        rig.broker.set_policy(policy(after)).await.unwrap();
+        assert_eq!(
+            rig.state(granted.id).await,
+            state,
+            "{more} under {before} then {after}"
+        );
+        assert_eq!(
+            rig.admits("erin", "/admin").await,
+            state == State::Active,
+            "{more}"
+        );
+        if state == State::Revoked {
+            let end = rig.seen(granted.id).await.end.unwrap();
+            assert_eq!(end.cause, EndCause::Policy, "{more}");
+        }
+    }
+
+    // A rule that answers for less time now shortens what it granted.
+    let rig = Rig::new(on, &rules).await;
+    let live = rig.ask("erin", now.clone()).await.unwrap().request;
+    rig.broker
+        .set_policy(policy(&rules.replace(r#"max = "20m""#, r#"max = "5m""#)))
+        .await
+        .unwrap();
+    let grant = rig.seen(live.id).await.grant.unwrap();
+    assert_eq!(
+        (grant.not_after - grant.not_before).num_minutes(),
+        5,
+        "not shortened"
+    );
+
+    let rig = Rig::new(on, &rules).await;
+    let scheduled = rig.ask("erin", soon).await.unwrap().request;
+    rig.store.set_broken(true);
+    assert!(rig.broker.set_policy(policy(POLICY)).await.is_err());
+    rig.store.set_broken(false);
+    rig.advance("1h").await;
+    rig.broker.sweep().await.unwrap();
+    assert_eq!(
+        rig.state(scheduled.id).await,
+        State::Revoked,
+        "activated under a rule that is gone"
+    );
+    assert!(!rig.admits("erin", "/admin").await);
 }
 
 /// Several policies for one resource: the one named, else the first in file order that the requester is eligible for.

@@ -1,0 +1,666 @@
+use std::time::Duration;
+
+use chrono::DateTime;
+use serde_json::json;
+
+use super::*;
+use crate::jose::testing::{Canned, Signer, base64url, sign_with_secret};
+
+const ISSUER: &str = "https://idp.example";
+const KEYS: &str = "https://idp.example/keys";
+const NOW: i64 = 1_800_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    DateTime::from_timestamp(NOW + seconds, 0).unwrap()
+}
+
+struct World {
+    network: Arc<Canned>,
+    signer: Signer,
+    jwt: JwtAuthenticator,
+}
+
+impl World {
+    fn new() -> Self {
+        let network = Arc::new(Canned::new());
+        let signer = Signer::new("one");
+        network.publish(KEYS, &[&signer]);
+        let location = KeyLocation::Url(KEYS.to_owned());
+        let jwt = JwtAuthenticator::new(
+            ISSUER,
+            ["jit", "jit-staging"],
+            [Algorithm::Es256, Algorithm::Rs256],
+            location,
+            network.clone(),
+        )
+        .unwrap();
+        Self { network, signer, jwt }
+    }
+
+    async fn verify(&self, token: &str, now: Timestamp) -> Result<Subject, AuthError> {
+        self.jwt
+            .verify(token.as_bytes(), CredentialSource::Authorization, now)
+            .await
+    }
+
+    async fn outcome(&self, token: &str, now: Timestamp) -> &'static str {
+        match self.verify(token, now).await {
+            Ok(_) => "proven",
+            Err(AuthError::Invalid) => "invalid",
+            Err(_) => "unavailable",
+        }
+    }
+}
+
+fn claims() -> Value {
+    json!({"iss": ISSUER, "aud": "jit", "sub": "ana", "exp": NOW + 300, "iat": NOW, "nbf": NOW})
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn without(name: &str) -> Value {
+    let mut claims = claims();
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+#[tokio::test]
+async fn a_good_token_proves_its_subject_and_how_they_signed_in() {
+    let world = World::new();
+    let mut claims = claims();
+    for (name, value) in [
+        ("amr", json!(["pwd", "otp"])),
+        ("acr", json!("urn:example:gold")),
+        ("auth_time", json!(NOW - 60)),
+        ("groups", json!(["sre", "/tenant/admin"])),
+        ("email", json!("boss@example.com")),
+    ] {
+        claims[name] = value;
+    }
+    let subject = world.verify(&world.signer.sign(&claims), at(0)).await.unwrap();
+    assert_eq!(subject.principal, Principal::new(ISSUER, "ana").unwrap());
+    assert_eq!(subject.expires_at, Some(at(300)));
+    assert_eq!(subject.assurance.methods, ["pwd", "otp"]);
+    assert_eq!(subject.assurance.context.as_deref(), Some("urn:example:gold"));
+    assert_eq!(subject.assurance.authenticated_at, Some(at(-60)));
+    assert_eq!(subject.claims["groups"], claims["groups"]);
+    assert_eq!(serde_json::to_value(subject.claims).unwrap(), claims);
+}
+
+#[tokio::test]
+async fn claims_must_say_what_is_expected() {
+    let world = World::new();
+    for (claims, expected) in [
+        (claims(), "proven"),
+        (with("aud", json!(["other", "jit-staging"])), "proven"),
+        (with("aud", json!("jit ")), "invalid"),
+        (with("aud", json!("jit-staging2")), "invalid"),
+        (with("aud", json!([])), "invalid"),
+        (with("aud", json!(["jit", 1])), "invalid"),
+        (with("aud", json!({"jit": true})), "invalid"),
+        (with("aud", json!(null)), "invalid"),
+        (without("aud"), "invalid"),
+        (with("iss", json!("https://idp.example/")), "invalid"),
+        (with("iss", json!("https://IDP.example")), "invalid"),
+        (with("iss", json!([ISSUER])), "invalid"),
+        (without("iss"), "invalid"),
+        (with("exp", json!(NOW + 1)), "proven"),
+        (with("exp", json!(NOW as f64 + 1.5)), "proven"),
+        (with("exp", json!(NOW)), "invalid"),
+        (with("exp", json!(NOW as f64 + 0.9)), "invalid"),
+        (with("exp", json!(NOW - 1)), "invalid"),
+        (with("exp", json!(-1)), "invalid"),
+        (with("exp", json!(i64::MAX)), "invalid"),
+        (with("exp", json!(u64::MAX)), "invalid"),
+        (with("exp", json!(1e300)), "invalid"),
+        (with("exp", json!((NOW + 300).to_string())), "invalid"),
+        (with("exp", json!(null)), "invalid"),
+        (without("exp"), "invalid"),
+        (with("nbf", json!(NOW + 30)), "proven"),
+        (with("nbf", json!(NOW + 31)), "invalid"),
+        (with("nbf", json!("soon")), "invalid"),
+        (without("nbf"), "proven"),
+        (with("iat", json!(NOW + 30)), "proven"),
+        (with("iat", json!(NOW + 31)), "invalid"),
+        (without("iat"), "proven"),
+        (with("sub", json!("")), "invalid"),
+        (with("sub", json!(7)), "invalid"),
+        (with("sub", json!(" ana")), "invalid"),
+        (with("sub", json!("ana\u{0}")), "invalid"),
+        (with("sub", json!("x".repeat(257))), "invalid"),
+        (without("sub"), "invalid"),
+        (with("amr", json!("mfa")), "invalid"),
+        (with("amr", json!([1])), "invalid"),
+        (with("acr", json!(1)), "invalid"),
+        (with("auth_time", json!("now")), "invalid"),
+        (with("cnf", json!({"jkt": "x"})), "invalid"),
+    ] {
+        let got = world.outcome(&world.signer.sign(&claims), at(0)).await;
+        assert_eq!(got, expected, "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn every_known_attack_is_refused() {
+    let world = World::new();
+    let payload = claims().to_string();
+    let header = |change: Value| {
+        let mut header = json!({"alg": "ES256", "kid": "one", "typ": "JWT"});
+        for (name, value) in change.as_object().unwrap() {
+            header[name] = value.clone();
+        }
+        header.to_string()
+    };
+    let sign = |text: &str| world.signer.sign_text(text, &payload);
+    let good = sign(&header(json!({})));
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let stranger = Signer::new("one");
+    let jwk = stranger.jwk();
+    let hs = header(json!({"alg": "HS256"}));
+    let mut rows = vec![
+        ("good".to_owned(), good.clone(), "proven"),
+        (
+            "no typ".to_owned(),
+            sign("{\"alg\":\"ES256\",\"kid\":\"one\"}"),
+            "proven",
+        ),
+        ("the only key".to_owned(), sign("{\"alg\":\"ES256\"}"), "proven"),
+    ];
+    for spelling in [
+        "none", "None", "NONE", "nOnE", "none ", "", "null", "es256", "ES256 ", "ES512", "HS256", "PS256",
+    ] {
+        let header = header(json!({"alg": spelling}));
+        rows.push((format!("alg {spelling:?}"), sign(&header), "invalid"));
+        let bare = format!("{}.{}.", base64url(&header), base64url(&payload));
+        rows.push((format!("alg {spelling:?}, no signature"), bare, "invalid"));
+    }
+    for alg in [json!(null), json!(["ES256"]), json!({"ES256": 1}), json!(1)] {
+        rows.push((
+            format!("alg {alg}"),
+            sign(&header(json!({"alg": alg}))),
+            "invalid",
+        ));
+    }
+    for secret in [
+        world.signer.public(),
+        world.signer.public()[1..].to_vec(),
+        world.signer.pem(),
+        world.signer.jwk().to_string().into_bytes(),
+        world.network.get(KEYS).await.unwrap(),
+        Vec::new(),
+    ] {
+        rows.push((
+            "the public key as a secret".to_owned(),
+            sign_with_secret(&secret, &hs, &payload),
+            "invalid",
+        ));
+        let lying = header(json!({}));
+        rows.push((
+            "HMAC called ES256".to_owned(),
+            sign_with_secret(&secret, &lying, &payload),
+            "invalid",
+        ));
+    }
+    for kid in [
+        "../one",
+        "/one",
+        "one/../one",
+        "one\0",
+        "one\n",
+        "ONE",
+        "",
+        "one' OR '1'='1",
+        "https://evil.example/",
+    ] {
+        rows.push((
+            format!("kid {kid:?}"),
+            sign(&header(json!({"kid": kid}))),
+            "invalid",
+        ));
+    }
+    for change in [
+        json!({"kid": 1}),
+        json!({"kid": "x".repeat(257)}),
+        json!({"crit": ["exp"], "exp": 1}),
+        json!({"crit": []}),
+        json!({"crit": null}),
+        json!({"b64": false, "crit": ["b64"]}),
+        json!({"zip": "DEF"}),
+        json!({"cty": "JWT"}),
+        json!({"enc": "A256GCM"}),
+        json!({"typ": "logout+jwt"}),
+        json!({"typ": "secevent+jwt"}),
+        json!({"typ": "JWTX"}),
+        json!({"typ": null}),
+    ] {
+        rows.push((format!("header {change}"), sign(&header(change)), "invalid"));
+    }
+    // Keys that the token brings along are not read: they help nobody, and harm nobody who has the right one.
+    for change in [
+        json!({"jwk": jwk}),
+        json!({"jku": "https://evil.example/keys"}),
+        json!({"x5u": "https://evil.example/cert"}),
+        json!({"x5c": ["AAAA"]}),
+    ] {
+        let header = header(change.clone());
+        rows.push((
+            format!("header {change}"),
+            stranger.sign_text(&header, &payload),
+            "invalid",
+        ));
+        rows.push((format!("header {change}"), sign(&header), "proven"));
+    }
+    let nested = world.signer.sign_text(&header(json!({})), &good);
+    let longer = world.signer.sign(&with("pad", json!("x".repeat(TOKEN_MAX))));
+    rows.extend(
+        [
+            ("another's key under the same name", stranger.sign(&claims())),
+            ("nested", nested),
+            ("oversized", longer),
+            ("signature stripped", format!("{message}.")),
+            ("signature left out", message.to_owned()),
+            ("signature of zeros", format!("{message}.{}", base64url([0; 64]))),
+            ("signature in DER", format!("{message}.{}", base64url([0x30; 70]))),
+            (
+                "signature cut",
+                format!("{message}.{}", &signature[..signature.len() - 4]),
+            ),
+            ("signature doubled", format!("{message}.{signature}{signature}")),
+            ("signature padded", format!("{good}==")),
+            ("a fourth part", format!("{good}.e30")),
+            ("five parts", format!("{good}.e30.e30")),
+            ("empty", String::new()),
+            ("dots", "..".to_owned()),
+            ("space in front", format!(" {good}")),
+            ("newline behind", format!("{good}\n")),
+            ("bad base64 in the header", format!("*{good}")),
+            ("bad base64 in the payload", good.replacen('.', ".*", 1)),
+            (
+                "payload is a list",
+                world.signer.sign_text(&header(json!({})), "[]"),
+            ),
+            (
+                "payload is not JSON",
+                world.signer.sign_text(&header(json!({})), "claims"),
+            ),
+            ("header is not JSON", sign("header")),
+            ("header is a list", sign("[\"ES256\"]")),
+            (
+                "doubled alg",
+                sign("{\"alg\":\"ES256\",\"alg\":\"ES256\",\"kid\":\"one\"}"),
+            ),
+            (
+                "doubled kid",
+                sign("{\"alg\":\"ES256\",\"kid\":\"one\",\"kid\":\"one\"}"),
+            ),
+            (
+                "doubled sub",
+                world
+                    .signer
+                    .sign_text(&header(json!({})), &payload.replacen('{', "{\"sub\":\"bo\",", 1)),
+            ),
+            (
+                "doubled deep inside",
+                world.signer.sign_text(
+                    &header(json!({})),
+                    &payload.replacen('{', "{\"a\":[{\"b\":1,\"b\":2}],", 1),
+                ),
+            ),
+        ]
+        .map(|(what, token)| (what.to_owned(), token, "invalid")),
+    );
+    for (what, token, expected) in rows {
+        // Each in its own time, so that a pause between readings hides nothing.
+        assert_eq!(
+            world.outcome(&token, at(0)).await,
+            expected,
+            "{what}: {token:.200}"
+        );
+    }
+    for source in [
+        CredentialSource::Cookie,
+        CredentialSource::Proxy,
+        CredentialSource::Connection,
+    ] {
+        assert!(
+            world.jwt.verify(good.as_bytes(), source, at(0)).await.is_err(),
+            "{source:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_type_is_the_one_wanted() {
+    for (wanted, typ, expected) in [
+        (TokenType::Any, Some("at+jwt"), true),
+        (TokenType::Any, Some("application/at+JWT"), true),
+        (TokenType::Any, Some("jwt"), true),
+        (TokenType::Any, None, true),
+        (TokenType::Any, Some("dpop+jwt"), false),
+        (TokenType::AccessToken, Some("at+jwt"), true),
+        (TokenType::AccessToken, Some("JWT"), false),
+        (TokenType::AccessToken, None, false),
+        (TokenType::Jwt, Some("JWT"), true),
+        (TokenType::Jwt, None, true),
+        (TokenType::Jwt, Some("at+jwt"), false),
+    ] {
+        assert_eq!(
+            wanted.takes(typ.map(Value::from).as_ref()),
+            expected,
+            "{wanted:?} {typ:?}"
+        );
+    }
+    let mut world = World::new();
+    world.jwt = world.jwt.with_token_type(TokenType::AccessToken);
+    let got = world.outcome(&world.signer.sign(&claims()), at(0)).await;
+    assert_eq!(got, "invalid");
+}
+
+#[tokio::test]
+async fn a_leeway_for_the_end_is_asked_for_and_small() {
+    let mut world = World::new();
+    world.jwt = world.jwt.with_expiry_leeway(TimeDelta::seconds(30)).unwrap();
+    let token = world.signer.sign(&claims());
+    assert_eq!(
+        world.verify(&token, at(329)).await.unwrap().expires_at,
+        Some(at(330))
+    );
+    assert_eq!(world.outcome(&token, at(330)).await, "invalid");
+    for leeway in [TimeDelta::seconds(31), TimeDelta::milliseconds(-1)] {
+        let refused = World::new().jwt.with_expiry_leeway(leeway);
+        assert_eq!(refused.err(), Some(BadSettings::Leeway));
+    }
+}
+
+#[test]
+fn nothing_is_built_without_issuer_audience_and_algorithm() {
+    let new = |issuer: &str, audiences: &[&str], algorithms: &[Algorithm]| {
+        let location = KeyLocation::Discover;
+        let network = Arc::new(Canned::new());
+        let built = JwtAuthenticator::new(
+            issuer,
+            audiences.iter().copied(),
+            algorithms.iter().copied(),
+            location,
+            network,
+        );
+        built.err()
+    };
+    let es = &[Algorithm::Es256][..];
+    for (got, expected) in [
+        (new(ISSUER, &["jit"], es), None),
+        (new("", &["jit"], es), Some(BadSettings::Issuer(String::new()))),
+        (
+            new("a|b", &["jit"], es),
+            Some(BadSettings::Issuer("a|b".to_owned())),
+        ),
+        (new(ISSUER, &[], es), Some(BadSettings::Audience)),
+        (new(ISSUER, &["jit", ""], es), Some(BadSettings::Audience)),
+        (new(ISSUER, &["jit"], &[]), Some(BadSettings::Algorithm)),
+    ] {
+        assert_eq!(got, expected);
+    }
+    for name in ["none", "HS256", "HS384", "HS512", "es256", "ES512", ""] {
+        assert_eq!(name.parse::<Algorithm>(), Err(UnknownAlgorithm), "{name}");
+    }
+    assert_eq!("PS384".parse(), Ok(Algorithm::Ps384));
+}
+
+#[test]
+fn only_a_bearer_token_of_three_parts_is_presented() {
+    let jwt = World::new().jwt;
+    let long = format!("Bearer a.{}.c", "b".repeat(TOKEN_MAX - 4));
+    let longer = format!("Bearer a.{}.c", "b".repeat(TOKEN_MAX - 3));
+    for (values, expected) in [
+        (&[][..], "nothing"),
+        (&["Bearer a.b.c"][..], "a.b.c"),
+        (&["bEARER   a.b.c "], "a.b.c"),
+        (&[&long], &long[7..]),
+        (&[&longer], "malformed"),
+        (&["Bearer opaque"], "nothing"),
+        (&["Bearer a.b"], "nothing"),
+        (&["Bearer a.b.c.d.e"], "nothing"),
+        (&["Basic a.b.c"], "nothing"),
+        (&["Bearer"], "nothing"),
+        (&[""], "nothing"),
+        (&["Bearer a.b.c=", "Bearer a.b.c"], "malformed"),
+        (&["Bearer a.b.c="], "malformed"),
+        (&["Bearer a.b .c"], "malformed"),
+        (&["Bearer a.b.\u{e9}"], "malformed"),
+    ] {
+        let mut request = http::Request::builder();
+        for value in values {
+            request = request.header(AUTHORIZATION, value.as_bytes());
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let got = match jwt.present(&head, None) {
+            Presented::Nothing => "nothing".to_owned(),
+            Presented::Malformed => "malformed".to_owned(),
+            Presented::Credential { bytes, .. } => String::from_utf8(bytes.into_owned()).unwrap(),
+        };
+        assert_eq!(got, expected, "{:.60?}", values);
+    }
+}
+
+#[tokio::test]
+async fn keys_rotate() {
+    let world = World::new();
+    let old = world.signer.sign(&with("exp", json!(NOW + 90_000)));
+    let new = Signer::new("two");
+    let next = new.sign(&with("exp", json!(NOW + 90_000)));
+    assert_eq!(world.outcome(&old, at(0)).await, "proven");
+    assert_eq!(world.network.asked(), 1);
+    // Published beforehand, believed when first used.
+    world.network.publish(KEYS, &[&world.signer, &new]);
+    assert_eq!(world.outcome(&next, at(10)).await, "proven");
+    assert_eq!(world.outcome(&old, at(10)).await, "proven");
+    assert_eq!(world.network.asked(), 2);
+    // Taken back, and out with the next reading.
+    world.network.publish(KEYS, &[&new]);
+    assert_eq!(world.outcome(&old, at(609)).await, "proven");
+    assert_eq!(world.network.asked(), 2);
+    assert_eq!(world.outcome(&old, at(610)).await, "invalid");
+    assert_eq!(world.outcome(&next, at(610)).await, "proven");
+    assert_eq!(world.network.asked(), 3);
+}
+
+#[tokio::test]
+async fn unknown_keys_are_asked_for_at_a_bounded_pace() {
+    let world = World::new();
+    assert_eq!(
+        world.outcome(&world.signer.sign(&claims()), at(0)).await,
+        "proven"
+    );
+    for second in 0..100 {
+        let strange = Signer::new(&format!("{second}"));
+        assert_eq!(
+            world.outcome(&strange.sign(&claims()), at(second)).await,
+            "invalid"
+        );
+    }
+    assert_eq!(world.network.asked(), 10, "one in ten seconds");
+    // Whoever names another issuer makes us ask for nothing.
+    let foreign = world.signer.sign(&with("iss", json!("https://evil.example")));
+    assert_eq!(world.outcome(&foreign, at(1000)).await, "invalid");
+    assert_eq!(world.network.asked(), 10);
+    // A clock that was set back does not stop the reading.
+    assert_eq!(
+        world.outcome(&world.signer.sign(&claims()), at(-20)).await,
+        "proven"
+    );
+    assert_eq!(world.network.asked(), 11);
+}
+
+#[tokio::test]
+async fn an_outage_keeps_known_keys_and_believes_no_new_one() {
+    let world = World::new();
+    let token = |exp: i64| world.signer.sign(&with("exp", json!(NOW + exp)));
+    let day = 24 * 3600;
+    assert_eq!(world.outcome(&token(900), at(0)).await, "proven");
+    world.network.fall_silent();
+    let rotated = Signer::new("two");
+    for second in (0..=600).step_by(5) {
+        assert_eq!(world.outcome(&token(900), at(second)).await, "proven", "{second}");
+        // The first ones come in the pause after the good reading.
+        let unknown = world.outcome(&rotated.sign(&claims()), at(second)).await;
+        let expected = if second < 10 { "invalid" } else { "unavailable" };
+        assert_eq!(unknown, if second < 300 { expected } else { unknown }, "{second}");
+        assert_ne!(unknown, "proven", "{second}");
+    }
+    assert!(world.network.asked() <= 62, "{}", world.network.asked());
+    assert_eq!(
+        world.outcome(&token(900), at(900)).await,
+        "invalid",
+        "the token has ended"
+    );
+    assert_eq!(world.outcome(&token(2 * day), at(day - 1)).await, "proven");
+    assert_eq!(world.outcome(&token(2 * day), at(day)).await, "unavailable");
+    // Back again.
+    world.network.publish(KEYS, &[&rotated]);
+    let fresh = rotated.sign(&with("exp", json!(NOW + 2 * day)));
+    assert_eq!(world.outcome(&fresh, at(day + 10)).await, "proven");
+    assert_eq!(world.outcome(&token(2 * day), at(day + 10)).await, "invalid");
+}
+
+#[tokio::test]
+async fn what_is_no_set_of_keys_changes_nothing() {
+    let world = World::new();
+    let token = world.signer.sign(&with("exp", json!(NOW + 9000)));
+    assert_eq!(world.outcome(&token, at(0)).await, "proven");
+    let mut now = 0;
+    for body in [
+        b"<html>sign in</html>".to_vec(),
+        b"{\"keys\":[]}".to_vec(),
+        b"{}".to_vec(),
+        vec![b' '; crate::fetch::BODY_MAX + 1],
+    ] {
+        now += 601;
+        world.network.answer(KEYS, body);
+        assert_eq!(world.outcome(&token, at(now)).await, "proven");
+        let strange = Signer::new("two").sign(&with("exp", json!(NOW + 9000)));
+        assert_eq!(world.outcome(&strange, at(now)).await, "unavailable");
+    }
+}
+
+/// Lets other tasks run until they all wait.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_makes_one_reading() {
+    let world = Arc::new(World::new());
+    world.network.hold();
+    let token = world.signer.sign(&claims());
+    let crowd: Vec<_> = (0..20)
+        .map(|_| {
+            let (world, token) = (Arc::clone(&world), token.clone());
+            tokio::spawn(async move { world.outcome(&token, at(0)).await })
+        })
+        .collect();
+    settle().await;
+    assert_eq!(world.network.asked(), 1);
+    world.network.let_go();
+    for one in crowd {
+        assert_eq!(one.await.unwrap(), "proven");
+    }
+    assert_eq!(world.network.asked(), 1);
+    // A refresh in progress holds nobody up who has a usable key.
+    world.network.hold();
+    let later = world.signer.sign(&with("exp", json!(NOW + 9000)));
+    let refreshing = {
+        let (world, later) = (Arc::clone(&world), later.clone());
+        tokio::spawn(async move { world.outcome(&later, at(600)).await })
+    };
+    settle().await;
+    assert_eq!(world.network.asked(), 2);
+    assert_eq!(world.outcome(&later, at(600)).await, "proven");
+    world.network.let_go();
+    assert_eq!(refreshing.await.unwrap(), "proven");
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_spoils_no_reading() {
+    let world = Arc::new(World::new());
+    world.network.hold();
+    let token = world.signer.sign(&claims());
+    let gone = {
+        let (world, token) = (Arc::clone(&world), token.clone());
+        tokio::spawn(async move { world.outcome(&token, at(0)).await })
+    };
+    settle().await;
+    assert_eq!(world.network.asked(), 1);
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    world.network.let_go();
+    assert_eq!(world.outcome(&token, at(1)).await, "proven");
+    assert_eq!(world.network.asked(), 1, "the reading went on");
+}
+
+#[tokio::test]
+async fn discovery_must_name_the_issuer_exactly() {
+    const CONFIGURATION: &str = "https://idp.example/.well-known/openid-configuration";
+    for (issuer, document, expected) in [
+        (ISSUER, json!({"issuer": ISSUER, "jwks_uri": KEYS}), "proven"),
+        (
+            "https://idp.example/",
+            json!({"issuer": "https://idp.example/", "jwks_uri": KEYS}),
+            "proven",
+        ),
+        (
+            ISSUER,
+            json!({"issuer": "https://idp.example/", "jwks_uri": KEYS}),
+            "unavailable",
+        ),
+        (
+            ISSUER,
+            json!({"issuer": "https://evil.example", "jwks_uri": KEYS}),
+            "unavailable",
+        ),
+        (ISSUER, json!({"jwks_uri": KEYS}), "unavailable"),
+        (ISSUER, json!({"issuer": ISSUER}), "unavailable"),
+        (
+            ISSUER,
+            json!({"issuer": ISSUER, "jwks_uri": ["x"]}),
+            "unavailable",
+        ),
+        (ISSUER, json!([]), "unavailable"),
+    ] {
+        let world = World::new();
+        world.network.answer(CONFIGURATION, document.to_string());
+        let jwt = JwtAuthenticator::new(
+            issuer,
+            ["jit"],
+            [Algorithm::Es256],
+            KeyLocation::Discover,
+            world.network.clone(),
+        );
+        let world = World {
+            jwt: jwt.unwrap(),
+            ..world
+        };
+        let token = world.signer.sign(&with("iss", json!(issuer)));
+        assert_eq!(world.outcome(&token, at(0)).await, expected, "{document}");
+        let warm = world.jwt.warm_up(at(1)).await;
+        assert_eq!(warm.is_ok(), expected == "proven", "{document}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_token_or_key_is_printed() {
+    let world = World::new();
+    let token = world.signer.sign(&claims());
+    let error = world.verify(&format!("{token}x"), at(0)).await.unwrap_err();
+    for text in [format!("{:?}", world.jwt), format!("{error:?}{error}")] {
+        assert!(!text.contains("eyJ") && !text.contains("ana"), "{text}");
+    }
+    // A test that hangs must not hang for ever.
+    let quick = tokio::time::timeout(Duration::from_secs(10), world.outcome(&token, at(0)));
+    assert_eq!(quick.await, Ok("proven"));
+}

@@ -1,0 +1,312 @@
+//! Whether a live grant admits a request.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{Enforcer, Holder};
+use crate::approval::ask::Selector;
+use crate::approval::grant::Grant;
+use crate::broker::directory::Person;
+use crate::gate::authenticate::Subject;
+use crate::gate::live::{Draw, Live};
+use crate::gate::local::{self, Local, Wanted};
+use crate::gate::permit::Permit;
+use crate::gate::refusal::Refusal;
+use crate::gate::rules::admits;
+use crate::gate::target::Target;
+use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
+use crate::policy::terms::{ResourceDef, Scope};
+
+/// Most live grants of one holder that a thread keeps copies of.
+const COPIES_MAX: usize = 16;
+
+thread_local! {
+    /// Each holder's live grants.
+    static COPIES: RefCell<Local<Principal, Vec<Arc<Live>>>> = const { RefCell::new(Local::new()) };
+}
+
+impl Enforcer {
+    /// Whether a live grant of `subject` admits `method` on `target`, which `governing` (as it is now) governs.
+    ///
+    /// A grant admits what its own resource, its scope and the governing resource all cover, and only under the name of the
+    /// governing resource: a parent's grant never opens a stricter child.
+    ///
+    /// A grant that is bound to a credential does not count here: its holder's identity does not open it.
+    pub fn check(
+        &self,
+        subject: &Subject,
+        person: &Person,
+        governing: &ResourceDef,
+        target: &Target<'_>,
+        method: &Method,
+        now: Timestamp,
+    ) -> Answer {
+        let asker = Asker {
+            subject,
+            person,
+            bearer: None,
+        };
+        self.check_as(&asker, governing, target, method, now)
+    }
+
+    /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts.
+    pub(in crate::gate) fn check_as(
+        &self,
+        asker: &Asker<'_>,
+        governing: &ResourceDef,
+        target: &Target<'_>,
+        method: &Method,
+        now: Timestamp,
+    ) -> Answer {
+        let whole = Scope::default();
+        let covers = |grant: &Grant| {
+            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
+        };
+        self.admit(asker, &governing.name, covers, now)
+    }
+
+    /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
+    fn admit(
+        &self,
+        asker: &Asker<'_>,
+        resource: &ResourceName,
+        covers: impl Fn(&Grant) -> bool,
+        now: Timestamp,
+    ) -> Answer {
+        let &Asker { subject, person, .. } = asker;
+        if self.is_stale(now) {
+            return Answer::Refuse(Refusal::StaleView);
+        }
+        if self.locks.load().bar(&subject.principal, person, resource) {
+            return Answer::Refuse(Refusal::LockedDown);
+        }
+        if person.disabled {
+            return Answer::Refuse(Refusal::NotEligible {
+                resource: resource.clone(),
+            });
+        }
+        let (hash, version) = self.copies(&subject.principal);
+        let wanted = Wanted {
+            owner: self.owner,
+            hash,
+            key: &subject.principal,
+            version,
+        };
+        let pick = |live: &Vec<Arc<Live>>| Self::pick(live, asker, resource, &covers, now);
+        // A refusal is found anew below: what it says depends on more than what is live.
+        if let Some(Ok(permit)) = local::with_copy(&COPIES, &wanted, pick) {
+            return Answer::Admit(permit);
+        }
+        let Some(holder) = self.holders.get(&subject.principal) else {
+            return Answer::Refuse(Refusal::ApprovalRequired {
+                resource: resource.clone(),
+            });
+        };
+        let hindrance = match pick(&holder.live) {
+            Ok(permit) => {
+                local::keep(&COPIES, &wanted, || {
+                    let few = holder.live.len() <= COPIES_MAX;
+                    few.then(|| holder.live.iter().map(|live| Arc::new(live.copy())).collect())
+                });
+                return Answer::Admit(permit);
+            }
+            Err(hindrance) => hindrance,
+        };
+        let resource = resource.clone();
+        Answer::Refuse(match hindrance {
+            Some(Hindrance::Reserve(grant)) => return Answer::Reserve(grant),
+            Some(Hindrance::Concurrent) => Refusal::TooManyConcurrent { resource },
+            Some(Hindrance::StepUp(live)) => match live.grant().mfa.clone() {
+                Some(terms) => Refusal::StepUp { resource, terms },
+                None => Refusal::ApprovalRequired { resource },
+            },
+            Some(Hindrance::Spent) => Refusal::BudgetSpent { resource },
+            Some(Hindrance::Bytes) => Refusal::LimitNotEnforceable { resource },
+            None => {
+                let bound = |live: &&Arc<Live>| {
+                    live.grant().selector == Selector::Credential
+                        && live.grant().resource.name == resource
+                        && live.is_open(now)
+                        && covers(live.grant())
+                };
+                if asker.bearer.is_none() && holder.live.iter().any(|live| bound(&live)) {
+                    Refusal::CredentialRequired { resource }
+                } else {
+                    holder.waits_for(asker, &resource, now)
+                }
+            }
+        })
+    }
+
+    /// The permit of the one among `live` that the request is attributed to, or what keeps the best of them from admitting it.
+    fn pick(
+        live: &[Arc<Live>],
+        asker: &Asker<'_>,
+        resource: &ResourceName,
+        covers: &impl Fn(&Grant) -> bool,
+        now: Timestamp,
+    ) -> Result<Permit, Option<Hindrance>> {
+        let candidate = |live: &&Arc<Live>| {
+            let grant = live.grant();
+            asker.opens(live) && grant.resource.name == *resource && live.is_open(now) && covers(grant)
+        };
+        let order = |live: &Arc<Live>| (live.until(), live.grant().id);
+        let mut hindrance: Option<Hindrance> = None;
+        let mut tried = None;
+        // From the latest end to the earliest, without a list: a holder has few live grants.
+        while let Some(live) = live
+            .iter()
+            .filter(|live| tried.is_none_or(|tried| order(live) < tried))
+            .filter(candidate)
+            .max_by_key(|live| order(live))
+        {
+            tried = Some(order(live));
+            match Self::take(live, asker.subject, now) {
+                Ok(permit) => return Ok(permit),
+                Err(found) => hindrance = Some(hindrance.map_or(found.clone(), |first| first.or(found))),
+            }
+        }
+        Err(hindrance)
+    }
+
+    /// Takes one request from a grant that covers it: the one place that makes a [`Permit`].
+    fn take(live: &Arc<Live>, subject: &Subject, now: Timestamp) -> Result<Permit, Hindrance> {
+        let (grant, usage) = (live.grant(), live.usage());
+        if grant.max_bytes.is_some() {
+            return Err(Hindrance::Bytes);
+        }
+        if let Some(terms) = &grant.mfa {
+            // How strong the sign-in is counts for every request: another, weaker credential of the holder does not ride along. How
+            // old it is counts once.
+            let enough = match usage.last_use() {
+                None => subject.assurance.satisfies(terms, now),
+                Some(_) => subject.assurance.is_strong(terms),
+            };
+            if !enough {
+                return Err(Hindrance::StepUp(Arc::clone(live)));
+            }
+        }
+        let slot = match grant.max_concurrent {
+            None => None,
+            Some(limit) => Some(Arc::new(usage.enter(limit).ok_or(Hindrance::Concurrent)?)),
+        };
+        if grant.max_requests.is_some() {
+            match usage.draw() {
+                Draw::Drawn => {}
+                Draw::Empty => return Err(Hindrance::Reserve(grant.id)),
+                Draw::Spent => return Err(Hindrance::Spent),
+            }
+        }
+        live.used(now);
+        Ok(Permit::admitted(Arc::clone(live), slot))
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gate) struct Asker<'a> {
+    pub(in crate::gate) subject: &'a Subject,
+    pub(in crate::gate) person: &'a Person,
+    /// The credential that named them, where it was one that is bound to a grant.
+    pub(in crate::gate) bearer: Option<Bearer>,
+}
+
+/// A credential that was presented, and the grant that it is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gate) struct Bearer {
+    pub(super) grant: GrantId,
+    pub(super) credential: Digest,
+}
+
+impl Bearer {
+    pub(in crate::gate) const fn credential(&self) -> Digest {
+        self.credential
+    }
+}
+
+impl Asker<'_> {
+    /// Whether this grant is one that they hold, as its selector says.
+    fn opens(&self, live: &Live) -> bool {
+        let grant = live.grant();
+        let named = match (grant.selector, &self.bearer) {
+            (Selector::Principal, None) => true,
+            (Selector::Credential, Some(bearer)) => {
+                let bound = live.credential().map(|bound| bound.digest);
+                grant.id == bearer.grant && bound == Some(bearer.credential)
+            }
+            (Selector::Principal, Some(_)) | (Selector::Credential, None) => false,
+        };
+        named && grant.holder == self.subject.principal && grant.person == self.person.id
+    }
+
+    /// Whether a refusal may name this request of the holder's: whoever bears a credential learns of its grant alone.
+    fn may_know(&self, request: RequestId) -> bool {
+        self.bearer.is_none_or(|bearer| bearer.grant == request.into())
+    }
+}
+
+/// What a check came to.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "whoever asks must handle every answer")]
+pub enum Answer {
+    /// Admitted.
+    Admit(Permit),
+    /// Not admitted.
+    Refuse(Refusal),
+    /// It may be, once more of this grant's requests have been reserved.
+    Reserve(GrantId),
+}
+
+/// Why a grant that covers a request does not admit it.
+#[derive(Debug, Clone)]
+enum Hindrance {
+    Reserve(GrantId),
+    Concurrent,
+    StepUp(Arc<Live>),
+    Spent,
+    Bytes,
+}
+
+impl Hindrance {
+    /// The one of two that is easier to mend.
+    fn or(self, other: Self) -> Self {
+        let rank = |hindrance: &Self| match hindrance {
+            Self::Reserve(_) => 0,
+            Self::Concurrent => 1,
+            Self::StepUp(_) => 2,
+            Self::Spent => 3,
+            Self::Bytes => 4,
+        };
+        if rank(&other) < rank(&self) { other } else { self }
+    }
+}
+
+impl Holder {
+    /// The refusal for someone whom no grant covers: it names what they wait for, if they do.
+    fn waits_for(&self, asker: &Asker<'_>, resource: &ResourceName, now: Timestamp) -> Refusal {
+        let resource = resource.clone();
+        let asked = self
+            .waiting
+            .iter()
+            .filter(|waiting| waiting.resource == resource)
+            .map(|waiting| (waiting.request, waiting.opens_at));
+        let ahead = self
+            .live
+            .iter()
+            .map(|live| live.grant())
+            .filter(|grant| grant.resource.name == resource && now < grant.not_before)
+            .map(|grant| (RequestId::from(grant.id), Some(grant.not_before)));
+        // The one that opens first; those that are not approved come last.
+        let known = asked.chain(ahead).filter(|(request, _)| asker.may_know(*request));
+        match known.min_by_key(|(_, at)| (at.is_none(), *at)) {
+            Some((request, opens_at)) => Refusal::ApprovalPending {
+                resource,
+                request,
+                opens_at,
+            },
+            None => Refusal::ApprovalRequired { resource },
+        }
+    }
+}
