@@ -86,6 +86,15 @@ impl Authz {
                     StatusCode::BAD_REQUEST,
                 )
             },
+            Reason::H2c => Problem {
+                detail: Cow::Borrowed("An upgrade to h2c is not served here. Send the request without it."),
+                ..plain(
+                    control,
+                    "upgrade-refused",
+                    "Protocol change refused",
+                    StatusCode::FORBIDDEN,
+                )
+            },
             Reason::Busy => Problem {
                 detail: Cow::Borrowed(
                     "The gate has too many questions to answer at once. Try again shortly.",
@@ -169,7 +178,7 @@ impl Authz {
         match reason {
             Reason::Refused(refusal) => drop(response.extensions_mut().insert(refusal)),
             Reason::Metadata(bad) => drop(response.extensions_mut().insert(bad)),
-            Reason::Busy => {}
+            Reason::H2c | Reason::Busy => {}
         }
         response
     }

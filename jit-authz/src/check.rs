@@ -45,6 +45,9 @@ pub(crate) struct Inner {
 pub(crate) enum Reason {
     Refused(Refusal),
     Metadata(BadMetadata),
+    /// An offer of h2c. A door that forwards by itself drops it; a balancer may hand it on, and whatever comes through that tunnel
+    /// is asked about by nobody, on open paths as well.
+    H2c,
     /// As many questions as there may be are being answered.
     Busy,
 }
@@ -92,6 +95,9 @@ impl Authz {
                 return Ruling::deny(Reason::Metadata(bad));
             }
         };
+        if hygiene::upgrades(&question.head.headers).any(hygiene::is_h2c) {
+            return Ruling::deny(Reason::H2c);
+        }
         // Refused rather than queued: balancers have no patience, and what waits here would be answered to nobody.
         let Ok(_slot) = self.0.slots.try_acquire() else {
             return Ruling::deny(Reason::Busy);

@@ -39,8 +39,9 @@
 //!    they can sign in or ask, if there is [one](AuthzSettings::with_page).
 //! 6. NGINX makes an error of every answer but 2xx, 401 and 403, and drops bodies: `/authz/auth-request` answers 401 or 403 alone,
 //!    and says the rest in `X-Jit-Status`, `X-Jit-Refusal`, `X-Jit-Problem` (JSON) and `Location`.
-//! 7. The control API's own paths are refused, unless [let through](AuthzSettings::with_control_passage).
-//! 8. Questions at once, connections, heads and waits are bounded. One question too many is refused, never queued.
+//! 7. An offer of h2c is refused wherever it is made: what a balancer lets through such a tunnel is asked about by nobody.
+//! 8. The control API's own paths are refused, unless [let through](AuthzSettings::with_control_passage).
+//! 9. Questions at once, connections, heads and waits are bounded. One question too many is refused, never queued.
 //!
 //! A refusal's response has the [`Refusal`](jit_core::gate::refusal::Refusal) or the [`BadMetadata`] in its extensions.
 //!

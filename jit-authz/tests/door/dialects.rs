@@ -565,6 +565,16 @@ async fn a_change_of_protocol_is_refused_on_what_is_protected() {
             (403, "upgrade-refused"),
         ),
         (
+            FORWARD_AUTH,
+            with(forwarded("GET", "/"), "upgrade", "websocket, H2C"),
+            (403, "upgrade-refused"),
+        ),
+        (
+            "/authz/ext-authz/",
+            vec![("host", HOST), ("upgrade", "h2c")],
+            (403, "upgrade-refused"),
+        ),
+        (
             AUTH_REQUEST,
             original_url("GET", "ws://app.example.com/admin"),
             (403, "upgrade-refused"),
