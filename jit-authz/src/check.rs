@@ -184,6 +184,8 @@ fn told(headers: &HeaderMap, credential: Option<CredentialSource>) -> HeaderMap 
             kept.append(name.clone(), value.clone());
         }
     }
+    // A credential of a grant, whatever came of it.
+    hygiene::strip(&mut kept);
     if let Some(source) = credential {
         hygiene::strip_credential(&mut kept, source);
     }
