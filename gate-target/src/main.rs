@@ -19,6 +19,7 @@ use gate_target::door::{Door, Target};
 use gate_target::house::{ALICE, Grants};
 use gate_target::upstream;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The gate before the worst upstream there could be.
 #[derive(Debug, Parser)]
@@ -26,7 +27,8 @@ struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// axum, hyper or authz; none serves the upstream alone, without a gate.
+    /// axum, hyper, authz, or a balancer (nginx, haproxy, haproxy-2.8, envoy, envoy-grpc, caddy, traefik), which listens at a port of its
+    /// own; none serves the upstream alone, without a gate.
     #[arg(long, default_value = "axum")]
     door: Served,
     /// Which grant there is: none, admin, other_path, expired or other_user.
@@ -67,7 +69,15 @@ async fn run(args: Args) -> Result<(), TargetError> {
         Served::Door(door) => {
             let mut target = Target::start(door, args.grant, args.listen).await?;
             println!("listening={} token={}", target.address(), target.token());
-            target.ended().await;
+            // Ended from outside it still has to end the balancer that it may have started.
+            let mut terminated = signal(SignalKind::terminate()).map_err(|source| TargetError::House {
+                source: source.into(),
+            })?;
+            tokio::select! {
+                () = target.ended() => {}
+                _ = terminated.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
         }
         Served::Upstream => {
             let failed = |source| TargetError::Listen {

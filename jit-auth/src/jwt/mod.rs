@@ -15,6 +15,47 @@
 //! 7. Keys: see [`KeyLocation`]; read again every [`REFRESH`] and for a key that is not known, at most once in [`PAUSE`]. While the issuer is
 //!    out of reach the last ones are used for [`KEEP`] at most, and no new one is believed.
 //!
+//! # CI jobs
+//! GitHub Actions, GitLab CI and others give each job a token that says which repository, branch and environment it runs for. A job asks for
+//! access like anybody else, under a role that the policy file gives to those claims:
+//!
+//! ```toml
+//! [[mappings]]
+//! issuer = "https://token.actions.githubusercontent.com"
+//! claims = { repository = "acme/app", ref = "refs/heads/main", environment = "production" }
+//! roles = ["deployer"]
+//! ```
+//!
+//! The authenticator, and the directory that turns its claims into roles:
+//!
+//! ```
+//! use std::sync::Arc;
+//! # use jit_auth::fetch::Fetch;
+//! use jit_auth::jwt::{Algorithm, BadSettings, JwtAuthenticator, KeyLocation, TokenType};
+//! use jit_core::broker::claims::{ClaimsDirectory, Learning};
+//! use jit_core::policy::Policy;
+//!
+//! # fn main() {}
+//! fn jobs(policy: &Policy, fetch: Arc<dyn Fetch>) -> Result<(Learning, Arc<ClaimsDirectory>), BadSettings> {
+//!     let github = JwtAuthenticator::new(
+//!         "https://token.actions.githubusercontent.com",
+//!         ["https://jit.example.com"],
+//!         [Algorithm::Rs256],
+//!         KeyLocation::Discover,
+//!         fetch,
+//!     )?
+//!     .with_token_type(TokenType::Jwt);
+//!     let directory = Arc::new(ClaimsDirectory::new(policy.mappings().clone()));
+//!     Ok((Learning::new(Arc::new(github), directory.clone()), directory))
+//! }
+//! ```
+//!
+//! The job requests its token for the audience above (GitHub: `permissions: id-token: write` and `&audience=https://jit.example.com` at
+//! `ACTIONS_ID_TOKEN_REQUEST_URL`; GitLab: `id_tokens: JIT_TOKEN: aud: https://jit.example.com`), sends it as a bearer token, and asks by
+//! the control API. Its grant ends like any other, and is the principal's: on GitHub and GitLab every job of the same repository and branch
+//! has the same `sub`, so that two jobs at once share a grant. A job's person must not be the one who reviews its requests: link the people
+//! who own its code with [`ClaimsDirectory::with_person`](jit_core::broker::claims::ClaimsDirectory::with_person), or let others review.
+//!
 //! # Deployment caveats
 //! - An access token must name this gate in `aud`. If it names the application instead, anybody who may call the application can present
 //!   their token here, and the application can present everybody's.

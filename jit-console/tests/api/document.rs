@@ -117,7 +117,6 @@ async fn what_is_not_there_and_what_cannot_be_done_there() {
         ("PUT", "/v1/requests".to_owned(), "POST,GET,HEAD"),
         ("PATCH", "/v1/me".to_owned(), "GET,HEAD"),
         ("GET", format!("{}/review", asked.path()), "POST"),
-        ("TRACE", "/v1/events".to_owned(), "GET,HEAD"),
         ("FROB", "/openapi.json".to_owned(), "GET,HEAD"),
     ] {
         let answer = world

@@ -8,7 +8,7 @@
 //! 5. Where several grants admit a request, it is attributed to the one that ends last. A grant whose budget has to be reserved
 //!    first comes after those that admit at once.
 //! 6. A grant that wants a second factor wants it for every request, and a fresh one for the first.
-//! 7. There is one place where a [`Permit`] is made.
+//! 7. There is one place where a [`Permit`](crate::gate::permit::Permit) is made.
 //!
 //! A check reads shared memory and writes at most the grant's own counters: it does not wait, and allocates only for a grant
 //! with a limit of concurrent requests.

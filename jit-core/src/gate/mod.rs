@@ -32,6 +32,7 @@ mod locks;
 pub mod permit;
 pub mod problem;
 pub mod refusal;
+mod reserve;
 pub mod rules;
 mod session;
 pub mod step_up;
@@ -46,7 +47,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use http::header::CONNECTION;
 use http::request::Parts;
 
@@ -66,6 +66,7 @@ use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 
 pub use builder::GateBuilder;
+pub use reserve::{Reserve, ReserveError};
 pub use session::SESSION_MAX;
 
 /// Where the control API is, unless said otherwise.
@@ -158,26 +159,6 @@ impl fmt::Debug for Lookup {
             Want::Reserve(grant) => write!(f, "Lookup({grant})"),
         }
     }
-}
-
-/// Reserves requests of a limited grant for this gate, durably, before they are used: a crash loses budget and never gives any.
-///
-/// # Contract
-/// - The sum of all that was ever answered for one grant, on all gates, is at most its `max_requests`.
-/// - 0 says that nothing is left, now and for good.
-#[async_trait]
-pub trait Reserve: fmt::Debug + Send + Sync + 'static {
-    /// Reserves some of what is left of `grant`, and says how many.
-    async fn reserve(&self, grant: GrantId, now: Timestamp) -> Result<u64, ReserveError>;
-}
-
-/// Nothing could be reserved just now.
-#[derive(Debug, thiserror::Error)]
-#[error("no budget could be reserved: {source}")]
-pub struct ReserveError {
-    /// What went wrong.
-    #[from]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// Decides on requests. Clones share everything.
@@ -394,22 +375,6 @@ impl Gate {
             },
             Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
         })
-    }
-
-    async fn reserve(&self, grant: GrantId) -> Result<(), ReserveError> {
-        let Some(reserve) = &self.inner.reserve else {
-            return Err(ReserveError {
-                source: "no port for reservations is configured".into(),
-            });
-        };
-        let Some(usage) = self.inner.enforcer.usage(grant) else {
-            return Ok(());
-        };
-        let _turn = usage.reserving().lock().await;
-        if usage.is_empty() {
-            usage.allow(reserve.reserve(grant, self.inner.clock.now()).await?);
-        }
-        Ok(())
     }
 }
 

@@ -109,12 +109,7 @@ impl Session {
 
     /// The same, in memory of its own.
     fn copy(&self) -> Self {
-        Self {
-            subject: Arc::new(Subject::clone(&self.subject)),
-            person: self.person.clone(),
-            proof: self.proof,
-            ends: self.ends,
-        }
+        self.with_assurance(self.subject.assurance.clone())
     }
 }
 

@@ -1,6 +1,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
+
 use super::*;
 use crate::approval::lockdown::{self, Lockdown};
 use crate::approval::request::Request;
