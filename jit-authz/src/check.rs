@@ -129,7 +129,14 @@ impl Authz {
             }
             verdict => verdict,
         };
+        // The gate ignores the offer, and a door of its own drops it. Here the balancer forwards, and one that let it through would open a
+        // tunnel whose requests nobody decides on.
+        let offers_h2c = hygiene::upgrades(&head.headers).any(hygiene::is_h2c);
         match verdict {
+            Verdict::Admit(admission) if offers_h2c => Err(Refusal::UpgradeRefused {
+                resource: admission.permit.resource().clone(),
+            }),
+            Verdict::Open(_) | Verdict::Control { .. } if offers_h2c => Err(Refusal::NotOpen),
             Verdict::Admit(admission) => {
                 let permit = &admission.permit;
                 if permit.is_counted() {
@@ -190,6 +197,8 @@ fn told(headers: &HeaderMap, credential: Option<CredentialSource>) -> HeaderMap 
             kept.append(name.clone(), value.clone());
         }
     }
+    // A credential of a grant, whatever came of it.
+    hygiene::strip(&mut kept);
     if let Some(source) = credential {
         hygiene::strip_credential(&mut kept, source);
     }

@@ -36,6 +36,7 @@ core.register_action("jit_check", { "http-req" }, function(txn)
     local headers = {}
     local fields = 0
     local hosts = 0
+    local host = ""
     local connection = {}
     for name, values in pairs(txn.http:req_get_headers()) do
         local list = {}
@@ -47,6 +48,8 @@ core.register_action("jit_check", { "http-req" }, function(txn)
         fields = fields + #list
         if name == "host" then
             hosts = #list
+            -- Whole: req_hdr would take what stands after the last comma, and the application is sent all of it.
+            host = list[1]
         elseif name == "connection" then
             connection = list
         end
@@ -58,7 +61,6 @@ core.register_action("jit_check", { "http-req" }, function(txn)
         txn:done(txn:reply({ status = 431 }))
     end
     -- Without one Host there is nothing to ask about.
-    local host = txn.sf:req_hdr("host")
     if hosts == 1 and host ~= "" then
         headers["x-forwarded-host"] = { host }
     end

@@ -545,6 +545,40 @@ async fn the_gates_credential_goes_and_the_applications_stays() {
 }
 
 #[tokio::test]
+async fn a_credential_of_a_grant_never_reaches_the_upstream() {
+    let world = World::granted();
+    let door = world.serve().await;
+    let credential = format!("jitg_{}", "a".repeat(43));
+    let cookie = format!("__Host-jit-grant={credential}");
+    for (cookies, want) in [
+        (vec![cookie.clone()], None),
+        (vec![format!("a=1; {cookie}; b=2")], Some("a=1; b=2")),
+        (
+            vec!["a=1".to_owned(), cookie.clone(), "b=2".to_owned()],
+            Some("a=1; b=2"),
+        ),
+    ] {
+        let mut asked = forwarded("GET", "/public");
+        asked.extend(cookies.iter().map(|cookie| ("cookie", cookie.as_str())));
+        let answer = door.ask(FORWARD_AUTH, &asked).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("cookie"), want, "{asked:?}");
+    }
+    let envoy = [
+        ("host", HOST),
+        ("cookie", cookie.as_str()),
+        ("x-jit-reason", "forged"),
+    ];
+    let answer = door.ask("/authz/ext-authz/public", &envoy).await;
+    let gone = "x-jit-reason,remote-user,remote-groups,x-jit-grant,x-jit-expires,authorization,cookie";
+    assert_eq!(answer.header("x-envoy-auth-headers-to-remove"), Some(gone));
+    let envoy = [("host", HOST), ("jit_credential", credential.as_str())];
+    let answer = door.ask("/authz/ext-authz/public", &envoy).await;
+    let gone = answer.header("x-envoy-auth-headers-to-remove").unwrap();
+    assert!(gone.starts_with("jit_credential,"), "{gone}");
+}
+
+#[tokio::test]
 async fn a_change_of_protocol_is_refused_on_what_is_protected() {
     let world = World::granted();
     let door = world.serve().await;
@@ -583,6 +617,11 @@ async fn a_change_of_protocol_is_refused_on_what_is_protected() {
             FORWARD_AUTH,
             with(forwarded("GET", "/"), "upgrade", "websocket"),
             (200, "none"),
+        ),
+        (
+            FORWARD_AUTH,
+            with(forwarded("GET", "/"), "upgrade", "websocket, H2C"),
+            (403, "not-open"),
         ),
     ] {
         check(&door, path, fields, expected).await;

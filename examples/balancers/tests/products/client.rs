@@ -122,3 +122,56 @@ impl Client {
         Some(answer)
     }
 }
+
+/// Sends a POST over HTTP/2 without TLS whose trailers name a user, and answers what comes back to the end of a body.
+pub(crate) async fn http2_with_trailers(address: SocketAddr, host: &str) -> String {
+    const SETTINGS: u8 = 4;
+    const HEADERS: u8 = 1;
+    const DATA: u8 = 0;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let head = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/public"),
+        (":authority", host),
+    ];
+    sent.extend(frame(SETTINGS, 0, 0, &[]));
+    sent.extend(frame(HEADERS, END_HEADERS, 1, &literals(&head)));
+    sent.extend(frame(DATA, 0, 1, b"body"));
+    let trailers = literals(&[("remote-user", "demo|root")]);
+    sent.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&sent).await.unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut came = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        if reader.read_exact(&mut head).await.is_err() {
+            break;
+        }
+        let mut body = vec![0; usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])];
+        reader.read_exact(&mut body).await.unwrap();
+        came.extend(body);
+        if head[3] == DATA && head[4] & END_STREAM != 0 {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&came).into_owned()
+}
+
+/// RFC 9113 §4.1.
+fn frame(kind: u8, flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(body.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], body].concat()
+}
+
+/// RFC 7541 §6.2.2: literal fields without indexing, in plain text.
+fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    fields
+        .iter()
+        .flat_map(|(name, value)| [vec![0], text(name), text(value)].concat())
+        .collect()
+}

@@ -1,7 +1,7 @@
 use balancers::{Product, Running};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client};
+use crate::client::{self, Answer, Client};
 use crate::house::{ALICE, BOB, CONTROL, HOST, House, PAGE};
 
 /// What a browser sends when someone types an address.
@@ -22,6 +22,9 @@ const FORGED: [(&str, &str); 8] = [
     ("X-Original-URL", "/admin"),
     ("X-HTTP-Method-Override", "DELETE"),
 ];
+
+/// Where a client would like to have come from.
+const FORWARDED: [&str; 4] = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"];
 
 /// The values of a field that the application was sent.
 fn saw(answer: &Answer, name: &str) -> Vec<String> {
@@ -86,7 +89,30 @@ async fn the_whole_way(product: Product) {
         assert_eq!(saw(&open, name), [""; 0], "{name}");
     }
     assert_eq!(open.json()["target"], "/public/%C3%BC?q=%2e%2e", "as it came");
-    for (name, value) in FORGED {
+    // Nor with a word of where it came from that the balancer did not say.
+    for name in FORWARDED {
+        let value = "192.0.2.66";
+        let answer = client.get("/public", &[(name, value)]).await;
+        let seen = saw(&answer, name);
+        assert!(!seen.iter().any(|seen| seen.contains(value)), "{name}: {seen:?}");
+    }
+    // One host is one host: what stands after a comma must not be what is decided on.
+    let mut two = Client::connect(running.address(), &format!("other.example.com,{HOST}")).await;
+    let answer = two.get("/public", &[]).await;
+    assert!(answer.status >= 400, "{answer:?}");
+    if matches!(product, Product::Haproxy | Product::Haproxy28) {
+        let served = house.served();
+        let answer = client::http2_with_trailers(running.address(), HOST).await;
+        assert_eq!(house.served(), served, "{answer}");
+    }
+    // Whoever has the credential of a grant has the grant: the application must not see it.
+    let credential = format!("jitg_{}", "a".repeat(43));
+    let cookie = format!("a=1; __Host-jit-grant={credential}; b=2");
+    let shown = client.get("/public", &[("Cookie", &cookie)]).await;
+    assert_eq!(saw(&shown, "Cookie"), ["a=1; b=2"]);
+    let shown = client.get("/public", &[("Jit-Credential", &credential)]).await;
+    assert_eq!(saw(&shown, "Jit-Credential"), [""; 0]);
+    for (name, value) in FORGED.into_iter().chain([("Jit-Credential", "jitg_a")]) {
         for mark in ["_", ".", "!", "~"] {
             let alias = name.replace('-', mark);
             let mut client = Client::connect(running.address(), HOST).await;
