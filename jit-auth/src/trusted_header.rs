@@ -12,6 +12,7 @@
 //! # Deployment caveats
 //! - The proxy must drop what its clients send under these names, and its authentication must cover every route to this gate. Prefer what
 //!   is signed ([`jwt`](crate::jwt), [`alb`](crate::alb)) where the proxy can sign.
+//! - What the proxy says is the same for all sessions of a user: a step-up in one of them counts in all.
 //! - Everything that runs on a listed address can be anybody. List single addresses, not the network that applications run in.
 
 use std::borrow::Cow;

@@ -106,11 +106,15 @@ fn allow(told: &HeaderMap, came: &HeaderMap) -> CheckResponse {
         let mut values = came.get_all(name).iter();
         values.next() != Some(value) || values.next().is_some()
     };
-    let headers: Vec<_> = told
-        .iter()
-        .filter(|(name, value)| changed(name, value))
-        .filter_map(|(name, value)| set(name, value))
-        .collect();
+    let mut headers = Vec::new();
+    let mut headers_to_remove = to_remove(told, came);
+    for (name, value) in told.iter().filter(|(name, value)| changed(name, value)) {
+        match set(name, value) {
+            Some(field) => headers.push(field),
+            // Left alone, it would stay as the client sent it.
+            None => headers_to_remove.push(name.to_string()),
+        }
+    }
     CheckResponse {
         status: Some(rpc::Status {
             code: OK,
@@ -120,14 +124,13 @@ fn allow(told: &HeaderMap, came: &HeaderMap) -> CheckResponse {
         dynamic_metadata: None,
         http_response: Some(HttpResponse::OkResponse(OkHttpResponse {
             headers,
-            headers_to_remove: to_remove(told, came),
+            headers_to_remove,
             ..OkHttpResponse::default()
         })),
     }
 }
 
-/// Puts a field in the place of all that are there. A value that is no text is left out: what is left out was changed, and so the
-/// upstream gets less than it was sent, never more.
+/// Puts a field in the place of all that are there. `None` for a value that is no text, which an answer can't hold.
 fn set(name: &HeaderName, value: &HeaderValue) -> Option<HeaderValueOption> {
     let value = std::str::from_utf8(value.as_bytes()).ok()?;
     Some(HeaderValueOption {

@@ -19,6 +19,7 @@
 //!
 //! # Deployment caveats
 //! - The gate must be where TLS ends. Behind a proxy that ends it, certificates are the proxy's word; use what it signs.
+//! - Every authority of [`ServerTls`] can vouch for every name, in every trust domain that is listed: trust none with less than all of them.
 //! - A browser may send requests for several hosts on one HTTP/2 connection if one certificate is good for all of them. They are refused
 //!   by rule 3: give each host a certificate of its own.
 //! - A connection outlives the revocation of its certificate: revocation lists count in the handshake.

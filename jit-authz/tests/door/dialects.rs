@@ -618,11 +618,6 @@ async fn a_change_of_protocol_is_refused_on_what_is_protected() {
             with(forwarded("GET", "/"), "upgrade", "websocket"),
             (200, "none"),
         ),
-        (
-            FORWARD_AUTH,
-            with(forwarded("GET", "/"), "upgrade", "websocket, H2C"),
-            (403, "not-open"),
-        ),
     ] {
         check(&door, path, fields, expected).await;
     }

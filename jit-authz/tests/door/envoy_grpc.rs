@@ -133,6 +133,25 @@ async fn what_is_granted_passes_and_nothing_forged_goes_with_it() {
 }
 
 #[tokio::test]
+async fn a_cookie_that_is_no_text_does_not_keep_the_gates_own() {
+    let world = World::granted();
+    let door = world.serve().await;
+    let cookie = b"a=\xff; __Host-jit=token-alice".as_slice();
+    let http = raw(asked(&[]), &[("cookie", cookie)]);
+    let answer = check(&door, from(None, Some(http))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(!answer.headers.contains_key("cookie"), "{answer:?}");
+    assert!(answer.removed.contains(&"cookie".to_owned()), "{answer:?}");
+    // What the gate did not change stays.
+    let http = raw(
+        asked(&[]),
+        &[("authorization", BEARER.1.as_bytes()), ("cookie", b"a=\xff")],
+    );
+    let answer = check(&door, from(None, Some(http))).await;
+    assert!(!answer.removed.contains(&"cookie".to_owned()), "{answer:?}");
+}
+
+#[tokio::test]
 async fn odd_attributes_are_refused() {
     let world = World::granted();
     let door = world.serve().await;

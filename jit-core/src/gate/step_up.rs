@@ -9,11 +9,13 @@
 //! 2. It lasts at most [`StepUpSettings::life`], and no longer than its credential. A policy's `max_age` may want a fresher one.
 //! 3. It only ever adds: what the issuer said about the sign-in stays.
 //! 4. A person has [`TRIES_A_MINUTE`] tries a minute, whichever factor and credential they use. From the third wrong one in a row on
-//!    the pause before the next doubles, up to [`PAUSE_MAX`]: guessing six digits takes centuries. A right one ends that.
+//!    the pause before the next doubles, up to [`PAUSE_MAX`]: guessing six digits takes years. A right one ends that.
 //! 5. Everything is in memory and bounded: a restart forgets step-ups, and other nodes never heard of them.
 //!
 //! # Caveats
 //! - Whoever holds somebody's credential can keep them from stepping up by guessing wrong. They get no further with it.
+//! - Where a listed proxy says in a plain field who asks, that field is the credential: all sessions of that person behind the proxy share one
+//!   step-up. Have the proxy ask for the second factor itself, or use what it signs.
 //! - Wrong tries are traced, not written to the audit log: a stranger with a leaked token could fill it.
 
 use std::collections::VecDeque;

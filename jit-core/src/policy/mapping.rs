@@ -49,6 +49,8 @@ const CLAIMS_MAX: usize = 64;
 /// # Caveats
 /// - Map nothing to what the subject can choose: a display name, an unverified e-mail address, a branch that anyone may push.
 /// - The audience is the authenticator's to check; a job asks for a token with any audience it likes.
+/// - Everybody's jobs may call a reusable workflow of a public repository: `job_workflow_ref` says what runs, not for whom. Pin the
+///   repository or its owner besides.
 /// - A job of a pull request runs what its author wrote. `ref` and `environment` with protection rules keep those out.
 #[derive(Clone, Default)]
 pub struct Mappings(Arc<[Mapping]>);
@@ -126,7 +128,6 @@ const OPEN_TO_ALL: [(&str, &[&str]); 2] = [
             "repository_owner_id",
             "enterprise",
             "enterprise_id",
-            "job_workflow_ref",
             "sub",
         ],
     ),
@@ -450,6 +451,13 @@ mod tests {
             ),
             (
                 format!("{github}claims = {{ ref = \"refs/heads/main\" }}\nroles = [\"a\"]"),
+                4,
+                "everybody has some",
+            ),
+            (
+                format!(
+                    "{github}claims = {{ job_workflow_ref = \"acme/ci/.github/workflows/a.yml@v1\" }}\nroles = [\"a\"]"
+                ),
                 4,
                 "everybody has some",
             ),
