@@ -6,8 +6,8 @@
 //! cargo run --release -p gate-target -- --listen 127.0.0.1:8081 --door axum --grant admin
 //! ```
 //!
-//! It prints one line, `listening=<address> token=<alice's bearer token>`, when it takes connections. `--door none` serves the upstream alone,
-//! for another balancer to proxy to.
+//! When it takes connections it prints one line, `token=` and alice's bearer token, and to stderr where it listens. `--door none` serves the
+//! upstream alone, for another balancer to proxy to.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -64,11 +64,16 @@ async fn main() -> ExitCode {
     }
 }
 
+fn ready(address: SocketAddr, token: &str) {
+    eprintln!("listening on {address}");
+    println!("token={token}");
+}
+
 async fn run(args: Args) -> Result<(), TargetError> {
     match args.door {
         Served::Door(door) => {
             let mut target = Target::start(door, args.grant, args.listen).await?;
-            println!("listening={} token={}", target.address(), target.token());
+            ready(target.address(), target.token());
             // Ended from outside it still has to end the balancer that it may have started.
             let mut terminated = signal(SignalKind::terminate()).map_err(|source| TargetError::House {
                 source: source.into(),
@@ -86,7 +91,7 @@ async fn run(args: Args) -> Result<(), TargetError> {
             };
             let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            println!("listening={address} token={ALICE}");
+            ready(address, ALICE);
             upstream::serve(listener).await;
         }
     }
