@@ -365,14 +365,16 @@ impl Gate {
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
-        if changes_protocol(head) && !(door.severs && hygiene::asks_for_websocket(head)) {
+        let changes = changes_protocol(head);
+        if changes && !(door.severs && hygiene::asks_for_websocket(head)) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
         let asker = Asker {
             subject: &session.subject,
             person,
             bearer: bearer.flatten(),
-            counts_bytes: door.counts_bytes,
+            // What was read from a severed connection would have to be given back.
+            counts_bytes: door.counts_bytes && !changes,
         };
         match enforcer.check_as(&asker, resource, &target, &head.method, now) {
             Answer::Admit(permit) => Verdict::Admit(Admission {
