@@ -15,7 +15,8 @@ pub struct GateBuilder {
 }
 
 impl GateBuilder {
-    /// Where the control API is, in place of [`CONTROL_PREFIX`](super::CONTROL_PREFIX): this path and everything below it, on every host that a rule names.
+    /// Where the control API is, in place of [`CONTROL_PREFIX`](super::CONTROL_PREFIX): this path and everything below it, in this spelling
+    /// alone, on every host that a rule names.
     ///
     /// # Errors
     /// [`BadTarget`] when it is not a path in its one spelling; the root is refused as well, for it would let everything pass.

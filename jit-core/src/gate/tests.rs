@@ -226,6 +226,9 @@ async fn every_request_meets_one_verdict() {
         ("app.example", "/_jitter", &[], "not-open"),
         ("app.example", "/_jit/%2e%2e/admin", &[], "bad-request-target"),
         ("app.example", "/_JIT/v1/me", &[], "not-open"),
+        // Whoever routes by the path as it came has the application answer these.
+        ("app.example", "/%5fjit/v1/me", &[ANA_TOKEN], "not-open"),
+        ("app.example", "/_j%69t", &[], "not-open"),
     ] {
         assert_eq!(
             world.ask(host, path, fields).await,
