@@ -42,6 +42,9 @@
 //! - Put the layer outside everything that rewrites paths, hosts or methods: what was decided must be what is served.
 //!   With axum use `Router::layer`, after the last route and the fallback are in place; `route_layer` leaves the fallback out, and
 //!   routes added after the layer are not behind it.
+//! - Where the inner service does not route to the control API, build the gate
+//!   [without it](jit_core::gate::GateBuilder::without_control_api): else its paths reach the application without a grant, and with the
+//!   caller's credential.
 //! - A response is not cut yet when its grant ends: a body that has begun is sent to its end. Until that is so, requests that
 //!   change the protocol of their connection (`Upgrade`, WebSocket over HTTP/1.1) are refused on protected routes.
 //! - A grant with a limit on bytes admits nothing, because bytes are not counted here.

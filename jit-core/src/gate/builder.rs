@@ -35,6 +35,13 @@ impl GateBuilder {
         self
     }
 
+    /// Has no path of the control API here, where that is served elsewhere or not at all: below its prefix rules alone say what passes.
+    /// Refusals still name the prefix as the place to ask.
+    pub fn without_control_api(mut self) -> Self {
+        self.inner.control_here = false;
+        self
+    }
+
     /// Reserves budgets here. Without, no grant with a limited number of requests admits any.
     pub fn with_reserve(mut self, reserve: Arc<dyn Reserve>) -> Self {
         self.inner.reserve = Some(reserve);

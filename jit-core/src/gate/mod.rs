@@ -178,6 +178,7 @@ struct Inner {
     sessions: Sessions,
     step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
+    control_here: bool,
     control_on_any_host: bool,
 }
 
@@ -201,6 +202,7 @@ impl Gate {
                 sessions: Sessions::new(SESSIONS),
                 step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
+                control_here: true,
                 control_on_any_host: false,
             },
         }
@@ -283,9 +285,10 @@ impl Gate {
         let now = self.inner.clock.now();
         let rules = self.inner.rules.load();
         let governed = rules.govern(&target, &head.method);
-        let on_host = self.inner.control_on_any_host || !matches!(governed, Governed::UnknownHost);
+        let known = self.inner.control_on_any_host || !matches!(governed, Governed::UnknownHost);
+        let control_here = self.inner.control_here && known;
         // As it came: whoever routes to the control API compares that, and what only decodes to its place goes to the application.
-        if on_host && covers(&self.inner.control_prefix, target.raw_path()) {
+        if control_here && covers(&self.inner.control_prefix, target.raw_path()) {
             return self.control(self.identify(head, peer, verified, now));
         }
         let (resource, exact) = match governed {

@@ -447,6 +447,18 @@ async fn the_control_api_may_have_another_place() {
 }
 
 #[tokio::test]
+async fn where_the_control_api_is_not_none_of_its_paths_passes() {
+    let world = world_with(|builder| builder.with_control_on_any_host().without_control_api());
+    for path in ["/_jit", "/_jit/v1/me"] {
+        assert_eq!(world.ask("app.example", path, &[ANA_TOKEN]).await, "not-open");
+        assert_eq!(world.ask("other.example", path, &[]).await, "unknown-host");
+    }
+    let whole = [resource("all", "/")];
+    world.gate.set_rules(RuleSet::compile(&whole, &[]).unwrap());
+    assert_eq!(world.ask("app.example", "/_jit", &[]).await, "unauthenticated");
+}
+
+#[tokio::test]
 async fn a_verdict_never_prints_a_credential() {
     let verdict = world()
         .gate
