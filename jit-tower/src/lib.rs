@@ -42,6 +42,9 @@
 //! - Put the layer outside everything that rewrites paths, hosts or methods: what was decided must be what is served.
 //!   With axum use `Router::layer`, after the last route and the fallback are in place; `route_layer` leaves the fallback out, and
 //!   routes added after the layer are not behind it.
+//! - Where the inner service does not route to the control API, build the gate
+//!   [without it](jit_core::gate::GateBuilder::without_control_api): else its paths reach the application without a grant, and with the
+//!   caller's credential.
 //! - When its grant ends, a request in flight is cut: its bodies end with an error, and if the answer has not begun it is a refusal. What the
 //!   inner service goes on doing with a task of its own is out of reach.
 //! - Without the connection's handle ([`connection`]) a response that its peer does not read is cut only when the peer reads on, and requests

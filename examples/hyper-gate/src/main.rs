@@ -91,7 +91,10 @@ async fn house() -> Result<(Broker, Gate), BoxError> {
         .build()
         .await?;
     let clock = Arc::new(SystemClock::new());
-    let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock).build();
+    let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock)
+        // The application asks by itself: no path is the control API's.
+        .without_control_api()
+        .build();
     Ok((broker, gate))
 }
 
