@@ -9,7 +9,7 @@
 //! 4. Only the exact form can be admitted or open. What is protected in a folded form alone can't be admitted by any grant.
 //!
 //! The index is a tree of folded path segments for each host entry, so a lookup ends at the first segment that no rule names. Keys
-//! come from the operator; a stranger can look up but never insert, and std's hasher is seeded all the same.
+//! come from the operator; a stranger can look up but never insert, so that a fast hash is enough. It is seeded all the same.
 
 mod compile;
 
@@ -60,7 +60,7 @@ pub enum Governed<'r> {
     Nothing,
 }
 
-type Map<T> = HashMap<Box<str>, T>;
+type Map<T> = HashMap<Box<str>, T, foldhash::fast::RandomState>;
 
 /// The rules of one policy, compiled.
 #[derive(Debug, Clone, Default)]
