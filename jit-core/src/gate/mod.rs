@@ -21,6 +21,7 @@ pub mod authenticate;
 pub mod authenticators;
 mod builder;
 pub mod challenge;
+mod classes;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
