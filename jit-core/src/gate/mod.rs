@@ -30,6 +30,7 @@ mod identity;
 mod live;
 mod local;
 mod locks;
+mod mark;
 pub mod permit;
 pub mod problem;
 pub mod refusal;
