@@ -49,7 +49,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::CONNECTION;
 use http::request::Parts;
 
 use crate::broker::directory::{Directory, Person};
@@ -278,8 +277,8 @@ impl Gate {
             Ok(target) => target,
             Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
         };
-        let presented = match hygiene::inspect(head) {
-            Ok(presented) => presented,
+        let inspected = match hygiene::inspect(head) {
+            Ok(inspected) => inspected,
             Err(bad) => return Verdict::Refuse(Refusal::BadHeaders(bad)),
         };
         let now = self.inner.clock.now();
@@ -296,7 +295,7 @@ impl Gate {
             Governed::Protected { resource, exact } => (resource.def(), exact),
         };
         let enforcer = &self.inner.enforcer;
-        let bearer = presented.map(|presented| self.bearer(presented, now));
+        let bearer = inspected.presented.map(|presented| self.bearer(presented, now));
         let identity = match bearer {
             None => self.identify(head, peer, verified, now),
             Some(Some(bearer)) => self.identify_bearer(bearer, head, peer, verified, now),
@@ -317,7 +316,7 @@ impl Gate {
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
-        if changes_protocol(head) {
+        if inspected.changes_protocol {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
         let asker = Asker {
@@ -378,18 +377,6 @@ impl Gate {
             Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
         })
     }
-}
-
-/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
-fn changes_protocol(head: &Parts) -> bool {
-    if hygiene::upgrades(&head.headers).next().is_some() {
-        return !hygiene::upgrades(&head.headers).all(hygiene::is_h2c);
-    }
-    let names_upgrade = |value: &http::HeaderValue| {
-        let mut tokens = value.as_bytes().split(|b| *b == b',');
-        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    };
-    head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
 #[cfg(test)]
