@@ -20,14 +20,18 @@ use jit_core::gate::authenticate::Subject;
 use jit_core::gate::enforcer::Answer;
 use jit_core::gate::permit::Permit;
 use jit_core::gate::target::Target;
-use jit_core::gate::{Gate, Verdict};
+use jit_core::gate::{Gate, Verdict, hygiene};
 use jit_core::memory::MemoryStore;
 use jit_core::policy::terms::ResourceDef;
 use jit_tower::{Jit, JitLayer};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::draws::Turns;
 use crate::house::{BoxError, Crowd, HOST, House, requester, subject, token};
+
+/// How many draws there are before they come again: more than the processor's caches hold grants of.
+const DRAWS: usize = 200_000;
 
 /// How many header fields a request has.
 pub const FIELDS: usize = 50;
@@ -40,6 +44,8 @@ pub enum Case {
     Bare,
     /// The service behind the layer: admitted.
     Layer,
+    /// Reading the request alone: canonicalisation and header hygiene, the part of [`Gate::decide`] that knows nobody.
+    Read,
     /// [`Gate::decide`] alone: admitted.
     Decide,
     /// The enforcer's check alone: admitted.
@@ -52,9 +58,10 @@ pub enum Case {
 
 impl Case {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Bare,
         Self::Layer,
+        Self::Read,
         Self::Decide,
         Self::Check,
         Self::BareCopy,
@@ -66,6 +73,7 @@ impl Case {
         match self {
             Self::Bare => "bare",
             Self::Layer => "layer",
+            Self::Read => "read",
             Self::Decide => "decide",
             Self::Check => "check",
             Self::BareCopy => "bare-copy",
@@ -105,8 +113,11 @@ pub struct Road {
     gate: Gate,
     bare: Aside,
     jit: Jit<Aside, jit_tower::DefaultRefusal>,
-    /// The credentials of those who come by in turn.
-    credentials: Vec<HeaderValue>,
+    /// The credential of the one who always comes by.
+    credential: HeaderValue,
+    /// Who comes by, one after another.
+    order: Vec<u32>,
+    holders: u32,
     /// Someone with a session and without a grant.
     stranger: HeaderValue,
     subject: Subject,
@@ -116,11 +127,11 @@ pub struct Road {
 }
 
 impl Road {
-    /// `grants` are live, one for each holder; `holders` of them come by in turn.
+    /// `grants` are live, one for each holder; they come by as `turns` says.
     ///
     /// # Errors
     /// The broker's.
-    pub async fn build(grants: usize, holders: usize) -> Result<Self, BoxError> {
+    pub async fn build(grants: usize, turns: Turns) -> Result<Self, BoxError> {
         let house = House::on(Arc::new(MemoryStore::new())).await?;
         let request = house.ask(0).await?;
         let real = house.approve(&request).await?.request;
@@ -128,9 +139,10 @@ impl Road {
         let gate = house.gate(grants + 1)?;
         let bare = Aside::default();
         let jit = JitLayer::new(gate.clone()).layer(bare.clone());
-        let credential = |n| HeaderValue::try_from(format!("Bearer {}", token(n)));
-        let spread = (grants / holders).max(1);
-        let credentials: Result<Vec<_>, _> = (0..holders).map(|n| credential(n * spread)).collect();
+        let holders = match turns {
+            Turns::One => 1,
+            _ => u32::try_from(grants)?,
+        };
         let principal = requester(0)?;
         let now = house.broker.now();
         let person = Crowd.resolve(&principal, now).await?.ok_or("nobody")?;
@@ -138,8 +150,10 @@ impl Road {
             gate,
             jit,
             bare,
-            credentials: credentials?,
-            stranger: credential(grants)?,
+            credential: credential(0)?,
+            order: turns.order(holders, DRAWS),
+            holders,
+            stranger: credential(u32::try_from(grants)?)?,
             subject: subject(principal),
             person,
             resource: real.ruling.resource.clone(),
@@ -157,14 +171,16 @@ impl Road {
     pub async fn refresh(&mut self) -> Result<(), BoxError> {
         self.house.synced();
         self.gate.forget_sessions();
-        for credential in self.credentials.clone() {
-            let mut request = request();
-            request.headers_mut().insert(AUTHORIZATION, credential);
-            let response = self.jit.call(request).await?;
+        let mut next = request();
+        for holder in 0..self.holders {
+            next.headers_mut().insert(AUTHORIZATION, credential(holder)?);
+            *next.extensions_mut() = Extensions::new();
+            let response = self.jit.call(next).await?;
             let forwarded = self.bare.0.take().ok_or("not forwarded")?;
             if response.status() != StatusCode::OK || forwarded.extensions().get::<Permit>().is_none() {
                 return Err("no permit".into());
             }
+            next = forwarded;
         }
         let mut refused = request();
         refused.headers_mut().insert(AUTHORIZATION, self.stranger.clone());
@@ -189,17 +205,15 @@ impl Road {
         match case {
             Case::Bare | Case::Layer => self.recycled(case, rounds),
             Case::BareCopy | Case::Refused => self.copied(case, rounds),
-            Case::Decide => {
-                let mut request = request();
-                for _ in 0..rounds {
-                    let credential = self.next();
-                    request.headers_mut().insert(AUTHORIZATION, credential);
-                    let (head, ()) = request.into_parts();
-                    let verdict = black_box(self.gate.decide(&head, None));
-                    assert!(matches!(verdict, Verdict::Admit(_)), "{verdict:?}");
-                    request = Request::from_parts(head, ());
-                }
-            }
+            Case::Decide => self.each_head(rounds, |gate, head| {
+                let verdict = black_box(gate.decide(head, None));
+                assert!(matches!(verdict, Verdict::Admit(_)), "{verdict:?}");
+                record(&verdict);
+            }),
+            Case::Read => self.each_head(rounds, |_, head| {
+                let read = (Target::read(head), hygiene::check(head));
+                assert!(matches!(black_box(&read), (Ok(_), Ok(()))), "{read:?}");
+            }),
             Case::Check => {
                 let (head, ()) = request().into_parts();
                 let target = Target::read(&head).expect("a good target");
@@ -220,9 +234,25 @@ impl Road {
         }
     }
 
+    fn each_head(&mut self, rounds: usize, work: impl Fn(&Gate, &Parts)) {
+        let mut request = request();
+        for _ in 0..rounds {
+            let credential = self.next();
+            request.headers_mut().insert(AUTHORIZATION, credential);
+            let (head, ()) = request.into_parts();
+            work(&self.gate, black_box(&head));
+            request = Request::from_parts(head, ());
+        }
+    }
+
+    /// The next one's credential. Of several it is made anew, as a server reads it anew for every request: it is in the processor's
+    /// cache, and what it leads to is not.
     fn next(&mut self) -> HeaderValue {
-        self.turn = (self.turn + 1) % self.credentials.len();
-        self.credentials[self.turn].clone()
+        self.turn = (self.turn + 1) % self.order.len();
+        match self.order[self.turn] {
+            _ if self.order.len() == 1 => self.credential.clone(),
+            holder => credential(holder).expect("a good token"),
+        }
     }
 
     fn recycled(&mut self, case: Case, rounds: usize) {
@@ -255,14 +285,22 @@ impl Road {
     }
 }
 
+/// Where what is written down about an admitted request is measured, as a part of the way of every request. Nothing is, so far.
+fn record(_: &Verdict) {}
+
+fn credential(n: u32) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    HeaderValue::try_from(format!("Bearer {}", token(n as usize)))
+}
+
 /// The head of a request of the requester with this number.
 ///
 /// # Panics
 /// Never: it is a good request.
-pub fn head(n: usize) -> Parts {
+pub fn head(n: u32) -> Parts {
     let mut request = request();
-    let credential = HeaderValue::try_from(format!("Bearer {}", token(n))).expect("a good token");
-    request.headers_mut().insert(AUTHORIZATION, credential);
+    request
+        .headers_mut()
+        .insert(AUTHORIZATION, credential(n).expect("a good token"));
     request.into_parts().0
 }
 
