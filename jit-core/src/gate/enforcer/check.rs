@@ -49,10 +49,15 @@ impl Enforcer {
             person,
             bearer: None,
         };
-        self.check_as(&asker, governing, target, method, now)
+        let whole = Scope::default();
+        let covers = |grant: &Grant| {
+            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
+        };
+        self.admit(&asker, &governing.name, covers, now)
     }
 
-    /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts.
+    /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts. The caller has it from
+    /// [`RuleSet::govern`](crate::gate::rules::RuleSet::govern) that `governing` covers the request's exact form.
     pub(in crate::gate) fn check_as(
         &self,
         asker: &Asker<'_>,
@@ -61,10 +66,7 @@ impl Enforcer {
         method: &Method,
         now: Timestamp,
     ) -> Answer {
-        let whole = Scope::default();
-        let covers = |grant: &Grant| {
-            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
-        };
+        let covers = |grant: &Grant| admits(&grant.resource, &grant.scope, target, method);
         self.admit(asker, &governing.name, covers, now)
     }
 
