@@ -15,6 +15,8 @@ use std::task::{Context, Poll, Waker};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Empty;
+use hyper::body::Bytes;
 use jit_core::broker::directory::{Directory, Person};
 use jit_core::gate::authenticate::Subject;
 use jit_core::gate::enforcer::Answer;
@@ -92,9 +94,9 @@ impl Case {
 struct Aside(Rc<RefCell<Option<Request<()>>>>);
 
 impl<B> Service<Request<B>> for Aside {
-    type Response = Response<()>;
+    type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
+    type Future = Ready<Result<Response<Empty<Bytes>>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -102,7 +104,7 @@ impl<B> Service<Request<B>> for Aside {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         self.0.replace(Some(request.map(|_| ())));
-        ready(Ok(Response::new(())))
+        ready(Ok(Response::new(Empty::new())))
     }
 }
 
@@ -175,7 +177,7 @@ impl Road {
         for holder in 0..self.holders {
             next.headers_mut().insert(AUTHORIZATION, credential(holder)?);
             *next.extensions_mut() = Extensions::new();
-            let response = self.jit.call(next).await?;
+            let response = self.jit.call(empty(next)).await?;
             let forwarded = self.bare.0.take().ok_or("not forwarded")?;
             if response.status() != StatusCode::OK || forwarded.extensions().get::<Permit>().is_none() {
                 return Err("no permit".into());
@@ -184,7 +186,7 @@ impl Road {
         }
         let mut refused = request();
         refused.headers_mut().insert(AUTHORIZATION, self.stranger.clone());
-        let response = self.jit.call(refused).await?;
+        let response = self.jit.call(empty(refused)).await?;
         if response.status() != StatusCode::FORBIDDEN || self.bare.0.take().is_some() {
             return Err("a stranger was admitted".into());
         }
@@ -263,8 +265,8 @@ impl Road {
             // A server starts every request with none.
             *request.extensions_mut() = Extensions::new();
             let status = match case {
-                Case::Bare => status(self.bare.call(request)),
-                _ => status(self.jit.call(request)),
+                Case::Bare => status(self.bare.call(empty(request))),
+                _ => status(self.jit.call(empty(request))),
             };
             assert_eq!(status, StatusCode::OK);
         }
@@ -278,8 +280,8 @@ impl Road {
         for _ in 0..rounds {
             let copy = original.clone();
             match case {
-                Case::BareCopy => assert_eq!(status(self.bare.call(copy)), StatusCode::OK),
-                _ => assert_eq!(status(self.jit.call(copy)), StatusCode::FORBIDDEN),
+                Case::BareCopy => assert_eq!(status(self.bare.call(empty(copy))), StatusCode::OK),
+                _ => assert_eq!(status(self.jit.call(empty(copy))), StatusCode::FORBIDDEN),
             }
         }
     }
@@ -302,6 +304,11 @@ pub fn head(n: u32) -> Parts {
         .headers_mut()
         .insert(AUTHORIZATION, credential(n).expect("a good token"));
     request.into_parts().0
+}
+
+/// The request, with a body that is at its end.
+fn empty(request: Request<()>) -> Request<Empty<Bytes>> {
+    request.map(|()| Empty::new())
 }
 
 /// What an answer that is there at once says.

@@ -17,6 +17,7 @@ use http::{Method, Request};
 use jit_core::approval::request::Request as Asked;
 use jit_core::broker::directory::{Directory, Person};
 use jit_core::gate::authenticate::Subject;
+use jit_core::gate::cut::Cut;
 use jit_core::gate::enforcer::Answer;
 use jit_core::gate::rules::{Governed, RuleSet};
 use jit_core::gate::target::Target;
@@ -100,7 +101,7 @@ fn revocations(house: &House, real: &Asked, people: &[(Subject, Person)]) -> Res
                 spin_loop();
             }
             let begun = nanos();
-            enforcer.shut(GrantId::from(RequestId::from_u128(n as u128)));
+            enforcer.shut(GrantId::from(RequestId::from_u128(n as u128)), Cut::Revoked);
             let seen = loop {
                 match refused.load(Ordering::Acquire) {
                     0 => spin_loop(),

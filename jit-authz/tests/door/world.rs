@@ -108,7 +108,7 @@ pub(crate) struct Budget(pub(crate) AtomicU64);
 
 #[async_trait]
 impl Reserve for Budget {
-    async fn reserve(&self, _: GrantId, _: Timestamp) -> Result<u64, ReserveError> {
+    async fn reserve(&self, _: GrantId, _: Budgeted, _: Timestamp) -> Result<u64, ReserveError> {
         let one = self
             .0
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));

@@ -12,6 +12,7 @@ use crate::broker::loading::{Loaded, encode, facets};
 use crate::broker::reload::NOT_PERMITTED;
 use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Version, Write};
 use crate::broker::{Broker, Rejection, View};
+use crate::gate::cut::Cut;
 use crate::id::{Digest, GrantId, PersonId, RequestId, Timestamp};
 
 /// How often a lost compare-and-set is tried again. Each loss means that someone else got through.
@@ -112,8 +113,8 @@ impl Broker {
                 self.inner.review_pace.take(&by.person.id, most, now)?;
                 paced = true;
             }
-            if takes_away(&events) {
-                self.inner.enforcer.shut(GrantId::from(id));
+            if let Some(why) = taken_away(&events) {
+                self.inner.enforcer.shut(GrantId::from(id), why);
                 owing.what = owed(intent);
             }
             match self.carry_out(loaded, events, now).await {
@@ -413,14 +414,12 @@ fn revokes(events: &[Event]) -> bool {
 }
 
 /// Whether someone or something ends a grant before its time: the gate is shut before that is written.
-fn takes_away(events: &[Event]) -> bool {
-    events.iter().any(|event| {
-        matches!(
-            event,
-            Event::Ended {
-                state: State::Revoked | State::Released | State::Exhausted,
-                ..
-            }
-        )
+fn taken_away(events: &[Event]) -> Option<Cut> {
+    events.iter().find_map(|event| match event {
+        Event::Ended {
+            state: state @ (State::Revoked | State::Released | State::Exhausted),
+            ..
+        } => Some(Cut::of(*state)),
+        _ => None,
     })
 }

@@ -15,6 +15,7 @@ use crate::approval::{Command, Panel};
 use crate::broker::change::Part;
 use crate::broker::store::{Facets, StoreError, StreamId, Version};
 use crate::broker::{Broker, Rejection};
+use crate::gate::cut::Cut;
 use crate::id::{GrantId, PersonId, RequestId, Timestamp};
 
 /// A stream's folded state with its version; the default state at version 0 if it was never written.
@@ -110,7 +111,7 @@ impl Broker {
             }
             let used = self.last_use(&child.state).await?;
             if let Ok(events) = child.state.decide(&kill, used, now) {
-                self.inner.enforcer.shut(GrantId::from(id));
+                self.inner.enforcer.shut(GrantId::from(id), Cut::Revoked);
                 kills.push(Part {
                     version: child.version,
                     before: Some(child.state),

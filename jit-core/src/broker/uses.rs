@@ -9,13 +9,16 @@ use async_trait::async_trait;
 use crate::broker::change::Intent;
 use crate::broker::store::{Put, StoreError};
 use crate::broker::{Broker, Rejection};
+use crate::gate::budget::Budgeted;
 use crate::gate::{Reserve, ReserveError};
 use crate::id::{GrantId, RequestId, Timestamp};
 
 /// How often a lost compare-and-set on a cell is tried again.
 const TRIES: usize = 64;
 /// Most requests reserved at once.
-const CHUNK_MAX: u64 = 64;
+const REQUESTS_MAX: u64 = 64;
+/// Most octets reserved at once.
+const BYTES_MAX: u64 = 4 << 20;
 
 impl Broker {
     /// Hands what this process's gate has seen to the store.
@@ -68,18 +71,25 @@ impl Broker {
         Err(StoreError::unavailable("too many gates report a use at once").into())
     }
 
-    /// Takes requests from a grant's budget, durably, before any of them is admitted: a crash loses what was taken and not used, and
-    /// never gives any back. Answers how many may be admitted; 0: the budget is used up, and the grant ends.
+    /// Takes some of a grant's budget, durably, before any of it is used: a crash loses what was taken and not used, and never gives any
+    /// back. Answers how much may be used; 0: the budget is used up, and the grant ends.
     ///
     /// # Errors
     /// The store's: nothing was taken that will be used.
-    pub async fn reserve(&self, grant: GrantId) -> Result<u64, Rejection> {
+    pub async fn reserve(&self, grant: GrantId, of: Budgeted) -> Result<u64, Rejection> {
         let loaded = self.request(RequestId::from(grant)).await?;
-        let Some(most) = loaded.state.grant.as_ref().and_then(|grant| grant.max_requests) else {
+        let most = loaded.state.grant.as_ref().and_then(|grant| match of {
+            Budgeted::Requests => grant.max_requests,
+            Budgeted::Bytes => grant.max_bytes,
+        });
+        let Some(most) = most else {
             return Ok(u64::MAX);
         };
-        let name = format!("budget/{grant}");
-        let chunk = (most / 16).clamp(1, CHUNK_MAX);
+        let (name, chunk_max) = match of {
+            Budgeted::Requests => (format!("budget/{grant}"), REQUESTS_MAX),
+            Budgeted::Bytes => (format!("budget/{grant}/bytes"), BYTES_MAX),
+        };
+        let chunk = (most / 16).clamp(1, chunk_max);
         for _ in 0..TRIES {
             let cell = self.inner.store.cell(&name, None).await?;
             let taken: u64 = match cell.value.as_str() {
@@ -111,8 +121,8 @@ impl Broker {
 
 #[async_trait]
 impl Reserve for Broker {
-    async fn reserve(&self, grant: GrantId, _: Timestamp) -> Result<u64, ReserveError> {
-        Self::reserve(self, grant)
+    async fn reserve(&self, grant: GrantId, of: Budgeted, _: Timestamp) -> Result<u64, ReserveError> {
+        Self::reserve(self, grant, of)
             .await
             .map_err(|error| ReserveError { source: error.into() })
     }

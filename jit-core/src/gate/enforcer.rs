@@ -29,6 +29,8 @@ use crate::approval::request::Request;
 use crate::approval::state::State;
 use crate::broker::store::Version;
 use crate::gate::authenticate::Subject;
+use crate::gate::budget::Budgeted;
+use crate::gate::cut::Cut;
 use crate::gate::live::{Live, Usage};
 use crate::gate::local;
 use crate::gate::locks::Locks;
@@ -173,7 +175,7 @@ impl Enforcer {
             // A terminal state, or a grant that is said to be there and is not.
             _ => {
                 heard.over = request.state.is_terminal();
-                heard.usage.shut();
+                heard.usage.shut(Cut::of(request.state));
                 Filing::Nowhere
             }
         };
@@ -281,11 +283,12 @@ impl Enforcer {
         self.changed(holder);
     }
 
-    /// Shuts one grant, at once and for good. Called before the revocation is written; it stays shut if that fails.
+    /// Shuts one grant, at once and for good, and has what is in flight under it cut. Called before the revocation is written; it stays
+    /// shut if that fails.
     ///
     /// For a grant that was never published this is remembered as long as the enforcer lives.
-    pub fn shut(&self, grant: GrantId) {
-        self.ledger.entry(grant).or_default().usage.shut();
+    pub fn shut(&self, grant: GrantId, why: Cut) {
+        self.ledger.entry(grant).or_default().usage.shut(why);
     }
 
     /// Whether a grant was shut here, or has ended.
@@ -319,7 +322,7 @@ impl Enforcer {
         if let Some(live) = &heard.grant
             && self.locks.load().kill(live.grant())
         {
-            heard.usage.shut();
+            heard.usage.shut(Cut::LockedDown);
         }
     }
 
@@ -337,10 +340,17 @@ impl Enforcer {
         synced == i64::MIN || millis.saturating_add(begun).saturating_sub(synced) > self.stale_after
     }
 
-    /// Adds requests that were durably reserved for this gate to a grant's allowance. 0 says that nothing is left to reserve.
-    pub fn allow(&self, grant: GrantId, requests: u64) {
+    /// The last moment at which the view is not too old, as things are at `now`. `None`: it is.
+    pub(in crate::gate) fn fresh_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let synced = Timestamp::from_timestamp_millis(self.synced.load(Ordering::Acquire))?;
+        let until = synced.checked_add_signed(TimeDelta::milliseconds(self.stale_after))?;
+        (now <= until).then_some(until)
+    }
+
+    /// Adds what was durably reserved for this gate to what is left of a grant's budget. 0 says that nothing is left to reserve.
+    pub fn allow(&self, grant: GrantId, of: Budgeted, more: u64) {
         if let Some(heard) = self.ledger.get(&grant) {
-            heard.usage.allow(requests);
+            heard.usage.budget(of).allow(more);
         }
     }
 

@@ -17,7 +17,7 @@ pub mod reserved;
 
 use crate::gate::authenticate::CredentialSource;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, Version, request};
+use http::{Method, StatusCode, Version, request};
 
 pub use proxies::{BadProxy, TrustedProxies};
 use reserved::{is_forwarding, is_reserved};
@@ -350,6 +350,16 @@ fn protocols(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 pub fn is_h2c(protocol: &[u8]) -> bool {
     let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
     name.trim_ascii().eq_ignore_ascii_case(b"h2c")
+}
+
+/// Whether the only protocol that is offered is WebSocket over HTTP/1.1 (RFC 6455 §4.1). In every other one that is known the client could go
+/// on with requests that nobody decides on.
+pub fn asks_for_websocket(head: &request::Parts) -> bool {
+    let mut offered = upgrades(&head.headers).peekable();
+    head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && offered.peek().is_some()
+        && offered.all(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Drops the gate's own credential from where it came, so that the upstream never holds it. The gate's cookie goes in any case: it may

@@ -11,7 +11,7 @@ use crate::gate::authenticators::{Proof, Shown};
 use crate::gate::enforcer::Bearer;
 use crate::gate::session::{Session, SessionKey};
 use crate::gate::step_up::CredentialId;
-use crate::gate::{Gate, Lookup, Want};
+use crate::gate::{Gate, Want};
 use crate::id::{Digest, Timestamp};
 
 /// What is known of who asks.
@@ -22,8 +22,8 @@ pub(super) enum Identity {
     Invalid(CredentialSource),
     /// A credential that can't be verified just now.
     Unverifiable(CredentialSource),
-    /// A credential that was not verified yet.
-    Unknown(Lookup),
+    /// A credential that was not verified yet, and what is wanted.
+    Unknown(Want),
     /// Someone.
     Proven(Arc<Session>, CredentialSource),
 }
@@ -69,10 +69,10 @@ impl Gate {
             }
             Memory::Invalid => Identity::Invalid(shown.own_source()),
             Memory::Unverifiable => Identity::Unverifiable(shown.likely_source()),
-            Memory::Nothing => Identity::Unknown(Lookup(Want::Verify {
+            Memory::Nothing => Identity::Unknown(Want::Verify {
                 key,
                 shown: shown.into_owned(),
-            })),
+            }),
         }
     }
 
@@ -118,7 +118,7 @@ impl Gate {
             }
             Memory::Invalid => Identity::Invalid(CredentialSource::Grant),
             Memory::Unverifiable => Identity::Unverifiable(CredentialSource::Grant),
-            Memory::Nothing => Identity::Unknown(Lookup(Want::Holder(credential))),
+            Memory::Nothing => Identity::Unknown(Want::Holder(credential)),
         }
     }
 

@@ -4,14 +4,17 @@
 //! request path is in [`Usage`], in atomics, and outlives such a replacement.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use chrono::TimeDelta;
-use tokio::sync::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::approval::ask::Selector;
 use crate::approval::credential::GrantCredential;
 use crate::approval::grant::Grant;
+use crate::gate::budget::{Budget, Budgeted};
+use crate::gate::cut::{Cause, Cut};
 use crate::id::Timestamp;
 
 /// A grant within its view.
@@ -96,6 +99,25 @@ impl Live {
         limit.is_none_or(|limit| now < limit.after(since))
     }
 
+    /// Until when what was admitted may go on, as far as can be said at `now`, or why it may not. A use moves the end of a grant that can
+    /// lie idle; what is in flight is neither idle before its first byte nor another request.
+    pub(in crate::gate) fn goes_on(&self, now: Timestamp) -> Result<Timestamp, Cut> {
+        if let Some(cut) = self.usage.shut.get() {
+            return Err(cut);
+        }
+        let ends = Timestamp::from_timestamp_micros(self.usage.ends.load(Ordering::Acquire));
+        let until = ends.map_or(self.until, |ends| ends.min(self.until));
+        if now >= until {
+            return Err(Cut::Expired);
+        }
+        let since = self.usage.last_use().unwrap_or(self.grant.not_before);
+        match self.grant.idle_timeout.map(|idle| idle.after(since)) {
+            Some(idle) if now >= idle => Err(Cut::IdleExpired),
+            Some(idle) => Ok(until.min(idle)),
+            None => Ok(until),
+        }
+    }
+
     /// Writes down a use at `now`. At most one write a second, or ten in an idle timeout: that tolerance keeps the cores from
     /// fighting over one cache line.
     pub(in crate::gate) fn used(&self, now: Timestamp) {
@@ -112,7 +134,8 @@ const NEVER: i64 = i64::MIN;
 /// What changes about a grant while it lives.
 #[derive(Debug)]
 pub(in crate::gate) struct Usage {
-    shut: AtomicBool,
+    /// Why it is shut, once it is.
+    shut: Cause,
     /// The earliest end that any version of the grant had, in microseconds since the epoch: what was admitted under an older one ends
     /// with the newest.
     ends: AtomicI64,
@@ -120,58 +143,51 @@ pub(in crate::gate) struct Usage {
     last_use: AtomicI64,
     /// The last use that the rest of the fleet knows of, likewise.
     known_use: AtomicI64,
-    /// Requests that were reserved for this gate and are left.
-    allowance: AtomicU64,
-    /// Nothing is left to reserve.
-    spent: AtomicBool,
+    requests: Budget,
+    bytes: Budget,
     in_flight: AtomicU32,
-    /// Held by the one that reserves: a crowd at an empty allowance reserves once.
-    reserving: Mutex<()>,
+    /// Wakes what is in flight when the grant ends earlier than it did.
+    shorter: Arc<Notify>,
 }
 
 impl Default for Usage {
     fn default() -> Self {
         Self {
-            shut: AtomicBool::new(false),
+            shut: Cause::default(),
             ends: AtomicI64::new(i64::MAX),
             last_use: AtomicI64::new(NEVER),
             known_use: AtomicI64::new(NEVER),
-            allowance: AtomicU64::new(0),
-            spent: AtomicBool::new(false),
+            requests: Budget::default(),
+            bytes: Budget::default(),
             in_flight: AtomicU32::new(0),
-            reserving: Mutex::new(()),
+            shorter: Arc::default(),
         }
     }
 }
 
-/// What a draw on the allowance came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::gate) enum Draw {
-    /// One request was taken off.
-    Drawn,
-    /// There is nothing here; more may be reserved.
-    Empty,
-    /// There is nothing here and nothing to reserve.
-    Spent,
-}
-
 impl Usage {
     /// Shuts the grant for good.
-    pub(in crate::gate) fn shut(&self) {
-        self.shut.store(true, Ordering::SeqCst);
+    pub(in crate::gate) fn shut(&self, why: Cut) {
+        if self.shut.set(why) {
+            self.shorter.notify_waiters();
+        }
     }
 
     pub(in crate::gate) fn is_shut(&self) -> bool {
-        self.shut.load(Ordering::SeqCst)
+        self.shut.is_set()
     }
 
     fn end_by(&self, until: Timestamp) {
-        self.ends.fetch_min(until.timestamp_micros(), Ordering::AcqRel);
+        let until = until.timestamp_micros();
+        let before = self.ends.fetch_min(until, Ordering::AcqRel);
+        if until < before && before != i64::MAX {
+            self.shorter.notify_waiters();
+        }
     }
 
-    /// Whether no version of the grant is over at `now`.
-    pub(in crate::gate) fn lasts(&self, now: Timestamp) -> bool {
-        now.timestamp_micros() < self.ends.load(Ordering::Acquire)
+    /// Resolves when the grant is shut or shortened after this call.
+    pub(in crate::gate) fn shorter(&self) -> OwnedNotified {
+        Arc::clone(&self.shorter).notified_owned()
     }
 
     pub(in crate::gate) fn last_use(&self) -> Option<Timestamp> {
@@ -193,37 +209,11 @@ impl Usage {
             .flatten()
     }
 
-    /// Adds `requests` to the allowance; 0 says that there will never be more.
-    pub(in crate::gate) fn allow(&self, requests: u64) {
-        if requests == 0 {
-            self.spent.store(true, Ordering::Release);
+    pub(in crate::gate) fn budget(&self, of: Budgeted) -> &Budget {
+        match of {
+            Budgeted::Requests => &self.requests,
+            Budgeted::Bytes => &self.bytes,
         }
-        let add = |left: u64| Some(left.saturating_add(requests));
-        // The closure never answers `None`, so the update never fails.
-        let _: Result<u64, u64> = self
-            .allowance
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
-    }
-
-    /// Whether a draw would come to nothing that another reservation could mend.
-    pub(in crate::gate) fn is_empty(&self) -> bool {
-        self.allowance.load(Ordering::Acquire) == 0 && !self.spent.load(Ordering::Acquire)
-    }
-
-    pub(in crate::gate) fn draw(&self) -> Draw {
-        let take = |left: u64| left.checked_sub(1);
-        match self
-            .allowance
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
-        {
-            Ok(_) => Draw::Drawn,
-            Err(_) if self.spent.load(Ordering::Acquire) => Draw::Spent,
-            Err(_) => Draw::Empty,
-        }
-    }
-
-    pub(in crate::gate) fn reserving(&self) -> &Mutex<()> {
-        &self.reserving
     }
 
     /// Takes one of `limit` places, if one is free.

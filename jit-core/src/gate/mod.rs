@@ -19,12 +19,15 @@
 
 pub mod authenticate;
 pub mod authenticators;
+pub mod budget;
 mod builder;
 pub mod challenge;
 mod classes;
+pub mod cut;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
+pub mod flight;
 pub mod hygiene;
 mod identity;
 mod live;
@@ -55,6 +58,7 @@ use crate::broker::directory::{Directory, Person};
 use crate::clock::Clock;
 use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::{Authenticators, Shown};
+use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
 use crate::gate::identity::{Identity, Verified};
 use crate::gate::permit::Permit;
@@ -137,9 +141,44 @@ impl Passage {
     }
 }
 
+/// What a door can do about what it has let through. What it can't do, it must not let through: the gate refuses that for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Door {
+    counts_bytes: bool,
+    severs: bool,
+}
+
+impl Door {
+    /// It can do nothing more once a request is admitted.
+    pub const fn new() -> Self {
+        Self {
+            counts_bytes: false,
+            severs: false,
+        }
+    }
+
+    /// It hands every octet of both bodies to the request's [`Flight`](flight::Flight), and passes on no more than that allows.
+    #[must_use]
+    pub const fn counting_bytes(mut self) -> Self {
+        self.counts_bytes = true;
+        self
+    }
+
+    /// It severs the request's connection when the [`Flight`](flight::Flight) says so, whatever protocol the connection speaks by then.
+    #[must_use]
+    pub const fn severing(mut self) -> Self {
+        self.severs = true;
+        self
+    }
+}
+
 /// What a verdict has to wait for. Opaque: [`Gate::resolve`] takes it.
 #[derive(Clone)]
-pub struct Lookup(Want);
+pub struct Lookup {
+    want: Want,
+    door: Door,
+}
 
 #[derive(Clone)]
 enum Want {
@@ -149,15 +188,15 @@ enum Want {
     },
     /// Whether the Directory still knows the holder whom a credential of a grant stands for.
     Holder(Digest),
-    Reserve(GrantId),
+    Reserve(GrantId, Budgeted),
 }
 
 impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.want {
             Want::Verify { key, .. } => write!(f, "Lookup(<redacted>, {:?})", key.source),
             Want::Holder(_) => f.write_str("Lookup(<redacted>, Grant)"),
-            Want::Reserve(grant) => write!(f, "Lookup({grant})"),
+            Want::Reserve(grant, of) => write!(f, "Lookup({grant}, {of})"),
         }
     }
 }
@@ -243,36 +282,47 @@ impl Gate {
 
     /// Decides on a request from its head. `peer` is the address at the other end of the connection, where the door knows it.
     pub fn decide(&self, head: &Parts, peer: Option<IpAddr>) -> Verdict {
-        self.decide_knowing(head, peer, None)
+        self.decide_for(Door::new(), head, peer)
+    }
+
+    /// As [`Gate::decide`], for a door that can do more.
+    pub fn decide_for(&self, door: Door, head: &Parts, peer: Option<IpAddr>) -> Verdict {
+        self.decide_knowing(door, head, peer, None)
     }
 
     /// Awaits what [`Gate::decide`] lacked and decides again. Never answers [`Verdict::Lookup`].
     pub async fn resolve(&self, head: &Parts, peer: Option<IpAddr>, lookup: Lookup) -> Verdict {
-        let mut want = lookup.0;
+        let Lookup { mut want, door } = lookup;
         let mut verified = None;
         for _ in 0..LOOKUPS_MAX {
             match want {
                 Want::Verify { key, shown } => verified = Some(self.verify(key, &shown).await),
                 Want::Holder(credential) => verified = Some(self.verify_bearer(credential).await),
-                Want::Reserve(grant) => {
-                    if let Err(error) = self.reserve(grant).await {
+                Want::Reserve(grant, of) => {
+                    if let Err(error) = self.reserve(grant, of).await {
                         tracing::warn!(%grant, %error, "a budget could not be reserved");
                         return Verdict::Refuse(Refusal::BudgetUnavailable);
                     }
                 }
             }
-            match self.decide_knowing(head, peer, verified.as_ref()) {
-                Verdict::Lookup(next) => want = next.0,
+            match self.decide_knowing(door, head, peer, verified.as_ref()) {
+                Verdict::Lookup(next) => want = next.want,
                 verdict => return verdict,
             }
         }
         Verdict::Refuse(match want {
             Want::Verify { .. } | Want::Holder(_) => Refusal::AuthenticationUnavailable,
-            Want::Reserve(_) => Refusal::BudgetUnavailable,
+            Want::Reserve(..) => Refusal::BudgetUnavailable,
         })
     }
 
-    fn decide_knowing(&self, head: &Parts, peer: Option<IpAddr>, verified: Option<&Verified>) -> Verdict {
+    fn decide_knowing(
+        &self,
+        door: Door,
+        head: &Parts,
+        peer: Option<IpAddr>,
+        verified: Option<&Verified>,
+    ) -> Verdict {
         let target = match Target::read(head) {
             Ok(target) => target,
             Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
@@ -286,12 +336,12 @@ impl Gate {
         let governed = rules.govern(&target, &head.method);
         let on_host = self.inner.control_on_any_host || !matches!(governed, Governed::UnknownHost);
         if on_host && covers(&self.inner.control_prefix, target.path().as_str()) {
-            return self.control(self.identify(head, peer, verified, now));
+            return self.control(door, self.identify(head, peer, verified, now));
         }
         let (resource, exact) = match governed {
             Governed::UnknownHost => return Verdict::Refuse(Refusal::UnknownHost),
             Governed::Nothing => return Verdict::Refuse(Refusal::NotOpen),
-            Governed::Open => return self.open(self.identify(head, peer, verified, now)),
+            Governed::Open => return self.open(door, self.identify(head, peer, verified, now)),
             Governed::Protected { resource, exact } => (resource.def(), exact),
         };
         let enforcer = &self.inner.enforcer;
@@ -307,7 +357,7 @@ impl Gate {
             Identity::Proven(session, source) => (session, source),
             Identity::Nobody | Identity::Invalid(_) => return Verdict::Refuse(Refusal::Unauthenticated),
             Identity::Unverifiable(_) => return Verdict::Refuse(Refusal::AuthenticationUnavailable),
-            Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
+            Identity::Unknown(want) => return Verdict::Lookup(Lookup { want, door }),
         };
         if !exact {
             return Verdict::Refuse(Refusal::NotOpen);
@@ -316,13 +366,14 @@ impl Gate {
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
-        if inspected.changes_protocol {
+        if inspected.changes_protocol && !(door.severs && hygiene::asks_for_websocket(head)) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
         let asker = Asker {
             subject: &session.subject,
             person,
             bearer: bearer.flatten(),
+            counts_bytes: door.counts_bytes,
         };
         match enforcer.check_as(&asker, resource, &target, &head.method, now) {
             Answer::Admit(permit) => Verdict::Admit(Admission {
@@ -332,11 +383,14 @@ impl Gate {
                 session,
             }),
             Answer::Refuse(refusal) => Verdict::Refuse(refusal),
-            Answer::Reserve(grant) => Verdict::Lookup(Lookup(Want::Reserve(grant))),
+            Answer::Reserve(grant, of) => {
+                let want = Want::Reserve(grant, of);
+                Verdict::Lookup(Lookup { want, door })
+            }
         }
     }
 
-    fn control(&self, identity: Identity) -> Verdict {
+    fn control(&self, door: Door, identity: Identity) -> Verdict {
         match identity {
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
@@ -347,11 +401,11 @@ impl Gate {
                 credential: None,
             },
             Identity::Unverifiable(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
-            Identity::Unknown(lookup) => Verdict::Lookup(lookup),
+            Identity::Unknown(want) => Verdict::Lookup(Lookup { want, door }),
         }
     }
 
-    fn open(&self, identity: Identity) -> Verdict {
+    fn open(&self, door: Door, identity: Identity) -> Verdict {
         Verdict::Open(match identity {
             Identity::Proven(session, source) => Passage {
                 subject: session.person.is_some().then(|| Arc::clone(&session.subject)),
@@ -374,7 +428,7 @@ impl Gate {
                 credential: Some(source),
                 session: None,
             },
-            Identity::Unknown(lookup) => return Verdict::Lookup(lookup),
+            Identity::Unknown(want) => return Verdict::Lookup(Lookup { want, door }),
         })
     }
 }

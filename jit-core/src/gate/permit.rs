@@ -68,10 +68,19 @@ impl Permit {
         self.slot.is_some()
     }
 
-    /// Whether the grant's window, as it is now, is still open at `now` and nobody shut it. Idle and budget limits are not asked: a request in
-    /// flight is neither idle nor another request.
+    /// Whether its grant limits the octets that pass. A door that can't count them must not admit under such a permit.
+    pub fn limits_bytes(&self) -> bool {
+        self.live.grant().max_bytes.is_some()
+    }
+
+    /// Whether the grant still admits what it admitted: its window, as it is now, is open at `now`, nobody shut it, and it has not lain
+    /// idle for too long. The number of requests is not asked: one in flight is not another one.
     pub fn holds(&self, now: Timestamp) -> bool {
-        !self.live.usage().is_shut() && now < self.live.until() && self.live.usage().lasts(now)
+        self.live.goes_on(now).is_ok()
+    }
+
+    pub(in crate::gate) fn live(&self) -> &Arc<Live> {
+        &self.live
     }
 }
 

@@ -5,17 +5,18 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::gate::Gate;
+use crate::gate::budget::Budgeted;
 use crate::id::{GrantId, Timestamp};
 
-/// Reserves requests of a limited grant for this gate, durably, before they are used: a crash loses budget and never gives any.
+/// Reserves some of a limited grant's budget for this gate, durably, before it is used: a crash loses budget and never gives any.
 ///
 /// # Contract
-/// - The sum of all that was ever answered for one grant, on all gates, is at most its `max_requests`.
+/// - The sum of all that was ever answered for one grant and kind, on all gates, is at most its `max_requests` or `max_bytes`.
 /// - 0 says that nothing is left, now and for good.
 #[async_trait]
 pub trait Reserve: fmt::Debug + Send + Sync + 'static {
     /// Reserves some of what is left of `grant`, and says how many.
-    async fn reserve(&self, grant: GrantId, now: Timestamp) -> Result<u64, ReserveError>;
+    async fn reserve(&self, grant: GrantId, of: Budgeted, now: Timestamp) -> Result<u64, ReserveError>;
 }
 
 /// Nothing could be reserved just now.
@@ -28,8 +29,8 @@ pub struct ReserveError {
 }
 
 impl Gate {
-    /// Fills the allowance of a grant. A crowd at an empty one reserves once.
-    pub(super) async fn reserve(&self, grant: GrantId) -> Result<(), ReserveError> {
+    /// Fills a budget of a grant. A crowd at an empty one reserves once.
+    pub(super) async fn reserve(&self, grant: GrantId, of: Budgeted) -> Result<(), ReserveError> {
         let Some(reserve) = &self.inner.reserve else {
             return Err(ReserveError {
                 source: "no port for reservations is configured".into(),
@@ -38,9 +39,10 @@ impl Gate {
         let Some(usage) = self.inner.enforcer.usage(grant) else {
             return Ok(());
         };
-        let _turn = usage.reserving().lock().await;
-        if usage.is_empty() {
-            usage.allow(reserve.reserve(grant, self.inner.clock.now()).await?);
+        let budget = usage.budget(of);
+        let _turn = budget.reserving().lock().await;
+        if budget.is_empty() {
+            budget.allow(reserve.reserve(grant, of, self.inner.clock.now()).await?);
         }
         Ok(())
     }

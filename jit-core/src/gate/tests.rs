@@ -7,6 +7,7 @@ use super::*;
 use crate::approval::lockdown::{self, Lockdown};
 use crate::approval::request::Request;
 use crate::broker::directory::{DirectoryError, Members, Person};
+use crate::gate::cut::Cut;
 use crate::gate::enforcer::EnforcerSettings;
 use crate::gate::fixtures::{
     ANA, StillClock, active, active_with, at, grant_id, open, person, resource, seconds,
@@ -57,7 +58,7 @@ struct Chest {
 
 #[async_trait]
 impl Reserve for Chest {
-    async fn reserve(&self, _grant: GrantId, _now: Timestamp) -> Result<u64, ReserveError> {
+    async fn reserve(&self, _grant: GrantId, _: Budgeted, _now: Timestamp) -> Result<u64, ReserveError> {
         let mut left = self.left.lock().unwrap();
         let taken = self.chunk.min(*left);
         *left -= taken;
@@ -384,7 +385,7 @@ async fn expiry_and_revocation_bite_on_a_cached_session() {
     world.clock.set(at(100));
     assert_eq!(world.as_ana().await, "approval-required");
     world.clock.set(at(99));
-    world.gate.enforcer().shut(grant_id(1));
+    world.gate.enforcer().shut(grant_id(1), Cut::Revoked);
     assert_eq!(world.as_ana().await, "approval-required");
 }
 

@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request as HttpRequest, Uri, Version};
 use jit_core::approval::request::Request;
 use jit_core::broker::people::PeopleFile;
+use jit_core::gate::cut::Cut;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
@@ -326,7 +327,7 @@ fn a_cached_decision_is_the_uncached_one() {
                         rig.broker.enforcer().synced(rig.now());
                     }
                     Step::Tokens(who) => tokens.replace(known(&who)).unwrap(),
-                    Step::Shut => rig.broker.enforcer().shut(grant),
+                    Step::Shut => rig.broker.enforcer().shut(grant, Cut::Revoked),
                 }
             }
         });

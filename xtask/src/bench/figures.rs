@@ -37,6 +37,12 @@ pub(crate) const STEPS: &[Step] = &[
         about: "memory, revocation and rules",
     },
     Step {
+        name: "cuts",
+        package: "benches",
+        target: "--bin",
+        about: "how fast what is in flight ends",
+    },
+    Step {
         name: "peers",
         package: "peers",
         target: "--bin",
@@ -235,6 +241,20 @@ pub(crate) const FIGURES: &[Figure] = &[
         "table",
         at_most(1_000.0),
         "`Enforcer::shut` called until another core's check refuses, that check included",
+    ),
+    figure(
+        "cut_10k_streams_ms",
+        "ms",
+        "cuts",
+        at_most(10.0),
+        "one grant revoked until the last of its 10k flights is told, each a task of its own",
+    ),
+    figure(
+        "expiry_cut_p99_ms",
+        "ms",
+        "cuts",
+        at_most(3.0),
+        "a grant's end until its flight is told, 2k grants that end one a millisecond",
     ),
     figure(
         "match_ns_10k_rules",

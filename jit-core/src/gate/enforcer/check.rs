@@ -11,7 +11,8 @@ use crate::approval::ask::Selector;
 use crate::approval::grant::Grant;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::Subject;
-use crate::gate::live::{Draw, Live};
+use crate::gate::budget::{Budgeted, Draw};
+use crate::gate::live::Live;
 use crate::gate::local::{self, Local, Wanted};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
@@ -48,6 +49,7 @@ impl Enforcer {
             subject,
             person,
             bearer: None,
+            counts_bytes: false,
         };
         let whole = Scope::default();
         let covers = |grant: &Grant| {
@@ -119,7 +121,7 @@ impl Enforcer {
         };
         let resource = resource.clone();
         Answer::Refuse(match hindrance {
-            Some(Hindrance::Reserve(grant)) => return Answer::Reserve(grant),
+            Some(Hindrance::Reserve(grant, of)) => return Answer::Reserve(grant, of),
             Some(Hindrance::Concurrent) => Refusal::TooManyConcurrent { resource },
             Some(Hindrance::StepUp(live)) => match live.grant().mfa.clone() {
                 Some(terms) => Refusal::StepUp { resource, terms },
@@ -166,7 +168,7 @@ impl Enforcer {
             .max_by_key(|live| order(live))
         {
             tried = Some(order(live));
-            match Self::take(live, asker.subject, now) {
+            match Self::take(live, asker, now) {
                 Ok(permit) => return Ok(permit),
                 Err(found) => hindrance = Some(hindrance.map_or(found.clone(), |first| first.or(found))),
             }
@@ -175,10 +177,18 @@ impl Enforcer {
     }
 
     /// Takes one request from a grant that covers it: the one place that makes a [`Permit`].
-    fn take(live: &Arc<Live>, subject: &Subject, now: Timestamp) -> Result<Permit, Hindrance> {
-        let (grant, usage) = (live.grant(), live.usage());
+    fn take(live: &Arc<Live>, asker: &Asker<'_>, now: Timestamp) -> Result<Permit, Hindrance> {
+        let (grant, usage, subject) = (live.grant(), live.usage(), asker.subject);
         if grant.max_bytes.is_some() {
-            return Err(Hindrance::Bytes);
+            if !asker.counts_bytes {
+                return Err(Hindrance::Bytes);
+            }
+            // They are taken as they pass. There has to be one at least.
+            match usage.budget(Budgeted::Bytes).look() {
+                Draw::Drawn(_) => {}
+                Draw::Empty => return Err(Hindrance::Reserve(grant.id, Budgeted::Bytes)),
+                Draw::Spent => return Err(Hindrance::Spent),
+            }
         }
         if let Some(terms) = &grant.mfa {
             // How strong the sign-in is counts for every request: another, weaker credential of the holder does not ride along. How
@@ -196,9 +206,9 @@ impl Enforcer {
             Some(limit) => Some(Arc::new(usage.enter(limit).ok_or(Hindrance::Concurrent)?)),
         };
         if grant.max_requests.is_some() {
-            match usage.draw() {
-                Draw::Drawn => {}
-                Draw::Empty => return Err(Hindrance::Reserve(grant.id)),
+            match usage.budget(Budgeted::Requests).draw(1) {
+                Draw::Drawn(_) => {}
+                Draw::Empty => return Err(Hindrance::Reserve(grant.id, Budgeted::Requests)),
                 Draw::Spent => return Err(Hindrance::Spent),
             }
         }
@@ -214,6 +224,8 @@ pub(in crate::gate) struct Asker<'a> {
     pub(in crate::gate) person: &'a Person,
     /// The credential that named them, where it was one that is bound to a grant.
     pub(in crate::gate) bearer: Option<Bearer>,
+    /// Whether what passes is counted by the octet.
+    pub(in crate::gate) counts_bytes: bool,
 }
 
 /// A credential that was presented, and the grant that it is bound to.
@@ -258,14 +270,14 @@ pub enum Answer {
     Admit(Permit),
     /// Not admitted.
     Refuse(Refusal),
-    /// It may be, once more of this grant's requests have been reserved.
-    Reserve(GrantId),
+    /// It may be, once more of this grant's budget has been reserved.
+    Reserve(GrantId, Budgeted),
 }
 
 /// Why a grant that covers a request does not admit it.
 #[derive(Debug, Clone)]
 enum Hindrance {
-    Reserve(GrantId),
+    Reserve(GrantId, Budgeted),
     Concurrent,
     StepUp(Arc<Live>),
     Spent,
@@ -276,7 +288,7 @@ impl Hindrance {
     /// The one of two that is easier to mend.
     fn or(self, other: Self) -> Self {
         let rank = |hindrance: &Self| match hindrance {
-            Self::Reserve(_) => 0,
+            Self::Reserve(..) => 0,
             Self::Concurrent => 1,
             Self::StepUp(_) => 2,
             Self::Spent => 3,

@@ -61,7 +61,7 @@ fn told(answer: &Answer) -> String {
     match answer {
         Answer::Admit(permit) => permit.grant_id().as_u128().to_string(),
         Answer::Refuse(refusal) => refusal.kind().to_owned(),
-        Answer::Reserve(grant) => format!("reserve {}", grant.as_u128()),
+        Answer::Reserve(grant, of) => format!("reserve {} {of}", grant.as_u128()),
     }
 }
 
@@ -181,12 +181,12 @@ fn what_is_shut_stays_shut() {
     let enforcer = enforcer();
     enforcer.publish(1, &active(1));
     check(&enforcer, 1, "1");
-    enforcer.shut(grant_id(1));
+    enforcer.shut(grant_id(1), Cut::Revoked);
     check(&enforcer, 1, "approval-required");
     enforcer.publish(2, &active(1));
     check(&enforcer, 1, "approval-required");
     // Before the grant was heard of, too.
-    enforcer.shut(grant_id(2));
+    enforcer.shut(grant_id(2), Cut::Revoked);
     enforcer.publish(1, &active(2));
     check(&enforcer, 1, "approval-required");
     assert!(enforcer.is_shut(grant_id(2)));
@@ -200,7 +200,7 @@ fn nothing_is_admitted_once_shut_has_returned() {
         std::thread::scope(|scope| {
             scope.spawn(|| enforcer.publish(2, &active(n)));
             scope.spawn(|| {
-                enforcer.shut(grant_id(n));
+                enforcer.shut(grant_id(n), Cut::Revoked);
                 assert_eq!(told(&ask(&enforcer, at(1))), "approval-required", "grant {n}");
             });
         });
@@ -276,7 +276,7 @@ fn access_is_the_union_and_the_latest_end_is_named() {
     enforcer.publish(1, &active_with(2, |grant| grant.not_after = at(90)));
     enforcer.publish(1, &active_with(3, |grant| grant.not_after = at(70)));
     check(&enforcer, 1, "2");
-    enforcer.shut(grant_id(2));
+    enforcer.shut(grant_id(2), Cut::Revoked);
     check(&enforcer, 1, "3");
     check(&enforcer, 69, "3");
     check(&enforcer, 70, "approval-required");
@@ -423,8 +423,8 @@ fn a_limit_of_concurrent_requests_holds_until_the_last_clone_is_gone() {
 fn a_budget_is_used_exactly() {
     let enforcer = enforcer();
     enforcer.publish(1, &active_with(1, |grant| grant.max_requests = Some(1000)));
-    check(&enforcer, 1, "reserve 1");
-    enforcer.allow(grant_id(1), 1000);
+    check(&enforcer, 1, "reserve 1 requests");
+    enforcer.allow(grant_id(1), Budgeted::Requests, 1000);
     let admitted = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -438,8 +438,8 @@ fn a_budget_is_used_exactly() {
         }
     });
     assert_eq!(admitted.into_inner(), 1000);
-    check(&enforcer, 1, "reserve 1");
-    enforcer.allow(grant_id(1), 0);
+    check(&enforcer, 1, "reserve 1 requests");
+    enforcer.allow(grant_id(1), Budgeted::Requests, 0);
     check(&enforcer, 1, "budget-spent");
 }
 
@@ -453,14 +453,14 @@ fn a_refusal_for_want_of_a_place_costs_no_budget() {
             grant.max_requests = Some(2);
         }),
     );
-    enforcer.allow(grant_id(1), 2);
+    enforcer.allow(grant_id(1), Budgeted::Requests, 2);
     let first = ask(&enforcer, at(1));
     check(&enforcer, 1, "too-many-concurrent");
     drop(first);
     check(&enforcer, 1, "1");
-    check(&enforcer, 1, "reserve 1");
+    check(&enforcer, 1, "reserve 1 requests");
     // The place taken for a draw that came to nothing was given back.
-    enforcer.allow(grant_id(1), 1);
+    enforcer.allow(grant_id(1), Budgeted::Requests, 1);
     check(&enforcer, 1, "1");
 }
 
@@ -470,9 +470,9 @@ fn a_grant_that_admits_at_once_comes_before_one_that_must_reserve() {
     enforcer.publish(1, &active_with(1, |grant| grant.max_requests = Some(5)));
     enforcer.publish(1, &active_with(2, |grant| grant.not_after = at(50)));
     check(&enforcer, 1, "2");
-    enforcer.allow(grant_id(1), 1);
+    enforcer.allow(grant_id(1), Budgeted::Requests, 1);
     check(&enforcer, 1, "1");
-    check(&enforcer, 60, "reserve 1");
+    check(&enforcer, 60, "reserve 1 requests");
 }
 
 #[test]

@@ -104,7 +104,7 @@ async fn its_holder_is_looked_up_once_a_minute_and_it_ends_at_once() {
     world.people.down.store(false, Ordering::SeqCst);
     world.people.persons.lock().unwrap()[0].1 = person("ana");
     assert_eq!(told(&world.decide(&head).await), "admit local|ana");
-    world.gate.enforcer().shut(grant_id(1));
+    world.gate.enforcer().shut(grant_id(1), Cut::Revoked);
     assert_eq!(told(&world.decide(&head).await), "unauthenticated");
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::approval::state::State;
+use crate::gate::cut::Cut;
 use crate::gate::fixtures::{in_state, scope};
 
 const BO: &str = "local|bo";
@@ -155,7 +156,7 @@ impl Deed {
     fn to(&self, enforcer: &Enforcer) {
         match self {
             Self::Publish(version, request) => enforcer.publish(*version, request),
-            Self::Shut(grant) => enforcer.shut(*grant),
+            Self::Shut(grant) => enforcer.shut(*grant, Cut::Revoked),
             Self::Lock(lockdown) => enforcer.lock(lockdown),
             Self::Lockdowns(version, all) => enforcer.set_lockdowns(*version, all),
         }

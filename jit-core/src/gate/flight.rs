@@ -1,0 +1,352 @@
+//! One admitted request while it is in flight: what passes is counted, and it ends with its grant.
+//!
+//! 1. A flight is cut when its grant is shut, when its window closes, when nothing passed for its idle timeout, when its budget of octets is
+//!    used up, and when the gate's view is stale. The first cause stays.
+//! 2. At a natural end it asks once more: if another live grant of the holder covers the request, the flight goes on under that one. A
+//!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential.
+//! 3. What passes counts as use of the grant.
+//! 4. Whoever waits registers first and reads the grant then: no end is missed in between.
+//! 5. A timer is armed only once something has to be waited for.
+//!
+//! # Caveats
+//! - A grant whose budget would have to be reserved first does not take over at a natural end.
+//! - [`Watch`] needs a Tokio runtime with time enabled.
+
+use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::Sleep;
+
+use crate::approval::ask::Selector;
+use crate::gate::authenticate::Subject;
+use crate::gate::budget::{Budgeted, Draw};
+use crate::gate::cut::{Cause, Cut};
+use crate::gate::enforcer::{Answer, Asker};
+use crate::gate::permit::Permit;
+use crate::gate::rules::Governed;
+use crate::gate::session::Session;
+use crate::gate::target::Target;
+use crate::gate::{Admission, Gate};
+use crate::id::Timestamp;
+
+/// The longest that a flight goes without looking at the clock: a wall clock that is set forward ends grants early.
+const LOOK_MAX: Duration = Duration::from_secs(15);
+/// The shortest wait. The timer counts in these.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Which way octets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "there are two ways")]
+pub enum Direction {
+    /// From the client.
+    Received,
+    /// To the client.
+    Sent,
+}
+
+/// One admitted request while it is in flight.
+///
+/// It is in flight for as long as somebody holds this.
+pub struct Flight {
+    gate: Gate,
+    asked: Asked,
+    session: Arc<Session>,
+    permit: Mutex<Permit>,
+    cut: Cause,
+    status: AtomicU16,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// What the decision rested on, as far as it has to be made again.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+}
+
+impl Flight {
+    /// The flight of a request that `gate` has admitted. `head` is the request's, as it was decided on.
+    pub fn begin(gate: &Gate, admission: &Admission, head: &Parts) -> Arc<Self> {
+        Arc::new(Self {
+            gate: gate.clone(),
+            asked: Asked {
+                method: head.method.clone(),
+                uri: head.uri.clone(),
+                version: head.version,
+                host: head.headers.get(header::HOST).cloned(),
+            },
+            session: Arc::clone(&admission.session),
+            permit: Mutex::new(admission.permit.clone()),
+            cut: Cause::default(),
+            status: AtomicU16::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        })
+    }
+
+    /// The permit that it goes on under.
+    pub fn permit(&self) -> Permit {
+        self.current().clone()
+    }
+
+    /// Who was admitted.
+    pub fn subject(&self) -> &Arc<Subject> {
+        &self.session.subject
+    }
+
+    /// The status that the request was answered with, once it was.
+    pub fn status(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.status.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Notes what the request was answered with.
+    pub fn answered(&self, status: StatusCode) {
+        self.status.store(status.as_u16(), Ordering::Relaxed);
+    }
+
+    /// How many octets have passed.
+    pub fn passed(&self, direction: Direction) -> u64 {
+        self.counter(direction).load(Ordering::Relaxed)
+    }
+
+    /// Until when it may go on, as far as can be said now.
+    ///
+    /// # Errors
+    /// Why it may not go on. From then on it never may.
+    pub fn goes_on(&self) -> Result<Timestamp, Cut> {
+        let now = self.gate.now();
+        if let Some(cut) = self.cut.get() {
+            return Err(cut);
+        }
+        let Some(fresh) = self.gate.enforcer().fresh_until(now) else {
+            return Err(self.end(Cut::StaleView));
+        };
+        let mut permit = self.current();
+        let ends = permit.live().goes_on(now).or_else(|cut| {
+            let next = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten();
+            let next = next.ok_or(cut)?;
+            tracing::info!(from = %permit.grant_id(), to = %next.grant_id(), %cut, "a flight goes on under another grant");
+            *permit = next;
+            permit.live().goes_on(now)
+        });
+        drop(permit);
+        match ends {
+            Ok(ends) => Ok(ends.min(fresh)),
+            Err(cut) => Err(self.end(cut)),
+        }
+    }
+
+    /// Counts octets that are about to pass, and says how many of them may: all, or what is left of a budget.
+    ///
+    /// # Errors
+    /// Why none may: [`Stop`].
+    pub fn pass(&self, direction: Direction, octets: u64) -> Result<u64, Stop> {
+        self.goes_on()?;
+        let permit = self.current();
+        let live = permit.live();
+        let allowed = match live.grant().max_bytes {
+            None => octets,
+            Some(_) if octets == 0 => 0,
+            Some(_) => match live.usage().budget(Budgeted::Bytes).draw(octets) {
+                Draw::Drawn(some) => some,
+                Draw::Empty => return Err(Stop::Reserve),
+                Draw::Spent => return Err(Stop::Cut(self.end(Cut::Exhausted))),
+            },
+        };
+        live.used(self.gate.now());
+        drop(permit);
+        self.counter(direction).fetch_add(allowed, Ordering::Relaxed);
+        Ok(allowed)
+    }
+
+    /// Reserves more octets, after [`Stop::Reserve`].
+    ///
+    /// # Errors
+    /// [`Cut::BudgetUnavailable`] where none could be reserved. That none is left is for the next [`Flight::pass`] to say.
+    pub async fn reserve(&self) -> Result<(), Cut> {
+        let grant = self.current().grant_id();
+        self.gate.reserve(grant, Budgeted::Bytes).await.map_err(|error| {
+            tracing::warn!(%grant, %error, "a budget could not be reserved");
+            self.end(Cut::BudgetUnavailable)
+        })
+    }
+
+    /// Resolves when the flight is to be cut.
+    pub async fn cut(self: &Arc<Self>) -> Cut {
+        let mut watch = Watch::new(Arc::clone(self));
+        poll_fn(|cx| watch.poll_cut(cx)).await
+    }
+
+    fn current(&self) -> MutexGuard<'_, Permit> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counter(&self, direction: Direction) -> &AtomicU64 {
+        match direction {
+            Direction::Received => &self.received,
+            Direction::Sent => &self.sent,
+        }
+    }
+
+    fn end(&self, cut: Cut) -> Cut {
+        self.cut.set(cut);
+        self.cut.get().unwrap_or(cut)
+    }
+
+    /// Another grant of the holder's that admits what was asked for.
+    fn ask_again(&self, before: &Permit, now: Timestamp) -> Option<Permit> {
+        let gate = &self.gate.inner;
+        let Session {
+            subject,
+            person,
+            proof,
+            ..
+        } = &*self.session;
+        let over = subject.expires_at.is_some_and(|end| end <= now);
+        let bound = before.live().grant().selector == Selector::Credential;
+        if over || bound || gate.authenticators.revoked(proof) {
+            return None;
+        }
+        let head = self.asked.head()?;
+        let target = Target::read(&head).ok()?;
+        let rules = gate.rules.load();
+        let Governed::Protected {
+            resource,
+            exact: true,
+        } = rules.govern(&target, &head.method)
+        else {
+            return None;
+        };
+        let asker = Asker {
+            subject,
+            person: person.as_ref()?,
+            bearer: None,
+            counts_bytes: true,
+        };
+        match gate
+            .enforcer
+            .check_as(&asker, resource.def(), &target, &head.method, now)
+        {
+            Answer::Admit(permit) => Some(permit),
+            Answer::Refuse(_) | Answer::Reserve(..) => None,
+        }
+    }
+}
+
+impl Asked {
+    fn head(&self) -> Option<Parts> {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(self.uri.clone())
+            .version(self.version);
+        if let Some(host) = &self.host {
+            request = request.header(header::HOST, host.clone());
+        }
+        request.body(()).ok().map(|request| request.into_parts().0)
+    }
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight")
+            .field("permit", &*self.current())
+            .field("method", &self.asked.method)
+            .field("cut", &self.cut.get())
+            .field("received", &self.passed(Direction::Received))
+            .field("sent", &self.passed(Direction::Sent))
+            .finish()
+    }
+}
+
+/// Why octets can't pass now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a door must handle both")]
+pub enum Stop {
+    /// Never.
+    Cut(Cut),
+    /// Not before more was reserved: [`Flight::reserve`].
+    Reserve,
+}
+
+impl From<Cut> for Stop {
+    fn from(cut: Cut) -> Self {
+        Self::Cut(cut)
+    }
+}
+
+/// Waits for the cut of a flight, in a `poll` function.
+#[derive(Debug)]
+pub struct Watch {
+    flight: Arc<Flight>,
+    armed: Option<Armed>,
+}
+
+#[derive(Debug)]
+struct Armed {
+    shorter: Pin<Box<OwnedNotified>>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Watch {
+    /// Watches `flight`. Nothing is armed before the first [`Watch::poll_cut`].
+    pub const fn new(flight: Arc<Flight>) -> Self {
+        Self { flight, armed: None }
+    }
+
+    /// The flight that it watches.
+    pub const fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Whether something had to be waited for.
+    pub const fn is_armed(&self) -> bool {
+        self.armed.is_some()
+    }
+
+    /// Ready when the flight is to be cut; else the task is woken when it may have to be.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        loop {
+            match &mut self.armed {
+                None => match self.arm() {
+                    Ok(armed) => self.armed = Some(armed),
+                    Err(cut) => return Poll::Ready(cut),
+                },
+                Some(armed) => {
+                    if armed.shorter.as_mut().poll(cx).is_pending()
+                        && armed.timer.as_mut().poll(cx).is_pending()
+                    {
+                        return Poll::Pending;
+                    }
+                    self.armed = None;
+                }
+            }
+        }
+    }
+
+    fn arm(&self) -> Result<Armed, Cut> {
+        // It counts from here on, and the grant is read after that. What goes on under another grant has to wait on that one.
+        loop {
+            let permit = self.flight.permit();
+            let shorter = permit.live().usage().shorter();
+            let ends = self.flight.goes_on()?;
+            if self.flight.current().grant_id() == permit.grant_id() {
+                let left = ends.signed_duration_since(self.flight.gate.now());
+                let left = left.to_std().unwrap_or_default().clamp(TICK, LOOK_MAX);
+                return Ok(Armed {
+                    shorter: Box::pin(shorter),
+                    timer: Box::pin(tokio::time::sleep(left)),
+                });
+            }
+        }
+    }
+}
