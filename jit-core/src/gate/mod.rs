@@ -22,6 +22,7 @@ pub mod authenticators;
 pub mod budget;
 mod builder;
 pub mod challenge;
+mod classes;
 pub mod cut;
 pub mod enforcer;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod identity;
 mod live;
 mod local;
 mod locks;
+mod mark;
 pub mod permit;
 pub mod problem;
 pub mod refusal;
@@ -50,7 +52,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::CONNECTION;
 use http::request::Parts;
 
 use crate::broker::directory::{Directory, Person};
@@ -328,8 +329,8 @@ impl Gate {
             Ok(target) => target,
             Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
         };
-        let presented = match hygiene::inspect(head) {
-            Ok(presented) => presented,
+        let inspected = match hygiene::inspect(head) {
+            Ok(inspected) => inspected,
             Err(bad) => return Verdict::Refuse(Refusal::BadHeaders(bad)),
         };
         let now = self.inner.clock.now();
@@ -348,7 +349,7 @@ impl Gate {
             Governed::Protected { resource, exact } => (resource.def(), exact),
         };
         let enforcer = &self.inner.enforcer;
-        let bearer = presented.map(|presented| self.bearer(presented, now));
+        let bearer = inspected.presented.map(|presented| self.bearer(presented, now));
         let identity = match bearer {
             None => self.identify(head, peer, verified, now),
             Some(Some(bearer)) => self.identify_bearer(bearer, head, peer, verified, now),
@@ -369,7 +370,7 @@ impl Gate {
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
-        let changes = changes_protocol(head);
+        let changes = inspected.changes_protocol;
         if changes && !(door.severs && hygiene::asks_for_websocket(head)) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
@@ -436,18 +437,6 @@ impl Gate {
             Identity::Unknown(want) => return Verdict::Lookup(Lookup { want, door }),
         })
     }
-}
-
-/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
-fn changes_protocol(head: &Parts) -> bool {
-    if hygiene::upgrades(&head.headers).next().is_some() {
-        return !hygiene::upgrades(&head.headers).all(hygiene::is_h2c);
-    }
-    let names_upgrade = |value: &http::HeaderValue| {
-        let mut tokens = value.as_bytes().split(|b| *b == b',');
-        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    };
-    head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
 #[cfg(test)]
