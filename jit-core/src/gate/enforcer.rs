@@ -36,10 +36,12 @@ use crate::span::Span;
 
 mod check;
 mod settings;
+mod watch;
 
 pub use check::Answer;
 pub(in crate::gate) use check::{Asker, Bearer};
 pub use settings::{EnforcerSettings, SettingError};
+use watch::Watches;
 
 /// How long after a grant's end its versions are remembered, so that a publisher that lags can't bring it back.
 const AFTERLIFE: TimeDelta = TimeDelta::hours(1);
@@ -64,6 +66,7 @@ pub struct Enforcer {
     /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: threads keep copies of it.
     versions: Box<[AtomicU64]>,
     hasher: RandomState,
+    watches: Watches,
 }
 
 /// What a gate remembers of one request.
@@ -119,6 +122,7 @@ impl Enforcer {
             owner: local::owner(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
+            watches: Watches::default(),
         }
     }
 
@@ -253,11 +257,12 @@ impl Enforcer {
         (hash, version)
     }
 
-    /// What a holder holds has changed: from here on no copy of what it was counts.
+    /// What a holder holds has changed: from here on no copy of what it was counts, and whoever waits for it looks again.
     fn changed(&self, holder: &Principal) {
         if let Some(version) = self.version(self.hasher.hash_one(holder)) {
             version.fetch_add(1, Ordering::AcqRel);
         }
+        self.watches.wake(holder);
     }
 
     fn version(&self, hash: u64) -> Option<&AtomicU64> {
@@ -292,6 +297,7 @@ impl Enforcer {
     pub fn set_lockdowns(&self, version: Version, lockdowns: &[Lockdown]) {
         self.locks.rcu(|locks| locks.logged(version, lockdowns));
         self.kill_all();
+        self.watches.wake_all();
     }
 
     /// Puts one lockdown in force at once, before it is written. It stays in force until a published version that holds it was
@@ -299,6 +305,7 @@ impl Enforcer {
     pub fn lock(&self, lockdown: &Lockdown) {
         self.locks.rcu(|locks| locks.urgent(lockdown));
         self.kill_all();
+        self.watches.wake_all();
     }
 
     fn kill_all(&self) {

@@ -12,6 +12,7 @@
 //! Authenticators that read fields of a gateway in front (`X-Amzn-Oidc-Data` and the like) run before the stripping. Request trailers
 //! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
 
+mod plea;
 mod proxies;
 pub mod reserved;
 
@@ -19,6 +20,8 @@ use crate::gate::authenticate::CredentialSource;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version, request};
 
+pub(in crate::gate) use plea::Plea;
+pub use plea::{DURATION_HEADER, REASON_HEADER, TICKET_HEADER};
 pub use proxies::{BadProxy, TrustedProxies};
 use reserved::{is_forwarding, is_reserved};
 
@@ -53,6 +56,15 @@ pub enum BadHeaders {
     /// More than one credential that is bound to a grant, in the header, the cookie or both.
     #[error("there must be at most one credential of a grant, in one Jit-Credential field or one cookie")]
     ManyCredentials,
+    /// A [`REASON_HEADER`] that is doubled, empty, too long or no text.
+    #[error("Jit-Reason must be sent once, as 1 to 500 characters of UTF-8")]
+    Reason,
+    /// A [`DURATION_HEADER`] that is doubled or no length of time.
+    #[error("Jit-Duration must be sent once, and read like 30m, 1h 30m or 90s")]
+    Duration,
+    /// A [`TICKET_HEADER`] that is doubled, empty, too long or no text.
+    #[error("Jit-Ticket must be sent once, as 1 to 200 characters of UTF-8")]
+    Ticket,
     /// A `Connection` option that names a field which must reach its reader.
     #[error("the Connection field names a field that is not for one hop alone")]
     Connection,
@@ -73,6 +85,9 @@ impl BadHeaders {
             Self::ManyAuthorizations => "many-authorizations",
             Self::ManyCookies => "many-cookies",
             Self::ManyCredentials => "many-credentials",
+            Self::Reason => "reason",
+            Self::Duration => "duration",
+            Self::Ticket => "ticket",
             Self::Connection => "connection",
             Self::TransferEncoding => "transfer-encoding",
             Self::ContentLength => "content-length",
@@ -96,21 +111,37 @@ pub fn check(parts: &request::Parts) -> Result<(), BadHeaders> {
     inspect(parts).map(|_| ())
 }
 
-/// As [`check`]. Answers the credential of a grant that the request presents, whatever it may be.
-pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Option<&[u8]>, BadHeaders> {
+/// What a request says to the gate itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::gate) struct Told<'h> {
+    /// The credential of a grant that it presents, whatever that may be.
+    pub(in crate::gate) credential: Option<&'h [u8]>,
+    /// What it asks for in the same step.
+    pub(in crate::gate) plea: Option<Plea<'h>>,
+}
+
+/// As [`check`]. Answers what the request says to the gate itself.
+pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Told<'_>, BadHeaders> {
     let headers = &parts.headers;
     if headers.len() > FIELDS_MAX {
         return Err(BadHeaders::TooMany);
     }
-    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    if headers.iter().map(size).sum::<usize>() > BYTES_MAX {
+    let (mut size, mut ours) = (0_usize, false);
+    for (name, value) in headers {
+        let name = name.as_str();
+        size = size.saturating_add(name.len() + value.len());
+        // Most requests have none of the gate's own fields, and need no look for each.
+        ours |= name.starts_with("jit-");
+    }
+    if size > BYTES_MAX {
         return Err(BadHeaders::TooLarge);
     }
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(BadHeaders::ManyAuthorizations);
     }
     let mut sessions: u32 = 0;
-    let mut presented = headers.get_all(GRANT_HEADER).iter().map(HeaderValue::as_bytes);
+    let presented = ours.then(|| headers.get_all(GRANT_HEADER));
+    let mut presented = presented.into_iter().flatten().map(HeaderValue::as_bytes);
     let (mut credential, mut doubled) = (presented.next(), presented.next().is_some());
     for pair in gate_pairs(headers) {
         if value_of(pair, GATE_COOKIE).is_some() {
@@ -133,7 +164,8 @@ pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Option<&[u8]>, 
         return Err(BadHeaders::Connection);
     }
     check_framing(parts)?;
-    Ok(credential)
+    let plea = if ours { Plea::read(headers)? } else { None };
+    Ok(Told { credential, plea })
 }
 
 fn is_end_to_end(option: &[u8]) -> bool {
@@ -369,6 +401,14 @@ mod tests {
                 Err(ManyCredentials),
             ),
             (&[("connection", "Jit_Credential")], Err(Connection)),
+            (&[("connection", "Jit-Reason")], Err(Connection)),
+            (&[("jit-reason", "look into it"), ("jit-duration", "30m")], Ok(())),
+            (&[("jit-reason", "")], Err(BadHeaders::Reason)),
+            (&[("jit-duration", "soon")], Err(BadHeaders::Duration)),
+            (
+                &[("jit-ticket", "a"), ("jit-ticket", "a")],
+                Err(BadHeaders::Ticket),
+            ),
             (
                 &[(
                     "connection",

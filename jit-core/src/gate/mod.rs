@@ -13,10 +13,13 @@
 //! 6. Everything else is refused.
 //!
 //! The answer comes from memory and at once. Where memory is not enough (a credential that was not verified yet, a budget that
-//! has to be reserved) the verdict is a [`Lookup`], and [`Gate::resolve`] awaits what is missing and decides again.
+//! has to be reserved) the verdict is a [`Lookup`], and [`Gate::resolve`] awaits what is missing and decides again. So it is where a
+//! request without a grant asks for one in the same step, or prefers to wait for it ([`GateBuilder::with_asking`],
+//! [`GateBuilder::with_hold`]).
 //!
 //! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
 
+mod asking;
 pub mod authenticate;
 pub mod authenticators;
 mod builder;
@@ -24,6 +27,7 @@ pub mod challenge;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
+pub mod hold;
 pub mod hygiene;
 mod identity;
 mod live;
@@ -31,6 +35,7 @@ mod local;
 mod locks;
 pub mod permit;
 pub mod problem;
+mod pursuit;
 pub mod refusal;
 mod reserve;
 pub mod rules;
@@ -55,8 +60,10 @@ use crate::clock::Clock;
 use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::{Authenticators, Shown};
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
+use crate::gate::hold::Hold;
 use crate::gate::identity::{Identity, Verified};
 use crate::gate::permit::Permit;
+use crate::gate::pursuit::Pursuit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{Session, SessionKey, Sessions};
@@ -65,6 +72,7 @@ use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 
+pub use asking::{Asking, NotAsked};
 pub use builder::GateBuilder;
 pub use reserve::{Reserve, ReserveError};
 pub use session::SESSION_MAX;
@@ -149,6 +157,8 @@ enum Want {
     /// Whether the Directory still knows the holder whom a credential of a grant stands for.
     Holder(Digest),
     Reserve(GrantId),
+    /// What comes after a refusal: [`Gate::look_up`] leaves it to [`Gate::resolve`].
+    Pursue(Box<Pursuit>),
 }
 
 impl fmt::Debug for Lookup {
@@ -157,6 +167,7 @@ impl fmt::Debug for Lookup {
             Want::Verify { key, .. } => write!(f, "Lookup(<redacted>, {:?})", key.source),
             Want::Holder(_) => f.write_str("Lookup(<redacted>, Grant)"),
             Want::Reserve(grant) => write!(f, "Lookup({grant})"),
+            Want::Pursue(pursuit) => write!(f, "Lookup({pursuit:?})"),
         }
     }
 }
@@ -165,6 +176,7 @@ impl fmt::Debug for Lookup {
 #[derive(Debug, Clone)]
 pub struct Gate {
     inner: Arc<Inner>,
+    at_once: bool,
 }
 
 #[derive(Debug)]
@@ -175,6 +187,8 @@ struct Inner {
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
+    asking: Option<Arc<dyn Asking>>,
+    hold: Option<Hold>,
     sessions: Sessions,
     step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
@@ -198,11 +212,22 @@ impl Gate {
                 directory,
                 clock,
                 reserve: None,
+                asking: None,
+                hold: None,
                 sessions: Sessions::new(SESSIONS),
                 step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
                 control_on_any_host: false,
             },
+        }
+    }
+
+    /// The same gate for a door that can't wait for people: through this clone requests neither ask for access nor wait for it.
+    #[must_use]
+    pub fn at_once(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            at_once: true,
         }
     }
 
@@ -225,6 +250,11 @@ impl Gate {
         self.inner.sessions.len()
     }
 
+    /// How many requests are parked ([`hold`]).
+    pub fn parked_count(&self) -> usize {
+        self.inner.hold.as_ref().map_or(0, Hold::parked)
+    }
+
     /// The live grants.
     pub fn enforcer(&self) -> &Arc<Enforcer> {
         &self.inner.enforcer
@@ -242,12 +272,33 @@ impl Gate {
 
     /// Decides on a request from its head. `peer` is the address at the other end of the connection, where the door knows it.
     pub fn decide(&self, head: &Parts, peer: Option<IpAddr>) -> Verdict {
-        self.decide_knowing(head, peer, None)
+        self.decide_knowing(head, peer, None, !self.at_once)
     }
 
     /// Awaits what [`Gate::decide`] lacked and decides again. Never answers [`Verdict::Lookup`].
+    ///
+    /// It takes as long as a credential's verification, or as a request is parked: up to [`hold::WAIT_MAX`]. Dropped before, it leaves
+    /// nothing behind but what was asked for.
     pub async fn resolve(&self, head: &Parts, peer: Option<IpAddr>, lookup: Lookup) -> Verdict {
-        let mut want = lookup.0;
+        match self.look_up(head, peer, lookup.0, !self.at_once).await {
+            // Boxed, so that whoever only waits for a look-up has no room for this.
+            Verdict::Lookup(Lookup(Want::Pursue(pursuit))) => {
+                Box::pin(self.pursue(head, peer, *pursuit)).await
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Decides again and awaits what that lacks, for a request that pursues nothing further.
+    async fn decide_on(&self, head: &Parts, peer: Option<IpAddr>, verified: Option<&Verified>) -> Verdict {
+        match self.decide_knowing(head, peer, verified, false) {
+            Verdict::Lookup(lookup) => self.look_up(head, peer, lookup.0, false).await,
+            verdict => verdict,
+        }
+    }
+
+    /// Awaits what a decision lacked and decides again. The one look-up that it answers is [`Want::Pursue`], and only if `pursues`.
+    async fn look_up(&self, head: &Parts, peer: Option<IpAddr>, mut want: Want, pursues: bool) -> Verdict {
         let mut verified = None;
         for _ in 0..LOOKUPS_MAX {
             match want {
@@ -259,25 +310,34 @@ impl Gate {
                         return Verdict::Refuse(Refusal::BudgetUnavailable);
                     }
                 }
+                Want::Pursue(_) => break,
             }
-            match self.decide_knowing(head, peer, verified.as_ref()) {
+            match self.decide_knowing(head, peer, verified.as_ref(), pursues) {
                 Verdict::Lookup(next) => want = next.0,
                 verdict => return verdict,
             }
         }
-        Verdict::Refuse(match want {
-            Want::Verify { .. } | Want::Holder(_) => Refusal::AuthenticationUnavailable,
-            Want::Reserve(_) => Refusal::BudgetUnavailable,
-        })
+        match want {
+            Want::Verify { .. } | Want::Holder(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
+            Want::Reserve(_) => Verdict::Refuse(Refusal::BudgetUnavailable),
+            Want::Pursue(_) => Verdict::Lookup(Lookup(want)),
+        }
     }
 
-    fn decide_knowing(&self, head: &Parts, peer: Option<IpAddr>, verified: Option<&Verified>) -> Verdict {
+    /// `pursues` says whether a request may do something about a refusal.
+    fn decide_knowing(
+        &self,
+        head: &Parts,
+        peer: Option<IpAddr>,
+        verified: Option<&Verified>,
+        pursues: bool,
+    ) -> Verdict {
         let target = match Target::read(head) {
             Ok(target) => target,
             Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
         };
-        let presented = match hygiene::inspect(head) {
-            Ok(presented) => presented,
+        let told = match hygiene::inspect(head) {
+            Ok(told) => told,
             Err(bad) => return Verdict::Refuse(Refusal::BadHeaders(bad)),
         };
         let now = self.inner.clock.now();
@@ -294,7 +354,7 @@ impl Gate {
             Governed::Protected { resource, exact } => (resource.def(), exact),
         };
         let enforcer = &self.inner.enforcer;
-        let bearer = presented.map(|presented| self.bearer(presented, now));
+        let bearer = told.credential.map(|credential| self.bearer(credential, now));
         let identity = match bearer {
             None => self.identify(head, peer, verified, now),
             Some(Some(bearer)) => self.identify_bearer(bearer, head, peer, verified, now),
@@ -330,6 +390,9 @@ impl Gate {
                 credential,
                 session,
             }),
+            Answer::Refuse(refusal) if pursues && told.credential.is_none() => {
+                self.refuse_or_pursue(head, told.plea, session, refusal)
+            }
             Answer::Refuse(refusal) => Verdict::Refuse(refusal),
             Answer::Reserve(grant) => Verdict::Lookup(Lookup(Want::Reserve(grant))),
         }
