@@ -11,10 +11,10 @@ use jit_core::approval::request::{Request, Requester};
 use jit_core::approval::state::State;
 use jit_core::broker::directory::{Directory, DirectoryError, Members, Person};
 use jit_core::clock::Clock;
-use jit_core::gate::Gate;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
+use jit_core::gate::{Gate, GateBuilder};
 use jit_core::id::{Digest, Principal, RequestId, Role, Timestamp};
 use jit_core::policy::terms::{
     AutomaticTerms, DurationTerms, LimitTerms, OpenDef, People, ReasonTerms, ResourceDef, Scope, Terms,
@@ -65,11 +65,17 @@ impl Directory for OnlyAna {
 pub(crate) struct World {
     pub(crate) gate: Gate,
     pub(crate) clock: Arc<StillClock>,
+    pub(crate) tokens: Arc<ApiTokens>,
 }
 
 impl World {
     /// The gate, at 1 s, and no grant.
     pub(crate) fn new() -> Self {
+        Self::built(|gate| gate)
+    }
+
+    /// As [`World::new`], with a gate that `build` has changed.
+    pub(crate) fn built(build: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
         let open = OpenDef {
             hosts: BTreeSet::from(["app.example".to_owned()]),
             paths: BTreeSet::from(["/public".to_owned()]),
@@ -80,18 +86,14 @@ impl World {
         let enforcer = Arc::new(Enforcer::new(settings));
         enforcer.synced(at(0));
         let clock = Arc::new(StillClock(AtomicI64::new(1)));
-        let tokens = ApiTokens::new([(Digest::plain(b"ana"), "local|ana".parse().unwrap())]).unwrap();
+        let ana = (Digest::plain(b"ana"), "local|ana".parse().unwrap());
+        let tokens = Arc::new(ApiTokens::new([ana]).unwrap());
         let rules = RuleSet::compile(&[admin()], &[open]).unwrap();
-        let gate = Gate::builder(
-            rules,
-            enforcer,
-            Arc::new(tokens),
-            Arc::new(OnlyAna),
-            clock.clone(),
-        );
+        let gate = Gate::builder(rules, enforcer, tokens.clone(), Arc::new(OnlyAna), clock.clone());
         Self {
-            gate: gate.build(),
+            gate: build(gate).build(),
             clock,
+            tokens,
         }
     }
 
@@ -120,7 +122,8 @@ fn admin() -> ResourceDef {
     }
 }
 
-fn request() -> Request {
+/// Ana's request 7 for `admin`, active from 0 s to 100 s.
+pub(crate) fn request() -> Request {
     let holder: Principal = "local|ana".parse().unwrap();
     let span = Span::minutes(1);
     let terms = Terms {
