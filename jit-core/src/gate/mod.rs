@@ -222,13 +222,11 @@ impl Gate {
         }
     }
 
-    /// The same gate for a door that can't wait for people: through this clone requests neither ask for access nor wait for it.
+    /// The same gate for a door that can't wait for people: through this handle requests neither ask for access nor wait for it.
     #[must_use]
-    pub fn at_once(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-            at_once: true,
-        }
+    pub fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self
     }
 
     /// Decides by these rules from now on.

@@ -190,7 +190,7 @@ async fn nobody_else_asks() {
         );
     }
     let same = [ANA_TOKEN, WHY, site("same-origin"), mode("cors")];
-    let at_once = world.gate.at_once();
+    let at_once = world.gate.clone().at_once();
     let head = head("app.example", "/admin", &same);
     assert_eq!(told(&at_once.decide(&head, None)), "approval-required");
     assert_eq!(desk.count(), 0);
