@@ -68,9 +68,10 @@ fn text(value: &HeaderValue, most: usize) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn read(
-        fields: &[(&'static str, &[u8])],
-    ) -> Result<Option<(String, Option<Span>, Option<String>)>, BadHeaders> {
+    /// The reason, the duration and the ticket.
+    type Said = (String, Option<Span>, Option<String>);
+
+    fn read(fields: &[(&'static str, &[u8])]) -> Result<Option<Said>, BadHeaders> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let name = HeaderName::from_static(name);
