@@ -76,12 +76,13 @@ impl Ruling {
 }
 
 impl Authz {
-    /// Decides with `gate`.
+    /// Decides with `gate`, at once: whatever that gate was built to do, nobody asks for access through these endpoints and nobody waits
+    /// for it.
     pub fn new(gate: Gate, settings: AuthzSettings) -> Self {
         Self(Arc::new(Inner {
             slots: Semaphore::new(settings.checks),
             complained: AtomicI64::new(i64::MIN),
-            gate,
+            gate: gate.at_once(),
             settings,
         }))
     }

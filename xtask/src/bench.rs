@@ -85,7 +85,14 @@ fn run(mut args: Args) -> Result<ExitCode> {
 fn command(step: &Step, workspace: &Workspace, verb: &str) -> Command {
     let mut command = cargo();
     // A bench target is run by `cargo bench`, which has this profile anyway.
-    command.args([if step.target == "--bench" && verb == "run" { "bench" } else { verb }, "--quiet"]);
+    command.args([
+        if step.target == "--bench" && verb == "run" {
+            "bench"
+        } else {
+            verb
+        },
+        "--quiet",
+    ]);
     if step.target != "--bench" || verb == "build" {
         command.args(["--profile", "bench"]);
     }
@@ -161,8 +168,16 @@ mod tests {
     #[test]
     fn every_figure_has_a_measurement_and_a_name_of_its_own() {
         for (n, figure) in FIGURES.iter().enumerate() {
-            assert!(STEPS.iter().any(|step| step.name == figure.step), "{}", figure.name);
-            assert!(FIGURES.iter().skip(n + 1).all(|other| other.name != figure.name), "{}", figure.name);
+            assert!(
+                STEPS.iter().any(|step| step.name == figure.step),
+                "{}",
+                figure.name
+            );
+            assert!(
+                FIGURES.iter().skip(n + 1).all(|other| other.name != figure.name),
+                "{}",
+                figure.name
+            );
         }
     }
 

@@ -249,7 +249,7 @@ async fn send(world: Arc<World>, sender: usize) -> Result<(), BoxError> {
                 (Known::Off, StatusCode::OK) => counts.wrong("admitted without a grant"),
                 (Known::Until(end), StatusCode::OK) if began >= end => counts.wrong("admitted after the end"),
                 (Known::Until(end), StatusCode::FORBIDDEN) if ended < end => {
-                    counts.wrong("refused under a live grant")
+                    counts.wrong("refused under a live grant");
                 }
                 (_, StatusCode::OK | StatusCode::FORBIDDEN) => {}
                 (_, other) => counts.wrong(&format!("answered {other}")),

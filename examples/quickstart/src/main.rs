@@ -21,6 +21,7 @@ use jit_core::broker::store::Store;
 use jit_core::broker::{Broker, verify_log};
 use jit_core::clock::{Clock, SystemClock};
 use jit_core::gate::Gate;
+use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::policy::{Format, Policy};
@@ -119,6 +120,8 @@ async fn app(
         .await?;
     let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock)
         .with_reserve(Arc::new(broker.clone()))
+        .with_asking(Arc::new(broker.clone()))
+        .with_hold(HoldSettings::default())
         .build();
     let app = Router::new()
         .route("/", any(async || "Open to everyone. /admin is not.\n"))

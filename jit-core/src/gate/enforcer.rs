@@ -39,10 +39,12 @@ use crate::span::Span;
 
 mod check;
 mod settings;
+mod watch;
 
 pub use check::Answer;
 pub(in crate::gate) use check::{Asker, Bearer};
 pub use settings::{EnforcerSettings, SettingError};
+use watch::Watches;
 
 /// How long after a grant's end its versions are remembered, so that a publisher that lags can't bring it back.
 const AFTERLIFE: TimeDelta = TimeDelta::hours(1);
@@ -70,6 +72,7 @@ pub struct Enforcer {
     /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: threads keep copies of it.
     versions: Box<[AtomicU64]>,
     hasher: RandomState,
+    watches: Watches,
 }
 
 /// What a gate remembers of one request.
@@ -127,6 +130,7 @@ impl Enforcer {
             owner: local::owner(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             hasher,
+            watches: Watches::default(),
         }
     }
 
@@ -261,11 +265,12 @@ impl Enforcer {
         (hash, version)
     }
 
-    /// What a holder holds has changed: from here on no copy of what it was counts.
+    /// What a holder holds has changed: from here on no copy of what it was counts, and whoever waits for it looks again.
     fn changed(&self, holder: &Principal) {
         if let Some(version) = self.version(self.hasher.hash_one(holder)) {
             version.fetch_add(1, Ordering::AcqRel);
         }
+        self.watches.wake(holder);
     }
 
     fn version(&self, hash: u64) -> Option<&AtomicU64> {
@@ -304,6 +309,7 @@ impl Enforcer {
         }
         self.locks.rcu(|locks| locks.logged(version, lockdowns));
         self.kill_all();
+        self.watches.wake_all();
     }
 
     /// Puts one lockdown in force at once, before it is written. It stays in force until a published version that holds it was
@@ -312,6 +318,7 @@ impl Enforcer {
         self.locked.store(true, Ordering::SeqCst);
         self.locks.rcu(|locks| locks.urgent(lockdown));
         self.kill_all();
+        self.watches.wake_all();
     }
 
     fn kill_all(&self) {
@@ -336,7 +343,7 @@ impl Enforcer {
         let synced = self.synced.load(Ordering::Acquire);
         // A part of a millisecond counts as a whole one: it is past the last moment that the view is good for.
         let millis = now.timestamp_millis();
-        let begun = i64::from(now.timestamp_subsec_nanos() % 1_000_000 != 0);
+        let begun = i64::from(!now.timestamp_subsec_nanos().is_multiple_of(1_000_000));
         synced == i64::MIN || millis.saturating_add(begun).saturating_sub(synced) > self.stale_after
     }
 

@@ -12,6 +12,7 @@
 //! Authenticators that read fields of a gateway in front (`X-Amzn-Oidc-Data` and the like) run before the stripping. Request trailers
 //! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
 
+mod plea;
 mod proxies;
 pub mod reserved;
 
@@ -19,6 +20,8 @@ use crate::gate::authenticate::CredentialSource;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version, request};
 
+pub(in crate::gate) use plea::Plea;
+pub use plea::{DURATION_HEADER, REASON_HEADER, TICKET_HEADER};
 pub use proxies::{BadProxy, TrustedProxies};
 use reserved::{is_forwarding, is_reserved};
 
@@ -53,6 +56,15 @@ pub enum BadHeaders {
     /// More than one credential that is bound to a grant, in the header, the cookie or both.
     #[error("there must be at most one credential of a grant, in one Jit-Credential field or one cookie")]
     ManyCredentials,
+    /// A [`REASON_HEADER`] that is doubled, empty, too long or no text.
+    #[error("Jit-Reason must be sent once, as 1 to 500 characters of UTF-8")]
+    Reason,
+    /// A [`DURATION_HEADER`] that is doubled or no length of time.
+    #[error("Jit-Duration must be sent once, and read like 30m, 1h 30m or 90s")]
+    Duration,
+    /// A [`TICKET_HEADER`] that is doubled, empty, too long or no text.
+    #[error("Jit-Ticket must be sent once, as 1 to 200 characters of UTF-8")]
+    Ticket,
     /// A `Connection` option that names a field which must reach its reader.
     #[error("the Connection field names a field that is not for one hop alone")]
     Connection,
@@ -73,6 +85,9 @@ impl BadHeaders {
             Self::ManyAuthorizations => "many-authorizations",
             Self::ManyCookies => "many-cookies",
             Self::ManyCredentials => "many-credentials",
+            Self::Reason => "reason",
+            Self::Duration => "duration",
+            Self::Ticket => "ticket",
             Self::Connection => "connection",
             Self::TransferEncoding => "transfer-encoding",
             Self::ContentLength => "content-length",
@@ -97,12 +112,14 @@ pub fn check(parts: &request::Parts) -> Result<(), BadHeaders> {
 }
 
 /// What a request's header says to the gate.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(in crate::gate) struct Inspected<'r> {
     /// The credential of a grant that it presents, whatever it may be.
     pub(in crate::gate) presented: Option<&'r [u8]>,
     /// Whether it asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
     pub(in crate::gate) changes_protocol: bool,
+    /// What it asks for in the same step.
+    pub(in crate::gate) plea: Option<Plea<'r>>,
 }
 
 /// As [`check`], with what else one look at every field tells.
@@ -115,11 +132,15 @@ pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Inspected<'_>, 
     for (name, value) in headers {
         seen.field(name.as_str(), value);
     }
-    seen.judge(parts.version)
+    let mut inspected = seen.judge(parts.version)?;
+    if seen.pleads {
+        inspected.plea = Plea::read(headers)?;
+    }
+    Ok(inspected)
 }
 
 /// A bit for each length that a field's name has for [`Seen`] to look at it.
-const MATTERS: u32 = 1 << 6 | 1 << 7 | 1 << 10 | 1 << 13 | 1 << 14 | 1 << 17;
+const MATTERS: u32 = 1 << 6 | 1 << 7 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17;
 
 /// What was seen in a header so far.
 #[derive(Debug, Default)]
@@ -136,6 +157,8 @@ struct Seen<'r> {
     offers: usize,
     /// Protocols offered in an `Upgrade` field that are not h2c.
     serious_offers: usize,
+    /// There is a field that asks in the same step.
+    pleads: bool,
     lengths: usize,
     bad_length: bool,
     encodings: usize,
@@ -155,6 +178,8 @@ impl<'r> Seen<'r> {
             6 if name == "cookie" => self.cookie(value),
             7 if name == "upgrade" => self.upgrade(value),
             10 if name == "connection" => self.connection(value),
+            10 if name == "jit-reason" || name == "jit-ticket" => self.pleads = true,
+            12 if name == "jit-duration" => self.pleads = true,
             13 if name == "authorization" => self.authorizations += 1,
             14 if name == "content-length" => {
                 let digits = value.as_bytes();
@@ -206,7 +231,7 @@ impl<'r> Seen<'r> {
     }
 
     /// The first rule that it breaks, in the order of [`BadHeaders`] but for the framing: a length comes before an encoding.
-    fn judge(self, version: Version) -> Result<Inspected<'r>, BadHeaders> {
+    fn judge(&self, version: Version) -> Result<Inspected<'r>, BadHeaders> {
         if self.size > BYTES_MAX {
             return Err(BadHeaders::TooLarge);
         }
@@ -225,15 +250,14 @@ impl<'r> Seen<'r> {
         if self.lengths > 1 || self.bad_length {
             return Err(BadHeaders::ContentLength);
         }
-        let plain = self.encodings == 1
-            && !self.bad_encoding
-            && self.lengths == 0
-            && version == Version::HTTP_11;
+        let plain =
+            self.encodings == 1 && !self.bad_encoding && self.lengths == 0 && version == Version::HTTP_11;
         if self.encodings > 0 && !plain {
             return Err(BadHeaders::TransferEncoding);
         }
         Ok(Inspected {
             presented: self.credential,
+            plea: None,
             changes_protocol: if self.offers > 0 {
                 self.serious_offers > 0
             } else {
@@ -471,6 +495,14 @@ mod tests {
                 Err(ManyCredentials),
             ),
             (&[("connection", "Jit_Credential")], Err(Connection)),
+            (&[("connection", "Jit-Reason")], Err(Connection)),
+            (&[("jit-reason", "look into it"), ("jit-duration", "30m")], Ok(())),
+            (&[("jit-reason", "")], Err(BadHeaders::Reason)),
+            (&[("jit-duration", "soon")], Err(BadHeaders::Duration)),
+            (
+                &[("jit-ticket", "a"), ("jit-ticket", "a")],
+                Err(BadHeaders::Ticket),
+            ),
             (
                 &[(
                     "connection",

@@ -144,6 +144,16 @@ impl Gate {
         self.remember(epoch, key, outcome, now)
     }
 
+    /// Verifies what a request shows, whatever is remembered of it. What proves nobody is not remembered any longer.
+    pub(super) async fn verify_anew(&self, head: &Parts, peer: Option<IpAddr>) -> Option<Verified> {
+        let shown = self.inner.authenticators.present(head, peer)?;
+        let verified = self.verify(shown.key(self.inner.sessions.marks()), &shown).await;
+        if matches!(verified.outcome, Err(AuthError::Invalid)) {
+            self.inner.sessions.forget(&verified.key);
+        }
+        Some(verified)
+    }
+
     pub(super) async fn verify_bearer(&self, credential: Digest) -> Verified {
         let epoch = self.inner.sessions.epoch();
         let now = self.now();

@@ -10,6 +10,8 @@
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
+use siphasher::sip128::SipHasher24;
+
 /// The key of one gate's marks.
 #[derive(Clone, Copy)]
 pub(in crate::gate) struct Marks {
@@ -54,63 +56,7 @@ impl Marks {
 
     /// The mark of these bytes.
     pub(in crate::gate) fn of(&self, bytes: &[u8]) -> Mark {
-        let mut state = State {
-            v0: self.k0 ^ 0x736f_6d65_7073_6575,
-            v1: self.k1 ^ 0x646f_7261_6e64_6f6d ^ 0xee,
-            v2: self.k0 ^ 0x6c79_6765_6e65_7261,
-            v3: self.k1 ^ 0x7465_6462_7974_6573,
-        };
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            state.absorb(u64::from_le_bytes(*word));
-        }
-        // The rest and, in the highest byte, the length.
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        state.absorb(u64::from_le_bytes(last) | ((bytes.len() as u64) << 56));
-        state.v2 ^= 0xee;
-        let low = state.finish();
-        state.v1 ^= 0xdd;
-        let high = state.finish();
-        Mark(u128::from(high) << 64 | u128::from(low))
-    }
-}
-
-struct State {
-    v0: u64,
-    v1: u64,
-    v2: u64,
-    v3: u64,
-}
-
-impl State {
-    fn absorb(&mut self, word: u64) {
-        self.v3 ^= word;
-        self.round();
-        self.round();
-        self.v0 ^= word;
-    }
-
-    fn finish(&mut self) -> u64 {
-        for _ in 0..4 {
-            self.round();
-        }
-        self.v0 ^ self.v1 ^ self.v2 ^ self.v3
-    }
-
-    fn round(&mut self) {
-        self.v0 = self.v0.wrapping_add(self.v1);
-        self.v2 = self.v2.wrapping_add(self.v3);
-        self.v1 = self.v1.rotate_left(13) ^ self.v0;
-        self.v3 = self.v3.rotate_left(16) ^ self.v2;
-        self.v0 = self.v0.rotate_left(32);
-        self.v2 = self.v2.wrapping_add(self.v1);
-        self.v0 = self.v0.wrapping_add(self.v3);
-        self.v1 = self.v1.rotate_left(17) ^ self.v2;
-        self.v3 = self.v3.rotate_left(21) ^ self.v0;
-        self.v2 = self.v2.rotate_left(32);
+        Mark(SipHasher24::new_with_keys(self.k0, self.k1).hash(bytes).as_u128())
     }
 }
 

@@ -13,10 +13,13 @@
 //! 6. Everything else is refused.
 //!
 //! The answer comes from memory and at once. Where memory is not enough (a credential that was not verified yet, a budget that
-//! has to be reserved) the verdict is a [`Lookup`], and [`Gate::resolve`] awaits what is missing and decides again.
+//! has to be reserved) the verdict is a [`Lookup`], and [`Gate::resolve`] awaits what is missing and decides again. So it is where a
+//! request without a grant asks for one in the same step, or prefers to wait for it ([`GateBuilder::with_asking`],
+//! [`GateBuilder::with_hold`]).
 //!
 //! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
 
+mod asking;
 pub mod authenticate;
 pub mod authenticators;
 pub mod budget;
@@ -28,6 +31,7 @@ pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
 pub mod flight;
+pub mod hold;
 pub mod hygiene;
 mod identity;
 mod live;
@@ -36,6 +40,7 @@ mod locks;
 mod mark;
 pub mod permit;
 pub mod problem;
+mod pursuit;
 pub mod refusal;
 mod reserve;
 pub mod rules;
@@ -60,8 +65,10 @@ use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::{Authenticators, Shown};
 use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
+use crate::gate::hold::Hold;
 use crate::gate::identity::{Identity, Verified};
 use crate::gate::permit::Permit;
+use crate::gate::pursuit::Pursuit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{Session, SessionKey, Sessions};
@@ -70,6 +77,7 @@ use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 
+pub use asking::{Asking, NotAsked};
 pub use builder::GateBuilder;
 pub use reserve::{Reserve, ReserveError};
 pub use session::SESSION_MAX;
@@ -147,6 +155,8 @@ impl Passage {
 pub struct Door {
     counts_bytes: bool,
     severs: bool,
+    /// Whether a request may do something about a refusal.
+    pursues: bool,
 }
 
 impl Door {
@@ -155,6 +165,7 @@ impl Door {
         Self {
             counts_bytes: false,
             severs: false,
+            pursues: false,
         }
     }
 
@@ -189,6 +200,8 @@ enum Want {
     /// Whether the Directory still knows the holder whom a credential of a grant stands for.
     Holder(Digest),
     Reserve(GrantId, Budgeted),
+    /// What comes after a refusal: [`Gate::look_up`] leaves it to [`Gate::resolve`].
+    Pursue(Box<Pursuit>),
 }
 
 impl fmt::Debug for Lookup {
@@ -197,6 +210,7 @@ impl fmt::Debug for Lookup {
             Want::Verify { key, .. } => write!(f, "Lookup(<redacted>, {:?})", key.source),
             Want::Holder(_) => f.write_str("Lookup(<redacted>, Grant)"),
             Want::Reserve(grant, of) => write!(f, "Lookup({grant}, {of})"),
+            Want::Pursue(pursuit) => write!(f, "Lookup({pursuit:?})"),
         }
     }
 }
@@ -205,6 +219,7 @@ impl fmt::Debug for Lookup {
 #[derive(Debug, Clone)]
 pub struct Gate {
     inner: Arc<Inner>,
+    at_once: bool,
 }
 
 #[derive(Debug)]
@@ -215,6 +230,8 @@ struct Inner {
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
+    asking: Option<Arc<dyn Asking>>,
+    hold: Option<Hold>,
     sessions: Sessions,
     step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
@@ -239,6 +256,8 @@ impl Gate {
                 directory,
                 clock,
                 reserve: None,
+                asking: None,
+                hold: None,
                 sessions: Sessions::new(SESSIONS),
                 step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
@@ -246,6 +265,13 @@ impl Gate {
                 control_on_any_host: false,
             },
         }
+    }
+
+    /// The same gate for a door that can't wait for people: through this handle requests neither ask for access nor wait for it.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self
     }
 
     /// Decides by these rules from now on.
@@ -265,6 +291,11 @@ impl Gate {
     /// How many sessions are kept.
     pub fn session_count(&self) -> usize {
         self.inner.sessions.len()
+    }
+
+    /// How many requests are parked ([`hold`]).
+    pub fn parked_count(&self) -> usize {
+        self.inner.hold.as_ref().map_or(0, Hold::parked)
     }
 
     /// The live grants.
@@ -289,11 +320,48 @@ impl Gate {
 
     /// As [`Gate::decide`], for a door that can do more.
     pub fn decide_for(&self, door: Door, head: &Parts, peer: Option<IpAddr>) -> Verdict {
-        self.decide_knowing(door, head, peer, None)
+        let pursues = !self.at_once;
+        self.decide_knowing(Door { pursues, ..door }, head, peer, None)
     }
 
     /// Awaits what [`Gate::decide`] lacked and decides again. Never answers [`Verdict::Lookup`].
+    ///
+    /// It takes as long as a credential's verification, or as a request is parked: up to [`hold::WAIT_MAX`]. Dropped before, it leaves
+    /// nothing behind but what was asked for.
     pub async fn resolve(&self, head: &Parts, peer: Option<IpAddr>, lookup: Lookup) -> Verdict {
+        match self.look_up(head, peer, lookup).await {
+            // Boxed, so that whoever only waits for a look-up has no room for this.
+            Verdict::Lookup(Lookup {
+                want: Want::Pursue(pursuit),
+                door,
+            }) => {
+                let door = Door {
+                    pursues: false,
+                    ..door
+                };
+                Box::pin(self.pursue(door, head, peer, *pursuit)).await
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Decides again and awaits what that lacks, for a door that pursues nothing.
+    async fn decide_on(
+        &self,
+        door: Door,
+        head: &Parts,
+        peer: Option<IpAddr>,
+        verified: Option<&Verified>,
+    ) -> Verdict {
+        match self.decide_knowing(door, head, peer, verified) {
+            Verdict::Lookup(lookup) => self.look_up(head, peer, lookup).await,
+            verdict => verdict,
+        }
+    }
+
+    /// Awaits what a decision lacked and decides again. The one look-up that it answers is [`Want::Pursue`], and only for a door that
+    /// pursues.
+    async fn look_up(&self, head: &Parts, peer: Option<IpAddr>, lookup: Lookup) -> Verdict {
         let Lookup { mut want, door } = lookup;
         let mut verified = None;
         for _ in 0..LOOKUPS_MAX {
@@ -306,16 +374,18 @@ impl Gate {
                         return Verdict::Refuse(Refusal::BudgetUnavailable);
                     }
                 }
+                Want::Pursue(_) => break,
             }
             match self.decide_knowing(door, head, peer, verified.as_ref()) {
                 Verdict::Lookup(next) => want = next.want,
                 verdict => return verdict,
             }
         }
-        Verdict::Refuse(match want {
-            Want::Verify { .. } | Want::Holder(_) => Refusal::AuthenticationUnavailable,
-            Want::Reserve(..) => Refusal::BudgetUnavailable,
-        })
+        match want {
+            Want::Verify { .. } | Want::Holder(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
+            Want::Reserve(..) => Verdict::Refuse(Refusal::BudgetUnavailable),
+            Want::Pursue(_) => Verdict::Lookup(Lookup { want, door }),
+        }
     }
 
     fn decide_knowing(
@@ -388,6 +458,9 @@ impl Gate {
                 credential,
                 session,
             }),
+            Answer::Refuse(refusal) if door.pursues && inspected.presented.is_none() => {
+                self.refuse_or_pursue(door, head, inspected.plea, session, refusal)
+            }
             Answer::Refuse(refusal) => Verdict::Refuse(refusal),
             Answer::Reserve(grant, of) => {
                 let want = Want::Reserve(grant, of);

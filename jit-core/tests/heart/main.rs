@@ -4,6 +4,7 @@
 mod hostile;
 mod planes;
 mod properties;
+mod pursuing;
 mod races;
 mod rig;
 mod rules;

@@ -12,6 +12,7 @@
 //! - `x-remote-*`: Kubernetes front proxy, mod_auth_mellon set-ups
 //! - `x-jit-*`: this gate
 //! - `jit-credential`: this gate, where a credential that is bound to a grant stands
+//! - `jit-reason`, `jit-duration`, `jit-ticket`: this gate, where a request asks for access in the same step
 //! - `x-auth-request-*`: oauth2-proxy
 //! - `x-auth-user`: common in NGINX auth_request and Traefik forwardAuth set-ups
 //! - `x-auth-username`
@@ -113,7 +114,7 @@
 //! that takes one of those for a gateway's word must not stand behind this gate unchanged.
 
 /// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the first four bytes.
-const RESERVED: [&str; 88] = [
+const RESERVED: [&str; 91] = [
     "base-url",
     "cf-access-authenticated-user-email",
     "cf-access-jwt-assertion",
@@ -128,6 +129,9 @@ const RESERVED: [&str; 88] = [
     "forwarded",
     "http2-settings",
     "jit-credential",
+    "jit-duration",
+    "jit-reason",
+    "jit-ticket",
     "mellon-",
     "oidc-",
     "proxy",
@@ -384,7 +388,7 @@ mod tests {
             "cookie",
             "forwardedx",
             "host",
-            "jit-reason",
+            "jit-reasons",
             "origin",
             "proxy-authorization",
             "range",
