@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::gate::interactions::Interactions;
 use crate::gate::session::Sessions;
 use crate::gate::step_up::StepUps;
 use crate::gate::target::{BadTarget, canonical_prefix};
@@ -37,6 +38,12 @@ impl GateBuilder {
     /// Reserves budgets here. Without, no grant with a limited number of requests admits any.
     pub fn with_reserve(mut self, reserve: Arc<dyn Reserve>) -> Self {
         self.inner.reserve = Some(reserve);
+        self
+    }
+
+    /// Records what admitted requests do here. Hand the same to the broker. Without, nothing is recorded.
+    pub fn with_interactions(mut self, interactions: Arc<Interactions>) -> Self {
+        self.inner.interactions = Some(interactions);
         self
     }
 

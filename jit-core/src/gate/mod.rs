@@ -29,6 +29,7 @@ mod fixtures;
 pub mod flight;
 pub mod hygiene;
 mod identity;
+pub mod interactions;
 mod live;
 mod local;
 mod locks;
@@ -60,6 +61,7 @@ use crate::gate::authenticators::{Authenticators, Shown};
 use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
 use crate::gate::identity::{Identity, Verified};
+use crate::gate::interactions::{Interactions, Note, Place};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
@@ -114,6 +116,10 @@ pub struct Admission {
     /// Where the gate's credential stands: it must not be forwarded.
     pub credential: CredentialSource,
     session: Arc<Session>,
+    /// When the gate decided.
+    at: Timestamp,
+    /// Where its record will go, if that had to be settled before.
+    place: Option<Place>,
 }
 
 impl Admission {
@@ -214,6 +220,7 @@ struct Inner {
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
+    interactions: Option<Arc<Interactions>>,
     sessions: Sessions,
     step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
@@ -237,6 +244,7 @@ impl Gate {
                 directory,
                 clock,
                 reserve: None,
+                interactions: None,
                 sessions: Sessions::new(SESSIONS),
                 step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
@@ -287,6 +295,22 @@ impl Gate {
     /// As [`Gate::decide`], for a door that can do more.
     pub fn decide_for(&self, door: Door, head: &Parts, peer: Option<IpAddr>) -> Verdict {
         self.decide_knowing(door, head, peer, None)
+    }
+
+    /// Records an admitted request of which the door sees no more: for doors that admit and do not forward. The others begin a
+    /// [`Flight`](flight::Flight), which is recorded when it ends.
+    pub fn record_admitted(&self, admission: &Admission, head: &Parts) {
+        if let Some(interactions) = &self.inner.interactions {
+            let note = Note {
+                live: Arc::clone(admission.permit.live()),
+                before: Vec::new(),
+                method: head.method.clone(),
+                uri: head.uri.clone(),
+                began: admission.at,
+                outcome: None,
+            };
+            interactions.push(admission.place.clone(), note);
+        }
     }
 
     /// Awaits what [`Gate::decide`] lacked and decides again. Never answers [`Verdict::Lookup`].
@@ -374,12 +398,18 @@ impl Gate {
             bearer: bearer.flatten(),
             counts_bytes: door.counts_bytes,
         };
+        // Before a grant is asked: what can't be recorded must not use up a budget.
+        let Ok(place) = self.inner.interactions.as_deref().map_or(Ok(None), Interactions::reserve) else {
+            return Verdict::Refuse(Refusal::LogFull);
+        };
         match enforcer.check_as(&asker, resource, &target, &head.method, now) {
             Answer::Admit(permit) => Verdict::Admit(Admission {
                 permit,
                 subject: Arc::clone(&session.subject),
                 credential,
                 session,
+                at: now,
+                place,
             }),
             Answer::Refuse(refusal) => Verdict::Refuse(refusal),
             Answer::Reserve(grant, of) => {

@@ -72,6 +72,8 @@ pub enum Refusal {
     },
     /// The grant has requests left, but none could be reserved just now.
     BudgetUnavailable,
+    /// What the request does could not be recorded: too much waits to be written down.
+    LogFull,
     /// As many requests under the grant as it allows are in flight.
     TooManyConcurrent {
         /// What was wanted.
@@ -98,7 +100,7 @@ impl Refusal {
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             // RFC 9470 §3 answers a sign-in that is too weak with a challenge, as one that is missing.
             Self::Unauthenticated | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
-            Self::AuthenticationUnavailable | Self::StaleView | Self::BudgetUnavailable => {
+            Self::AuthenticationUnavailable | Self::StaleView | Self::BudgetUnavailable | Self::LogFull => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::TooManyConcurrent { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -132,6 +134,7 @@ impl Refusal {
             Self::StaleView => "stale-view",
             Self::BudgetSpent { .. } => "budget-spent",
             Self::BudgetUnavailable => "budget-unavailable",
+            Self::LogFull => "log-full",
             Self::TooManyConcurrent { .. } => "too-many-concurrent",
             Self::LimitNotEnforceable { .. } => "limit-not-enforceable",
             Self::UpgradeRefused { .. } => "upgrade-refused",
@@ -156,6 +159,7 @@ impl Refusal {
             Self::StaleView => "Temporarily closed",
             Self::BudgetSpent { .. } => "Budget spent",
             Self::BudgetUnavailable => "Budget could not be reserved",
+            Self::LogFull => "Log full",
             Self::TooManyConcurrent { .. } => "Too many requests at once",
             Self::LimitNotEnforceable { .. } => "Limit not enforceable here",
             Self::UpgradeRefused { .. } => "Protocol change refused",
@@ -193,6 +197,9 @@ impl Refusal {
             Self::BudgetSpent { .. } => "Your grant has no requests left. Ask for another one.",
             Self::BudgetUnavailable => {
                 "Your grant's budget could not be reserved just now. Try again shortly."
+            }
+            Self::LogFull => {
+                "What you do here is recorded, and the record has no room just now. Try again shortly."
             }
             Self::TooManyConcurrent { .. } => {
                 "As many of your requests as your grant allows are in flight. Wait for one to end, then try again."
@@ -235,7 +242,8 @@ impl Refusal {
             | Self::NotOpen
             | Self::LockedDown
             | Self::StaleView
-            | Self::BudgetUnavailable => None,
+            | Self::BudgetUnavailable
+            | Self::LogFull => None,
         }
     }
 
@@ -255,7 +263,9 @@ impl Refusal {
     /// In how many seconds to try again, where that is likely to help (RFC 9110 §10.2.3).
     pub fn retry_after(&self, now: Timestamp) -> Option<u64> {
         match self {
-            Self::AuthenticationUnavailable | Self::StaleView | Self::BudgetUnavailable => Some(5),
+            Self::AuthenticationUnavailable | Self::StaleView | Self::BudgetUnavailable | Self::LogFull => {
+                Some(5)
+            },
             Self::TooManyConcurrent { .. } => Some(1),
             Self::ApprovalPending {
                 opens_at: Some(at), ..
