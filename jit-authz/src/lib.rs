@@ -56,6 +56,7 @@
 //!   Requests that change the protocol of their connection are refused on protected routes; Traefik and NGINX do not
 //!   always say that a request does so, and have to refuse it themselves.
 //! - For the same reason a grant with a limit on concurrent requests or on bytes admits nothing here.
+//! - What is admitted here is recorded under its grant without status, octets and end: those are the balancer's to see.
 //! - A balancer must not cache answers.
 //! - A balancer that can't reach this service must refuse. Envoy does so unless `failure_mode_allow` is set.
 //! - Envoy over HTTP must refuse targets with a `#`, as it does by default: `http::Uri` would drop what follows.

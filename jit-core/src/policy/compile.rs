@@ -324,6 +324,20 @@ mod tests {
     }
 
     #[test]
+    fn what_happens_when_the_record_is_full_is_one_of_two_words() {
+        let on_full = |word: &str| parse(&format!("[interactions]\non_full = \"{word}\"\n"));
+        assert_eq!(on_full("count").unwrap().on_full(), OnFull::Count);
+        assert_eq!(on_full("refuse").unwrap().on_full(), OnFull::Refuse);
+        assert_eq!(parse("[interactions]\n").unwrap().on_full(), OnFull::Count);
+        assert_eq!(parse("").unwrap().on_full(), OnFull::Count);
+        check(
+            "[interactions]\non_full = \"Refuse\"\n",
+            &["p.toml:2: error: interactions.on_full is \"Refuse\", which means nothing; mend: write \"count\", or \"refuse\""],
+        );
+        assert!(parse("[interactions]\nwhen_full = \"count\"\n").is_err());
+    }
+
+    #[test]
     fn what_is_left_out_has_a_default() {
         let policy = parse(&with_policy(
             "requesters = { persons = [\"ann\"] }\nstages = [{ approvers = { roles = [\"r\"] } }]\n\
@@ -781,6 +795,11 @@ mod tests {
         let example: serde_json::Value = toml::from_str(EXAMPLE).unwrap();
         assert_eq!(keys(&schema["properties"]), keys(&example));
         assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(
+            schema["$defs"]["OnFull"]["oneOf"].as_array().map(Vec::len),
+            Some(2),
+            "{schema}"
+        );
         let policy = &schema["$defs"]["Policy"];
         let known = keys(&policy["properties"]).unwrap();
         let used = keys(&example["policies"][0]).unwrap();

@@ -133,7 +133,6 @@ impl Writer {
     }
 
     /// The next append, and what the heads are after it.
-    #[expect(clippy::type_complexity, reason = "the three are made together and used at once")]
     async fn prepare(
         &mut self,
         broker: &Broker,
