@@ -61,7 +61,10 @@ async fn main() -> Result<(), BoxError> {
         return Err("records were lost".into());
     }
     println!("{ROUNDS} rounds of {} records; medians over them", 2 * EACH);
-    println!("record an admitted request       {:>9.0} ns", median(&mut recorded));
+    println!(
+        "record an admitted request       {:>9.0} ns",
+        median(&mut recorded)
+    );
     println!("begin a flight, end and record it {:>8.0} ns", median(&mut flown));
     println!("chained and durable, a second    {:>9.0}", median(&mut a_second));
     println!("likewise for a second of processor {:>7.0}", all / computed * 1e6);

@@ -55,7 +55,11 @@ async fn who_may_see_the_request_reads_what_was_done() {
     for who in ["alice", "bob", "carol", "frank"] {
         let answer = world.get(who, &path).await;
         answer.is(200);
-        assert_eq!(answer.json, json!({"items": items, "next": null, "lost": 0}), "{who}");
+        assert_eq!(
+            answer.json,
+            json!({"items": items, "next": null, "lost": 0}),
+            "{who}"
+        );
     }
     // By pages.
     let mut read: Vec<Value> = Vec::new();
@@ -64,7 +68,9 @@ async fn who_may_see_the_request_reads_what_was_done() {
         let page = world.get("carol", &format!("{path}?limit=2{after}")).await;
         page.is(200);
         read.extend(page.json["items"].as_array().unwrap().iter().cloned());
-        let Some(next) = page.json["next"].as_str() else { break };
+        let Some(next) = page.json["next"].as_str() else {
+            break;
+        };
         after = format!("&after={next}");
     }
     assert_eq!(read, items);
@@ -79,7 +85,10 @@ async fn who_may_see_the_request_reads_what_was_done() {
             answers.push(answer.text);
         }
         assert_eq!(answers[0], answers[1]);
-        world.get("", &format!("{path}{query}")).await.problem(401, "unauthenticated");
+        world
+            .get("", &format!("{path}{query}"))
+            .await
+            .problem(401, "unauthenticated");
     }
     for (query, field) in [
         ("after=x", "after"),
@@ -88,7 +97,10 @@ async fn who_may_see_the_request_reads_what_was_done() {
         ("limit=1001", "limit"),
         ("nonsense=1", "nonsense"),
     ] {
-        world.get("carol", &format!("{path}?{query}")).await.invalid(field);
+        world
+            .get("carol", &format!("{path}?{query}"))
+            .await
+            .invalid(field);
     }
 }
 

@@ -46,7 +46,10 @@ impl Broker {
                 return Ok(delivered);
             };
             // People are told what was decided. What was done, they read.
-            for record in records.into_iter().filter(|record| !record.stream.is_interactions()) {
+            for record in records
+                .into_iter()
+                .filter(|record| !record.stream.is_interactions())
+            {
                 notifier.notify(&self.message(record).await?).await?;
                 delivered += 1;
             }

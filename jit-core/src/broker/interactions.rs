@@ -91,7 +91,9 @@ impl Broker {
         match &self.inner.interactions {
             Some(logbook) => logbook.source.set_on_full(on_full),
             None if on_full == crate::policy::terms::OnFull::Refuse => {
-                tracing::warn!("the policy wants every request recorded, and nothing is: no interactions were given to the broker");
+                tracing::warn!(
+                    "the policy wants every request recorded, and nothing is: no interactions were given to the broker"
+                );
             }
             None => {}
         }

@@ -259,7 +259,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let Some(interactions) = &self.gate.inner.interactions else { return };
+        let Some(interactions) = &self.gate.inner.interactions else {
+            return;
+        };
         let permit = self.permit.get_mut().unwrap_or_else(PoisonError::into_inner);
         let before = self.before.get_mut().unwrap_or_else(PoisonError::into_inner);
         let outcome = Outcome {

@@ -399,7 +399,12 @@ impl Gate {
             counts_bytes: door.counts_bytes,
         };
         // Before a grant is asked: what can't be recorded must not use up a budget.
-        let Ok(place) = self.inner.interactions.as_deref().map_or(Ok(None), Interactions::reserve) else {
+        let Ok(place) = self
+            .inner
+            .interactions
+            .as_deref()
+            .map_or(Ok(None), Interactions::reserve)
+        else {
             return Verdict::Refuse(Refusal::LogFull);
         };
         match enforcer.check_as(&asker, resource, &target, &head.method, now) {

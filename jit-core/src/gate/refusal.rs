@@ -265,7 +265,7 @@ impl Refusal {
         match self {
             Self::AuthenticationUnavailable | Self::StaleView | Self::BudgetUnavailable | Self::LogFull => {
                 Some(5)
-            },
+            }
             Self::TooManyConcurrent { .. } => Some(1),
             Self::ApprovalPending {
                 opens_at: Some(at), ..

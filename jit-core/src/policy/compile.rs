@@ -332,7 +332,9 @@ mod tests {
         assert_eq!(parse("").unwrap().on_full(), OnFull::Count);
         check(
             "[interactions]\non_full = \"Refuse\"\n",
-            &["p.toml:2: error: interactions.on_full is \"Refuse\", which means nothing; mend: write \"count\", or \"refuse\""],
+            &[
+                "p.toml:2: error: interactions.on_full is \"Refuse\", which means nothing; mend: write \"count\", or \"refuse\"",
+            ],
         );
         assert!(parse("[interactions]\nwhen_full = \"count\"\n").is_err());
     }

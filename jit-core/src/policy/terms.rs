@@ -40,10 +40,7 @@ impl People {
 
 /// What happens to a request while too many records of earlier ones wait to be written down.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a gate must know what to do, or refuse"
-)]
+#[expect(clippy::exhaustive_enums, reason = "a gate must know what to do, or refuse")]
 pub enum OnFull {
     /// It passes. How many records were lost, and of which grants, is recorded.
     #[default]

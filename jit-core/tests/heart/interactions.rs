@@ -127,7 +127,10 @@ async fn what_was_done_is_read_under_its_grant(on: On) {
     drop(admission);
 
     assert_eq!(house.read(request.id).await, InteractionPage::default());
-    assert_eq!((house.log.waiting(), house.flush().await, house.flush().await), (3, 3, 0));
+    assert_eq!(
+        (house.log.waiting(), house.flush().await, house.flush().await),
+        (3, 3, 0)
+    );
     let item = |at: i64, took: u64, method: &str, path: &str, status, received, sent| Interaction {
         began: began + chrono::TimeDelta::milliseconds(at),
         took_ms: Some(took),
@@ -175,13 +178,18 @@ async fn what_was_done_is_read_under_its_grant(on: On) {
     }
     let nobody = RequestId::from_u128(7);
     let carol = rig.actor("carol").await;
-    assert_eq!(refused(rig.broker.interactions(&carol, nobody, 0, 10).await), Refused::NotFound);
+    assert_eq!(
+        refused(rig.broker.interactions(&carol, nobody, 0, 10).await),
+        Refused::NotFound
+    );
 
     // It is part of the chain, once, with what an auditor needs to read it alone.
     let log = rig.log().await;
     let stream = StreamId::Interactions(GrantId::from(request.id));
     let records: Vec<_> = log.iter().filter(|record| record.stream == stream).collect();
-    let [record] = records[..] else { panic!("{records:?}") };
+    let [record] = records[..] else {
+        panic!("{records:?}")
+    };
     let body: serde_json::Value = serde_json::from_str(&record.body).unwrap();
     assert_eq!(body["type"], "interactions");
     assert_eq!(body["grant"], json!(GrantId::from(request.id)));
@@ -226,7 +234,11 @@ async fn pages_go_through_everything_once_and_in_order(on: On) {
         }
         assert_eq!(read, all, "{limit}");
     }
-    let beyond = house.rig.broker.interactions(&carol, request.id, u64::MAX, 10).await;
+    let beyond = house
+        .rig
+        .broker
+        .interactions(&carol, request.id, u64::MAX, 10)
+        .await;
     assert_eq!(beyond.unwrap().items, []);
     assert_eq!(house.read(other.id).await.items, []);
     let longest = house.rig.log().await.iter().map(|record| record.body.len()).max();
@@ -301,7 +313,10 @@ async fn a_request_without_room_is_refused_where_the_policy_says_so(on: On) {
     assert_eq!(refusal, Refusal::LogFull);
     assert_eq!((refusal.status().as_u16(), refusal.kind()), (503, "log-full"));
     drop((one, two));
-    assert_eq!(house.admit("GET", "/admin/3").await.unwrap_err(), Refusal::LogFull);
+    assert_eq!(
+        house.admit("GET", "/admin/3").await.unwrap_err(),
+        Refusal::LogFull
+    );
     house.rig.store.set_broken(true);
     assert!(house.rig.broker.flush_interactions().await.is_err());
     house.rig.store.set_broken(false);
@@ -347,9 +362,16 @@ async fn a_request_that_goes_on_under_another_grant_stands_under_both(on: On) {
     flight_under_long.answered(StatusCode::OK);
     drop(flight_under_long);
     assert_eq!(house.flush().await, 2);
-    let [before] = &house.read(long.id).await.items[..] else { panic!() };
-    let [after] = &house.read(longer.id).await.items[..] else { panic!() };
-    assert_eq!((before.moved_from, before.moved_to), (None, Some(longer.id.into())));
+    let [before] = &house.read(long.id).await.items[..] else {
+        panic!()
+    };
+    let [after] = &house.read(longer.id).await.items[..] else {
+        panic!()
+    };
+    assert_eq!(
+        (before.moved_from, before.moved_to),
+        (None, Some(longer.id.into()))
+    );
     assert_eq!((after.moved_from, after.moved_to), (Some(long.id.into()), None));
     let joined = Interaction {
         moved_from: None,
@@ -357,7 +379,10 @@ async fn a_request_that_goes_on_under_another_grant_stands_under_both(on: On) {
         ..after.clone()
     };
     assert_eq!(*before, joined);
-    assert_eq!((after.took_ms, after.end), (Some(20 * 60 * 1000), Ended::Completed));
+    assert_eq!(
+        (after.took_ms, after.end),
+        (Some(20 * 60 * 1000), Ended::Completed)
+    );
 }
 
 async fn a_cut_is_recorded(on: On) {
@@ -372,7 +397,9 @@ async fn a_cut_is_recorded(on: On) {
     assert!(flight.pass(Direction::Sent, 100).is_err());
     drop(flight);
     house.flush().await;
-    let [item] = &house.read(request.id).await.items[..] else { panic!() };
+    let [item] = &house.read(request.id).await.items[..] else {
+        panic!()
+    };
     assert_eq!(
         (item.end, item.status, item.sent),
         (Ended::Cut(Cut::Revoked), Some(200), Some(100))
@@ -399,7 +426,10 @@ async fn two_processes_write_under_one_grant(on: On) {
     }
     let paths = here.paths(request.id).await;
     for house in ["here", "there"] {
-        let of: Vec<_> = paths.iter().filter(|path| path.contains(&format!("/{house}/"))).collect();
+        let of: Vec<_> = paths
+            .iter()
+            .filter(|path| path.contains(&format!("/{house}/")))
+            .collect();
         let due: Vec<_> = (0..20).map(|n| format!("/admin/{house}/{n}")).collect();
         assert_eq!(of, due.iter().collect::<Vec<_>>());
     }

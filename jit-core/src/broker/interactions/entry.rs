@@ -12,7 +12,10 @@ const METHOD_MAX: usize = 64;
 /// What one admitted request did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::exhaustive_structs, reason = "a record is made here and only read elsewhere")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a record is made here and only read elsewhere"
+)]
 pub struct Interaction {
     /// When it was admitted, in whole milliseconds.
     #[serde(with = "chrono::serde::ts_milliseconds")]

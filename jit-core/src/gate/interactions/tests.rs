@@ -68,7 +68,10 @@ fn threads_lose_nothing_that_is_not_counted() {
     let told: u64 = lost.of_grants.values().sum();
     assert_eq!(told + lost.of_others, log.lost());
     assert_eq!(drained + log.lost(), 8 * EACH);
-    let free = log.rings.iter().all(|ring| ring.taken.load(Ordering::SeqCst) == 0);
+    let free = log
+        .rings
+        .iter()
+        .all(|ring| ring.taken.load(Ordering::SeqCst) == 0);
     assert!(free, "a place was not given back");
 }
 
