@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use benches::figures::{figure, quick};
 use benches::house::{BoxError, House};
-use benches::timing::{Stopwatch, median, micros, percentile};
+use benches::timing::{Stopwatch, cpu_time, median, micros, percentile};
 use jit_core::approval::request::Request;
 use jit_core::approval::state::State;
 use jit_core::broker::store::{Batch, Draft, Facets, Store, StreamId, Write};
@@ -75,18 +75,6 @@ impl Row {
             median(&mut self.cpu)
         );
     }
-}
-
-/// How long this process has computed so far, in microseconds; 0 where `/proc` does not tell. It counts in hundredths of a second.
-fn cpu_time() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name, which may hold anything, user and system time are the 12th and 13th (proc_pid_stat(5)).
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks = fields
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<f64>().ok());
-    ticks.sum::<f64>() * 1e4
 }
 
 fn sync_alone(folder: &Path) -> Result<Taken, BoxError> {

@@ -17,6 +17,7 @@ use jit_core::clock::SystemClock;
 use jit_core::gate::Gate;
 use jit_core::gate::authenticate::Subject;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
+use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::id::{Digest, Principal, RequestId, Role, Timestamp};
@@ -138,6 +139,7 @@ pub fn token(n: usize) -> String {
 pub struct House {
     /// The control plane.
     pub broker: Broker,
+    interactions: Option<Arc<Interactions>>,
     lead: Actor,
 }
 
@@ -147,18 +149,36 @@ impl House {
     /// # Errors
     /// The broker's.
     pub async fn on(store: Arc<dyn Store>) -> Result<Self, BoxError> {
+        Self::with(store, None).await
+    }
+
+    /// As [`House::on`], where requests are recorded.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn recording(store: Arc<dyn Store>, interactions: Arc<Interactions>) -> Result<Self, BoxError> {
+        Self::with(store, Some(interactions)).await
+    }
+
+    async fn with(store: Arc<dyn Store>, interactions: Option<Arc<Interactions>>) -> Result<Self, BoxError> {
         // The measurements drive no follower: they tell the gate themselves that its view is complete.
         let settings = EnforcerSettings::default().with_stale_after(Span::minutes(5))?;
         let mut limits = Limits::default();
         // One lead approves all.
         limits.reviews_per_minute = u32::MAX;
-        let broker = Broker::builder(store, Arc::new(Crowd), policy()?)
+        let mut builder = Broker::builder(store, Arc::new(Crowd), policy()?)
             .limits(limits)
-            .enforcer(Arc::new(Enforcer::new(settings)))
-            .build()
-            .await?;
+            .enforcer(Arc::new(Enforcer::new(settings)));
+        if let Some(interactions) = &interactions {
+            builder = builder.interactions(Arc::clone(interactions));
+        }
+        let broker = builder.build().await?;
         let lead = actor(&broker, Principal::new("bench", "lead")?).await?;
-        Ok(Self { broker, lead })
+        Ok(Self {
+            broker,
+            interactions,
+            lead,
+        })
     }
 
     /// The requester with this number asks for `admin`.
@@ -210,13 +230,16 @@ impl House {
         for n in 0..people {
             tokens.push((Digest::plain(token(n).as_bytes()), requester(n)?));
         }
-        let gate = Gate::builder(
+        let mut gate = Gate::builder(
             rules,
             self.broker.enforcer().clone(),
             Arc::new(ApiTokens::new(tokens)?),
             Arc::new(Crowd),
             Arc::new(SystemClock::new()),
         );
+        if let Some(interactions) = &self.interactions {
+            gate = gate.with_interactions(Arc::clone(interactions));
+        }
         Ok(gate.with_sessions(people + 1).build())
     }
 

@@ -46,3 +46,15 @@ pub fn median(values: &mut [f64]) -> f64 {
 pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
+
+/// How long this process has computed so far, in microseconds; 0 where `/proc` does not tell. It counts in hundredths of a second.
+pub fn cpu_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which may hold anything, user and system time are the 12th and 13th (proc_pid_stat(5)).
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() * 1e4
+}

@@ -96,6 +96,8 @@ impl Authz {
                 return Ruling::deny(Reason::Metadata(bad));
             }
         };
+        // The gate ignores the offer, and a door of its own drops it. Here the balancer forwards, and one that let it through would open a
+        // tunnel whose requests nobody decides on.
         if hygiene::upgrades(&question.head.headers).any(hygiene::is_h2c) {
             return Ruling::deny(Reason::H2c);
         }
@@ -134,14 +136,7 @@ impl Authz {
     fn carry_out(&self, question: &Question, verdict: Verdict) -> Result<HeaderMap, Refusal> {
         let settings = &self.0.settings;
         let head = &question.head;
-        // The gate ignores the offer, and a door of its own drops it. Here the balancer forwards, and one that let it through would open a
-        // tunnel whose requests nobody decides on.
-        let offers_h2c = hygiene::upgrades(&head.headers).any(hygiene::is_h2c);
         match verdict {
-            Verdict::Admit(admission) if offers_h2c => Err(Refusal::UpgradeRefused {
-                resource: admission.permit.resource().clone(),
-            }),
-            Verdict::Open(_) | Verdict::Control { .. } if offers_h2c => Err(Refusal::NotOpen),
             Verdict::Admit(admission) => {
                 let permit = &admission.permit;
                 if permit.is_counted() {
@@ -149,6 +144,7 @@ impl Authz {
                     let resource = permit.resource().clone();
                     return Err(Refusal::LimitNotEnforceable { resource });
                 }
+                self.0.gate.record_admitted(&admission, head);
                 let mut told = told(&head.headers, Some(admission.credential));
                 introduce(&mut told, &admission.subject, admission.person());
                 attribute(&mut told, permit);

@@ -60,6 +60,7 @@
 //! - Nobody asks for access in the same step here, and no request is held until it is approved (`Jit-Reason`, `Prefer: wait=N`): a
 //!   balancer's patience ends within seconds, and not every balancer hands on what tells a program from a browser's navigation. Such a
 //!   request is refused like any other, and the refusal says where to ask.
+//! - What is admitted here is recorded under its grant without status, octets and end: those are the balancer's to see.
 //! - A balancer must not cache answers.
 //! - A balancer that can't reach this service must refuse. Envoy does so unless `failure_mode_allow` is set.
 //! - Envoy over HTTP must refuse targets with a `#`, as it does by default: `http::Uri` would drop what follows.

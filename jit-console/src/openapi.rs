@@ -6,7 +6,7 @@ use utoipa::openapi::{Components, ContentBuilder, Ref, ResponseBuilder, Server};
 use utoipa::{Modify, OpenApi};
 
 use crate::problem::ProblemBody;
-use crate::routes::{events, grants, lockdowns, me, requests, reviews, step_up};
+use crate::routes::{events, grants, interactions, lockdowns, me, requests, reviews, step_up};
 use crate::settings::ApiSettings;
 
 #[derive(OpenApi)]
@@ -27,6 +27,7 @@ use crate::settings::ApiSettings;
         requests::revoke,
         reviews::review,
         reviews::after_review,
+        interactions::list,
         grants::list,
         lockdowns::list,
         lockdowns::declare,

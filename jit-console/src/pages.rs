@@ -12,7 +12,7 @@ use crate::settings::Shared;
 /// A problem's name, what it means, and what to do.
 type Entry = (&'static str, &'static str, &'static str);
 
-const PAGES: [Entry; 34] = [
+const PAGES: [Entry; 35] = [
     (
         "already-decided",
         "The request is in a state in which this can't be done: it was decided, or has ended.",
@@ -112,6 +112,11 @@ const PAGES: [Entry; 34] = [
         "locked-down",
         "A lockdown is in force: nothing that it matches can be used or asked for.",
         "Wait until it is lifted. The reason says who knows more.",
+    ),
+    (
+        "log-full",
+        "What is done with a grant is recorded here, and more waits to be written down than there is room for.",
+        "Try again soon. If it stays, tell whoever runs this server.",
     ),
     (
         "method-not-allowed",
@@ -245,6 +250,7 @@ mod tests {
                 resource: resource.clone(),
             },
             Refusal::BudgetUnavailable,
+            Refusal::LogFull,
             Refusal::TooManyConcurrent {
                 resource: resource.clone(),
             },

@@ -163,7 +163,9 @@ impl Inner {
 }
 
 fn fits(snapshot: &Snapshot) -> bool {
-    snapshot.state.len() <= STATE_MAX
+    // Parts of an index are written once and hardly ever read.
+    let read = !matches!(snapshot.stream, StreamId::InteractionIndex(..));
+    read && snapshot.state.len() <= STATE_MAX
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use jit_core::broker::{Broker, verify_log};
 use jit_core::clock::{Clock, SystemClock};
 use jit_core::gate::Gate;
 use jit_core::gate::hold::HoldSettings;
+use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::policy::{Format, Policy};
@@ -90,12 +91,13 @@ async fn serve(args: Args) -> Result<(), BoxError> {
         include_str!("what-to-try.txt").replace("{at}", &listener.local_addr()?.to_string())
     );
 
-    // Nothing is waited for at the end: what was answered is on the disk.
+    // What was answered is on the disk. What was done with the grants in the last second may not be.
     tokio::select! {
         served = axum::serve(SeverableListener::new(listener), app) => served?,
         () = broker.run() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
+    broker.flush_interactions().await?;
     Ok(())
 }
 
@@ -114,14 +116,17 @@ async fn app(
             .into_iter()
             .map(|token| (token.sha256, token.principal)),
     )?;
+    let interactions = Arc::new(Interactions::new());
     let broker = Broker::builder(store, people.clone(), policy)
         .clock(clock.clone())
+        .interactions(interactions.clone())
         .build()
         .await?;
     let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock)
         .with_reserve(Arc::new(broker.clone()))
         .with_asking(Arc::new(broker.clone()))
         .with_hold(HoldSettings::default())
+        .with_interactions(interactions)
         .build();
     let app = Router::new()
         .route("/", any(async || "Open to everyone. /admin is not.\n"))

@@ -127,6 +127,24 @@ async fn the_whole_story() {
     for (who, status) in [("bob", 403), ("carol", 403), ("mallory", 403), ("", 401)] {
         assert_eq!(demo.get(who, "/admin").await.0, status, "{who}");
     }
+
+    // What alice did is there to be read.
+    demo.broker.flush_interactions().await.unwrap();
+    let interactions = format!("{request}/interactions");
+    let (status, done) = demo.get("carol", &interactions).await;
+    let done: Vec<_> = (done["items"].as_array().unwrap().iter())
+        .map(|item| {
+            (
+                item["path"].as_str().unwrap(),
+                item["status"].clone(),
+                item["sent"].as_u64().unwrap() > 30,
+            )
+        })
+        .collect();
+    let due = ["/admin", "/admin/", "/admin/users/7"].map(|path| (path, json!(200), true));
+    assert_eq!((status, &done[..]), (200, &due[..]));
+    assert_eq!(demo.get("mallory", &interactions).await.0, 404);
+
     demo.pass(Duration::from_millis(59_999)).await;
     assert_eq!(demo.get("alice", "/admin").await.0, 200);
     demo.pass(Duration::from_millis(1)).await;
@@ -150,6 +168,7 @@ async fn the_whole_story() {
         "stage_opened",
         "approved",
         "activated",
+        "interactions",
         "ended",
     ];
     assert_eq!((status, types), (200, story.map(Value::from).iter().collect()));

@@ -40,6 +40,8 @@ use crate::wait::{self, Seat};
 const PAGE_DEFAULT: usize = 100;
 /// Most records on one page. A record can hold a whole request.
 const PAGE_MAX: usize = 1000;
+/// Most bytes of events on one page. A record of what was done under a grant can be long.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Wake-ups are hints: without any, look again after this.
 const LOOK_ANYWAY: Duration = Duration::from_secs(15);
 /// A right older than this is looked up again before anything more is sent. With [`LOOK_ANYWAY`] that is well within a minute.
@@ -57,7 +59,7 @@ pub(crate) struct EventItem {
     /// Its place: one more than the record before.
     position: Position,
     at: Time,
-    /// What it happened to: `request/req_…`, `person/…`, `lockdowns` or `control`.
+    /// What it happened to: `request/req_…`, `person/…`, `lockdowns` or `control`; or `interactions/grt_…`, what was done under a grant.
     stream: String,
     /// The stream's version after the write.
     version: u64,
@@ -135,13 +137,23 @@ pub(crate) async fn list(
         return follow(&shared, caller, last_event_id(&headers)?.unwrap_or(after)).await;
     }
     let limit = page_limit(params.limit.as_deref(), PAGE_DEFAULT, PAGE_MAX)?;
-    let records = shared.broker.events(&caller.actor, after, limit).await?;
-    let next = records
-        .last()
-        .filter(|_| records.len() >= limit)
-        .map(|last| text(last.position));
+    let mut records = shared.broker.events(&caller.actor, after, limit).await?;
+    let full = records.len() >= limit;
+    let cut = fitting(records.iter().map(|record| record.body.len()));
+    let more = full || cut < records.len();
+    records.truncate(cut);
+    let next = records.last().filter(|_| more).map(|last| text(last.position));
     let items: Vec<EventItem> = records.into_iter().map(Into::into).collect();
     Ok(Json(Page { items, next }).into_response())
+}
+
+/// How many of the records with bodies of these lengths go on one page: at least one.
+fn fitting(lengths: impl Iterator<Item = usize>) -> usize {
+    let sums = lengths.scan(0_usize, |sum, length| {
+        *sum = sum.saturating_add(length);
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= PAGE_BYTES).count().max(1)
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
@@ -316,6 +328,20 @@ mod tests {
             said("body").as_bytes(),
         ]);
         assert_eq!(said("hash"), due.to_string());
+    }
+
+    #[test]
+    fn a_page_ends_where_it_would_be_too_long() {
+        for (lengths, fit) in [
+            (vec![], 1),
+            (vec![PAGE_BYTES + 1, 1], 1),
+            (vec![PAGE_BYTES, 1], 1),
+            (vec![PAGE_BYTES - 1, 1, 1], 2),
+            (vec![1; 1000], 1000),
+            (vec![usize::MAX, usize::MAX], 1),
+        ] {
+            assert_eq!(fitting(lengths.iter().copied()), fit, "{:?}", lengths.len());
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::settings::Shared;
 
 pub(crate) mod events;
 pub(crate) mod grants;
+pub(crate) mod interactions;
 pub(crate) mod lockdowns;
 pub(crate) mod me;
 pub(crate) mod requests;
@@ -51,6 +52,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         change("/v1/requests/{id}/credential", requests::credential),
         change("/v1/requests/{id}/revoke", requests::revoke),
         change("/v1/requests/{id}/after-review", reviews::after_review),
+        read("/v1/requests/{id}/interactions", interactions::list),
         read("/v1/grants", grants::list),
         read("/v1/lockdowns", lockdowns::list),
         change("/v1/lockdowns", lockdowns::declare),

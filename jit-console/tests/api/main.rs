@@ -8,6 +8,7 @@ mod ending;
 mod events;
 mod glass;
 mod input;
+mod interactions;
 mod lockdowns;
 mod restart;
 mod reviewing;

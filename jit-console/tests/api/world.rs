@@ -17,6 +17,7 @@ use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::gate::Gate;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use jit_core::gate::interactions::Interactions;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::step_up::{StepUpSettings, StepUps};
@@ -195,6 +196,7 @@ impl Authenticator for Badges {
 
 pub(crate) struct World {
     router: Router,
+    pub(crate) gate: Gate,
     pub(crate) broker: Broker,
     pub(crate) store: Arc<Flaky>,
     pub(crate) clock: Arc<ManualClock>,
@@ -231,8 +233,10 @@ impl World {
         let tokens = Arc::new(Badges(ApiTokens::new(tokens.chain(others)).unwrap()));
         let codes = Arc::new(Totp::new(people.clone()));
         let step_ups = Arc::new(StepUps::new(codes, StepUpSettings::default()));
+        let interactions = Arc::new(Interactions::with_places(64));
         let broker = Broker::builder(store.clone(), people.clone(), policy)
             .clock(clock.clone())
+            .interactions(interactions.clone())
             .build()
             .await
             .unwrap();
@@ -245,6 +249,7 @@ impl World {
         )
         .with_reserve(Arc::new(broker.clone()))
         .with_step_ups(step_ups.clone())
+        .with_interactions(interactions)
         .build();
         let router = Router::new()
             .fallback(get(async || "in\n"))
@@ -252,9 +257,10 @@ impl World {
                 broker.clone(),
                 ApiSettings::default().with_step_ups(step_ups),
             ))
-            .layer(JitLayer::new(gate));
+            .layer(JitLayer::new(gate.clone()));
         Self {
             router,
+            gate,
             broker,
             store,
             clock,

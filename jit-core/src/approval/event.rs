@@ -210,4 +210,9 @@ pub enum ControlEvent {
         /// Over its source text.
         digest: Digest,
     },
+    /// Records of what was done were lost, and under which grants is not known any more.
+    InteractionsLost {
+        /// How many.
+        count: u64,
+    },
 }

@@ -9,12 +9,14 @@ use crate::approval::audit::Tail;
 use crate::approval::person::Limits;
 use crate::broker::agenda::Agenda;
 use crate::broker::directory::Directory;
+use crate::broker::interactions::Logbook;
 use crate::broker::notify::Notifier;
 use crate::broker::pace::Pace;
 use crate::broker::store::Store;
 use crate::broker::{Broker, Inner, Rejection};
 use crate::clock::{Clock, SystemClock};
 use crate::gate::enforcer::{Enforcer, EnforcerSettings};
+use crate::gate::interactions::Interactions;
 use crate::policy::Policy;
 
 /// Makes a [`Broker`].
@@ -28,6 +30,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     enforcer: Option<Arc<Enforcer>>,
     limits: Limits,
+    interactions: Option<Arc<Interactions>>,
 }
 
 impl Builder {
@@ -40,6 +43,7 @@ impl Builder {
             clock: Arc::new(SystemClock::new()),
             enforcer: None,
             limits: Limits::default(),
+            interactions: None,
         }
     }
 
@@ -67,6 +71,12 @@ impl Builder {
         self
     }
 
+    /// Writes down what admitted requests do. Hand the same to the gates. Without, nothing is written down.
+    pub fn interactions(mut self, interactions: Arc<Interactions>) -> Self {
+        self.interactions = Some(interactions);
+        self
+    }
+
     /// Reads what is live from the store, hands it to the gate, and records the policy put in force.
     ///
     /// # Errors
@@ -88,10 +98,12 @@ impl Builder {
                 limits: self.limits,
                 agenda: Agenda::default(),
                 review_pace: Pace::default(),
+                interactions: self.interactions.map(Logbook::new),
                 changes,
                 followed: tokio::sync::Mutex::new(Tail::START.position),
             }),
         };
+        broker.rule_interactions();
         let complete = broker.boot().await?;
         broker.policy_loaded(digest).await?;
         broker.reconsider().await?;

@@ -45,7 +45,11 @@ impl Broker {
             let Some(last) = records.last().map(|record| record.position) else {
                 return Ok(delivered);
             };
-            for record in records {
+            // People are told what was decided. What was done, they read.
+            for record in records
+                .into_iter()
+                .filter(|record| !record.stream.is_interactions())
+            {
                 notifier.notify(&self.message(record).await?).await?;
                 delivered += 1;
             }
@@ -60,7 +64,7 @@ impl Broker {
     async fn message(&self, record: Record) -> Result<Message, Rejection> {
         let request = match &record.stream {
             StreamId::Request(id) => Some(self.view_unchecked(*id).await?.request),
-            StreamId::Person(_) | StreamId::Lockdowns | StreamId::Control => None,
+            _ => None,
         };
         Ok(Message { record, request })
     }

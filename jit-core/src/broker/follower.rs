@@ -53,7 +53,12 @@ impl Broker {
         loop {
             let began = self.now();
             let records = self.inner.store.feed(*followed, PAGE_MAX).await?;
-            let streams: BTreeSet<&StreamId> = records.iter().map(|record| &record.stream).collect();
+            // What was done under grants changes nothing about them, and there can be much of it.
+            let streams: BTreeSet<&StreamId> = records
+                .iter()
+                .map(|record| &record.stream)
+                .filter(|stream| !stream.is_interactions())
+                .collect();
             for stream in streams {
                 self.refresh(
                     stream,
@@ -94,7 +99,10 @@ impl Broker {
                 let all: Vec<Lockdown> = lockdowns.state.iter().cloned().collect();
                 self.inner.enforcer.set_lockdowns(lockdowns.version, &all);
             }
-            StreamId::Person(_) | StreamId::Control => {}
+            StreamId::Person(_)
+            | StreamId::Control
+            | StreamId::Interactions(_)
+            | StreamId::InteractionIndex(..) => {}
         }
         Ok(())
     }

@@ -11,11 +11,12 @@
 //! happen. Taking away is the one exception: a revocation or a lockdown shuts this process's gate first, then writes; if the write
 //! fails the caller is told so, the gate stays shut, and the sweeper tries again until it is written.
 //!
-//! Three loops belong to a running broker ([`Broker::run`] drives them; each is a method that tests call as they like):
+//! Four loops belong to a running broker ([`Broker::run`] drives them; each is a method that tests call as they like):
 //! - [`Broker::follow`] reads the log and keeps the gate in step with it, also with what other processes wrote, and tells the
 //!   gate how fresh its view is: a gate whose view is stale admits nothing;
 //! - [`Broker::sweep`] writes down what time has ended, activates what is due, and checks holders again. Access never depends on it;
-//! - [`Broker::deliver`] hands the log to the notifier.
+//! - [`Broker::deliver`] hands the log to the notifier;
+//! - [`Broker::flush_interactions`] writes down what admitted requests did.
 
 mod acting;
 mod agenda;
@@ -27,8 +28,8 @@ mod courier;
 pub mod directories;
 pub mod directory;
 mod follower;
+mod interactions;
 mod loading;
-
 pub mod notify;
 mod pace;
 pub mod people;
@@ -51,6 +52,7 @@ use crate::approval::refused::Refused;
 use crate::approval::request::Request;
 use crate::broker::agenda::Agenda;
 use crate::broker::directory::{Directory, DirectoryError};
+use crate::broker::interactions::Logbook;
 use crate::broker::notify::Notifier;
 use crate::broker::pace::Pace;
 use crate::broker::store::{Position, Store, StoreError, Version};
@@ -64,6 +66,7 @@ pub use acting::Issued;
 pub use asking::Asked;
 pub use builder::Builder;
 pub use courier::DeliveryError;
+pub use interactions::{Ended, Interaction, InteractionPage};
 pub use reading::{Filter, Listing};
 pub use verify::verify_log;
 
@@ -128,6 +131,7 @@ struct Inner {
     limits: Limits,
     agenda: Agenda,
     review_pace: Pace,
+    interactions: Option<Logbook>,
     changes: watch::Sender<Position>,
     /// The last record that the gate's view holds. Held while following, so that one follower at a time moves it.
     followed: tokio::sync::Mutex<Position>,

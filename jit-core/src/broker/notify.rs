@@ -29,7 +29,7 @@ pub struct NotifyError {
 /// Hands messages on: to a chat, a mailbox, a webhook.
 ///
 /// # Contract
-/// - Called at least once for each record, in the order of the log; a crash between delivery and the cursor's move repeats the
+/// - Called at least once for each record but those of what was done under grants, in the order of the log; a crash between delivery and the cursor's move repeats the
 ///   last messages. Dedupe by `record.position`.
 /// - An error stops the queue until a later try succeeds; it never blocks a decision.
 /// - A message carries no right: whoever acts on one is authenticated anew.

@@ -28,6 +28,7 @@ impl Broker {
     pub async fn set_policy(&self, policy: Policy) -> Result<(), Rejection> {
         let digest = policy.digest();
         self.inner.policy.store(std::sync::Arc::new(policy));
+        self.rule_interactions();
         self.policy_loaded(digest).await?;
         self.reconsider().await
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::audit::Tail;
 use crate::approval::state::State;
-use crate::id::{Digest, ParseError, PersonId, RequestId, ResourceName, Timestamp};
+use crate::id::{Digest, GrantId, ParseError, PersonId, RequestId, ResourceName, Timestamp};
 
 /// How often a stream has been written to; 0 is a stream that does not exist.
 pub type Version = u64;
@@ -40,9 +40,20 @@ pub enum StreamId {
     Lockdowns,
     /// What the control plane itself does: policy loaded, break-glass overdue.
     Control,
+    /// What was done under one grant.
+    Interactions(GrantId),
+    /// Where in the log older parts of that are. Holds no events.
+    InteractionIndex(GrantId, u64),
 }
 
-/// `request/req_…`, `person/…`, `lockdowns`, `control`: unique, and fit for a primary key.
+impl StreamId {
+    /// Whether it tells what was done under a grant, and nothing that decides anything.
+    pub const fn is_interactions(&self) -> bool {
+        matches!(self, Self::Interactions(_) | Self::InteractionIndex(..))
+    }
+}
+
+/// `request/req_…`, `person/…`, `lockdowns`, `control`, `interactions/grt_…`, `interactions/grt_…/0`: unique, and fit for a primary key.
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -50,6 +61,8 @@ impl fmt::Display for StreamId {
             Self::Person(id) => write!(f, "person/{id}"),
             Self::Lockdowns => f.write_str("lockdowns"),
             Self::Control => f.write_str("control"),
+            Self::Interactions(id) => write!(f, "interactions/{id}"),
+            Self::InteractionIndex(id, part) => write!(f, "interactions/{id}/{part}"),
         }
     }
 }
@@ -60,11 +73,21 @@ impl FromStr for StreamId {
         match text.split_once('/') {
             Some(("request", id)) => Ok(Self::Request(id.parse()?)),
             Some(("person", id)) => Ok(Self::Person(id.parse()?)),
+            Some(("interactions", rest)) => match rest.split_once('/') {
+                None => Ok(Self::Interactions(rest.parse()?)),
+                Some((id, part)) => Ok(Self::InteractionIndex(id.parse()?, index_part(part)?)),
+            },
             None if text == "lockdowns" => Ok(Self::Lockdowns),
             None if text == "control" => Ok(Self::Control),
             _ => Err(ParseError::new("stream", "is of no known kind")),
         }
     }
+}
+
+/// A number in its one spelling: no two texts are one stream.
+fn index_part(text: &str) -> Result<u64, ParseError> {
+    let part = text.parse::<u64>().ok().filter(|part| part.to_string() == text);
+    part.ok_or_else(|| ParseError::new("stream", "has a part that is no number"))
 }
 
 impl TryFrom<String> for StreamId {

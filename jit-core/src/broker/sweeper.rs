@@ -152,13 +152,14 @@ impl Broker {
         Ok(person.is_some_and(|person| request.may_hold(&person)))
     }
 
-    /// Runs until the future is dropped: follows the log, sweeps, rechecks and delivers, each at its own pace.
+    /// Runs until the future is dropped: follows the log, sweeps, rechecks, delivers and writes down interactions, each at its own pace.
     pub async fn run(&self) {
         tokio::join!(
             self.follow_forever(),
             self.sweep_forever(),
             self.recheck_forever(),
-            self.deliver_forever()
+            self.deliver_forever(),
+            self.record_forever()
         );
     }
 
@@ -215,7 +216,7 @@ impl Broker {
     }
 }
 
-fn every(period: Duration) -> tokio::time::Interval {
+pub(super) fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     interval

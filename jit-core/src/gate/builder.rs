@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::gate::hold::{Hold, HoldSettings};
+use crate::gate::interactions::Interactions;
 use crate::gate::session::Sessions;
 use crate::gate::step_up::StepUps;
 use crate::gate::target::{BadTarget, canonical_prefix};
@@ -59,6 +60,12 @@ impl GateBuilder {
     /// Parks requests that prefer to wait for approval: [`hold`](super::hold). Without, they are refused at once.
     pub fn with_hold(mut self, settings: HoldSettings) -> Self {
         self.inner.hold = Some(Hold::new(settings));
+        self
+    }
+
+    /// Records what admitted requests do here. Hand the same to the broker. Without, nothing is recorded.
+    pub fn with_interactions(mut self, interactions: Arc<Interactions>) -> Self {
+        self.inner.interactions = Some(interactions);
         self
     }
 

@@ -91,7 +91,7 @@ impl Cut {
         }
     }
 
-    const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Expired,
         Self::IdleExpired,
         Self::Exhausted,

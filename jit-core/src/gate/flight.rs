@@ -6,7 +6,8 @@
 //!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential.
 //! 3. What passes counts as use of the grant.
 //! 4. Whoever waits registers first and reads the grant then: no end is missed in between.
-//! 5. A timer is armed only once something has to be waited for.
+//! 5. When nobody holds it any more it is recorded, if the gate records.
+//! 6. A timer is armed only once something has to be waited for.
 //!
 //! # Caveats
 //! - A grant whose budget would have to be reserved first does not take over at a natural end.
@@ -30,12 +31,13 @@ use crate::gate::authenticate::Subject;
 use crate::gate::budget::{Budgeted, Draw};
 use crate::gate::cut::{Cause, Cut};
 use crate::gate::enforcer::{Answer, Asker};
+use crate::gate::interactions::{Note, Outcome, Place};
 use crate::gate::permit::Permit;
 use crate::gate::rules::Governed;
 use crate::gate::session::Session;
 use crate::gate::target::Target;
 use crate::gate::{Admission, Gate};
-use crate::id::Timestamp;
+use crate::id::{GrantId, Timestamp};
 
 /// The longest that a flight goes without looking at the clock: a wall clock that is set forward ends grants early.
 const LOOK_MAX: Duration = Duration::from_secs(15);
@@ -60,6 +62,10 @@ pub struct Flight {
     asked: Asked,
     session: Arc<Session>,
     permit: Mutex<Permit>,
+    /// The grants that it went on from.
+    before: Mutex<Vec<GrantId>>,
+    began: Timestamp,
+    place: Option<Place>,
     cut: Cause,
     status: AtomicU16,
     received: AtomicU64,
@@ -87,6 +93,9 @@ impl Flight {
             },
             session: Arc::clone(&admission.session),
             permit: Mutex::new(admission.permit.clone()),
+            before: Mutex::default(),
+            began: admission.at,
+            place: admission.place.clone(),
             cut: Cause::default(),
             status: AtomicU16::new(0),
             received: AtomicU64::new(0),
@@ -146,7 +155,8 @@ impl Flight {
             let next = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten();
             let next = next.ok_or(cut)?;
             tracing::info!(from = %permit.grant_id(), to = %next.grant_id(), %cut, "a flight goes on under another grant");
-            *permit = next;
+            let before = std::mem::replace(&mut *permit, next);
+            lock(&self.before).push(before.grant_id());
             permit.live().goes_on(now)
         });
         drop(permit);
@@ -198,7 +208,7 @@ impl Flight {
     }
 
     fn current(&self) -> MutexGuard<'_, Permit> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.permit)
     }
 
     fn counter(&self, direction: Direction) -> &AtomicU64 {
@@ -250,6 +260,36 @@ impl Flight {
             Answer::Admit(permit) => Some(permit),
             Answer::Refuse(_) | Answer::Reserve(..) => None,
         }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let Some(interactions) = &self.gate.inner.interactions else {
+            return;
+        };
+        let permit = self.permit.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let before = self.before.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let outcome = Outcome {
+            status: *self.status.get_mut(),
+            received: *self.received.get_mut(),
+            sent: *self.sent.get_mut(),
+            took: self.gate.now().signed_duration_since(self.began),
+            cut: self.cut.get(),
+        };
+        let note = Note {
+            live: Arc::clone(permit.live()),
+            before: std::mem::take(before),
+            method: std::mem::take(&mut self.asked.method),
+            uri: std::mem::take(&mut self.asked.uri),
+            began: self.began,
+            outcome: Some(outcome),
+        };
+        interactions.push(self.place.take(), note);
     }
 }
 

@@ -34,6 +34,7 @@ pub mod flight;
 pub mod hold;
 pub mod hygiene;
 mod identity;
+pub mod interactions;
 mod live;
 mod local;
 mod locks;
@@ -67,6 +68,7 @@ use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
 use crate::gate::hold::Hold;
 use crate::gate::identity::{Identity, Verified};
+use crate::gate::interactions::{Interactions, Note, Place};
 use crate::gate::permit::Permit;
 use crate::gate::pursuit::Pursuit;
 use crate::gate::refusal::Refusal;
@@ -123,6 +125,10 @@ pub struct Admission {
     /// Where the gate's credential stands: it must not be forwarded.
     pub credential: CredentialSource,
     session: Arc<Session>,
+    /// When the gate decided.
+    at: Timestamp,
+    /// Where its record will go, if that had to be settled before.
+    place: Option<Place>,
 }
 
 impl Admission {
@@ -232,6 +238,7 @@ struct Inner {
     reserve: Option<Arc<dyn Reserve>>,
     asking: Option<Arc<dyn Asking>>,
     hold: Option<Hold>,
+    interactions: Option<Arc<Interactions>>,
     sessions: Sessions,
     step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
@@ -258,6 +265,7 @@ impl Gate {
                 reserve: None,
                 asking: None,
                 hold: None,
+                interactions: None,
                 sessions: Sessions::new(SESSIONS),
                 step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
@@ -322,6 +330,22 @@ impl Gate {
     pub fn decide_for(&self, door: Door, head: &Parts, peer: Option<IpAddr>) -> Verdict {
         let pursues = !self.at_once;
         self.decide_knowing(Door { pursues, ..door }, head, peer, None)
+    }
+
+    /// Records an admitted request of which the door sees no more: for doors that admit and do not forward. The others begin a
+    /// [`Flight`](flight::Flight), which is recorded when it ends.
+    pub fn record_admitted(&self, admission: &Admission, head: &Parts) {
+        if let Some(interactions) = &self.inner.interactions {
+            let note = Note {
+                live: Arc::clone(admission.permit.live()),
+                before: Vec::new(),
+                method: head.method.clone(),
+                uri: head.uri.clone(),
+                began: admission.at,
+                outcome: None,
+            };
+            interactions.push(admission.place.clone(), note);
+        }
     }
 
     /// Awaits what [`Gate::decide`] lacked and decides again. Never answers [`Verdict::Lookup`].
@@ -451,12 +475,23 @@ impl Gate {
             // What was read from a severed connection would have to be given back.
             counts_bytes: door.counts_bytes && !changes,
         };
+        // Before a grant is asked: what can't be recorded must not use up a budget.
+        let Ok(place) = self
+            .inner
+            .interactions
+            .as_deref()
+            .map_or(Ok(None), Interactions::reserve)
+        else {
+            return Verdict::Refuse(Refusal::LogFull);
+        };
         match enforcer.check_as(&asker, resource, &target, &head.method, now) {
             Answer::Admit(permit) => Verdict::Admit(Admission {
                 permit,
                 subject: Arc::clone(&session.subject),
                 credential,
                 session,
+                at: now,
+                place,
             }),
             Answer::Refuse(refusal) if door.pursues && inspected.presented.is_none() => {
                 self.refuse_or_pursue(door, head, inspected.plea, session, refusal)

@@ -93,6 +93,8 @@ pub enum Refusal {
     },
     /// The grant has requests left, but none could be reserved just now.
     BudgetUnavailable,
+    /// What the request does could not be recorded: too much waits to be written down.
+    LogFull,
     /// As many requests under the grant as it allows are in flight.
     TooManyConcurrent {
         /// What was wanted.
@@ -129,7 +131,8 @@ impl Refusal {
             Self::AuthenticationUnavailable
             | Self::StaleView
             | Self::BudgetUnavailable
-            | Self::AskingUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::AskingUnavailable
+            | Self::LogFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyConcurrent { .. } | Self::LimitReached { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::AskingInvalid { .. } => StatusCode::BAD_REQUEST,
             Self::NotOpen
@@ -166,6 +169,7 @@ impl Refusal {
             Self::StaleView => "stale-view",
             Self::BudgetSpent { .. } => "budget-spent",
             Self::BudgetUnavailable => "budget-unavailable",
+            Self::LogFull => "log-full",
             Self::TooManyConcurrent { .. } => "too-many-concurrent",
             Self::LimitNotEnforceable { .. } => "limit-not-enforceable",
             Self::GrantEnded { .. } => "grant-ended",
@@ -194,6 +198,7 @@ impl Refusal {
             Self::StaleView => "Temporarily closed",
             Self::BudgetSpent { .. } => "Budget spent",
             Self::BudgetUnavailable => "Budget could not be reserved",
+            Self::LogFull => "Log full",
             Self::TooManyConcurrent { .. } => "Too many requests at once",
             Self::LimitNotEnforceable { .. } => "Limit not enforceable here",
             Self::GrantEnded { .. } => "Grant ended",
@@ -241,6 +246,9 @@ impl Refusal {
             Self::BudgetSpent { .. } => "Your grant has no requests left. Ask for another one.",
             Self::BudgetUnavailable => {
                 "Your grant's budget could not be reserved just now. Try again shortly."
+            }
+            Self::LogFull => {
+                "What you do here is recorded, and the record has no room just now. Try again shortly."
             }
             Self::TooManyConcurrent { .. } => {
                 "As many of your requests as your grant allows are in flight. Wait for one to end, then try again."
@@ -292,7 +300,8 @@ impl Refusal {
             | Self::LockedDown
             | Self::StaleView
             | Self::BudgetUnavailable
-            | Self::AskingUnavailable => None,
+            | Self::AskingUnavailable
+            | Self::LogFull => None,
         }
     }
 
@@ -322,7 +331,8 @@ impl Refusal {
             Self::AuthenticationUnavailable
             | Self::StaleView
             | Self::BudgetUnavailable
-            | Self::AskingUnavailable => Some(5),
+            | Self::AskingUnavailable
+            | Self::LogFull => Some(5),
             Self::TooManyConcurrent { .. } => Some(1),
             Self::ApprovalPending {
                 opens_at: Some(at), ..

@@ -10,7 +10,7 @@ use crate::policy::mapping::{self, Mappings};
 use crate::policy::model;
 use crate::policy::resource;
 use crate::policy::source::{self, At, Format};
-use crate::policy::terms::{OpenDef, People, ResourceDef, Terms};
+use crate::policy::terms::{OnFull, OpenDef, People, ResourceDef, Terms};
 
 /// A policy in force: what is protected, who may ask for it and who must agree.
 ///
@@ -19,6 +19,7 @@ use crate::policy::terms::{OpenDef, People, ResourceDef, Terms};
 pub struct Policy {
     digest: Digest,
     control: Control,
+    on_full: OnFull,
     resources: Vec<ResourceDef>,
     open: Vec<OpenDef>,
     entries: Vec<Entry>,
@@ -78,6 +79,7 @@ impl Policy {
         Ok(Self {
             digest: Digest::plain(source.as_bytes()),
             control: parts.control,
+            on_full: parts.on_full,
             governed: govern(&parts.resources, &parts.entries),
             resources: parts.resources,
             open: parts.open,
@@ -95,6 +97,11 @@ impl Policy {
     /// Who may do what is nobody's by default.
     pub fn control(&self) -> &Control {
         &self.control
+    }
+
+    /// What happens to requests while too many records of earlier ones wait to be written down.
+    pub fn on_full(&self) -> OnFull {
+        self.on_full
     }
 
     /// What is protected, in file order.
@@ -149,6 +156,7 @@ impl Policy {
 #[derive(Default)]
 struct Parts {
     control: Control,
+    on_full: OnFull,
     resources: Vec<ResourceDef>,
     open: Vec<OpenDef>,
     entries: Vec<Entry>,
@@ -181,6 +189,7 @@ fn govern(resources: &[ResourceDef], entries: &[Entry]) -> BTreeMap<ResourceName
 
 fn compile(file: &model::File, root: At<'_>, lints: &mut Lints) -> Parts {
     let control = compile_control(&file.control, root.key("control"), lints);
+    let on_full = compile_on_full(&file.interactions, root.key("interactions"), lints);
     let names = resource::names(&file.resources, root.key("resources"), lints);
     let resources = resource::compile_all(&file.resources, root.key("resources"), lints);
     let open = resource::compile_open(&file.open, root.key("open"), &resources, lints);
@@ -205,6 +214,7 @@ fn compile(file: &model::File, root: At<'_>, lints: &mut Lints) -> Parts {
     }
     Parts {
         control,
+        on_full,
         resources: resources.into_iter().map(|(def, _)| def).collect(),
         open,
         entries,
@@ -221,6 +231,21 @@ fn compile_control(control: &model::Control, at: At<'_>, lints: &mut Lints) -> C
         auditors: roles(&control.auditors, "auditors"),
         revokers: roles(&control.revokers, "revokers"),
         lockdown: roles(&control.lockdown, "lockdown"),
+    }
+}
+
+fn compile_on_full(interactions: &model::Interactions, at: At<'_>, lints: &mut Lints) -> OnFull {
+    match interactions.on_full.as_deref() {
+        None | Some("count") => OnFull::Count,
+        Some("refuse") => OnFull::Refuse,
+        Some(other) => {
+            lints.error(
+                at.key("on_full"),
+                format!("interactions.on_full is {other:?}, which means nothing"),
+                "write \"count\", or \"refuse\"",
+            );
+            OnFull::default()
+        }
     }
 }
 
@@ -296,6 +321,22 @@ mod tests {
             },
         });
         assert_eq!(serde_json::to_value(terms).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_happens_when_the_record_is_full_is_one_of_two_words() {
+        let on_full = |word: &str| parse(&format!("[interactions]\non_full = \"{word}\"\n"));
+        assert_eq!(on_full("count").unwrap().on_full(), OnFull::Count);
+        assert_eq!(on_full("refuse").unwrap().on_full(), OnFull::Refuse);
+        assert_eq!(parse("[interactions]\n").unwrap().on_full(), OnFull::Count);
+        assert_eq!(parse("").unwrap().on_full(), OnFull::Count);
+        check(
+            "[interactions]\non_full = \"Refuse\"\n",
+            &[
+                "p.toml:2: error: interactions.on_full is \"Refuse\", which means nothing; mend: write \"count\", or \"refuse\"",
+            ],
+        );
+        assert!(parse("[interactions]\nwhen_full = \"count\"\n").is_err());
     }
 
     #[test]
@@ -756,6 +797,11 @@ mod tests {
         let example: serde_json::Value = toml::from_str(EXAMPLE).unwrap();
         assert_eq!(keys(&schema["properties"]), keys(&example));
         assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(
+            schema["$defs"]["OnFull"]["oneOf"].as_array().map(Vec::len),
+            Some(2),
+            "{schema}"
+        );
         let policy = &schema["$defs"]["Policy"];
         let known = keys(&policy["properties"]).unwrap();
         let used = keys(&example["policies"][0]).unwrap();

@@ -35,6 +35,11 @@
 //! that was opened with a second factor does not serve a credential without one. Whoever falls short is answered 401 with the
 //! challenge of RFC 9470. A break-glass needs a second factor unless `required = false` says otherwise.
 //!
+//! # Interactions
+//! What is done under a grant is recorded, where the gate and the broker were given the means. `[interactions] on_full` says what
+//! happens while more records wait than there is room for: with `"count"`, which is the default, requests pass, and how many records
+//! were lost is recorded; with `"refuse"` nothing is admitted that is not recorded, and no more requests are in flight than there is room.
+//!
 //! # Mappings
 //! `[[mappings]]` gives roles to whoever comes with the right claims: groups of an identity provider, jobs of a CI system. See
 //! [`Mappings`].

@@ -26,6 +26,9 @@ pub(super) struct File {
     /// Roles for what is nobody's by default.
     #[serde(default)]
     pub(super) control: Control,
+    /// What is recorded of the requests under a grant.
+    #[serde(default)]
+    pub(super) interactions: Interactions,
     /// What nothing protects. Where a resource protects the same, the resource wins.
     #[serde(default)]
     pub(super) open: Vec<Open>,
@@ -99,6 +102,28 @@ pub(super) struct Control {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<Role>"))]
     pub(super) lockdown: Vec<String>,
+}
+
+/// What is recorded of the requests under a grant.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) struct Interactions {
+    /// What happens to requests while too many records wait to be written down. Default: "count".
+    #[cfg_attr(feature = "schema", schemars(with = "Option<OnFull>"))]
+    pub(super) on_full: Option<String>,
+}
+
+/// What happens to requests whose record has no room.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the words that the schema knows")]
+enum OnFull {
+    /// They pass, and how many records were lost is recorded.
+    Count,
+    /// They are refused.
+    Refuse,
 }
 
 /// What nothing protects.

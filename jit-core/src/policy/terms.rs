@@ -38,6 +38,17 @@ impl People {
     }
 }
 
+/// What happens to a request while too many records of earlier ones wait to be written down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a gate must know what to do, or refuse")]
+pub enum OnFull {
+    /// It passes. How many records were lost, and of which grants, is recorded.
+    #[default]
+    Count,
+    /// It is refused: nothing is admitted that is not recorded.
+    Refuse,
+}
+
 /// What is protected: hosts and path prefixes, and optionally only some methods.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@
 //! and on SQLite; the table of every state and command; and properties over random histories with racing actors.
 
 mod hostile;
+mod interactions;
 mod planes;
 mod properties;
 mod pursuing;

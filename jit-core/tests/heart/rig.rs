@@ -23,7 +23,7 @@ use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
-use jit_core::gate::{Gate, Verdict};
+use jit_core::gate::{Gate, GateBuilder, Verdict};
 use jit_core::id::{Principal, RequestId, Timestamp};
 use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
@@ -140,6 +140,8 @@ pub(crate) fn policy(source: &str) -> Policy {
 pub(crate) struct Breakable {
     inner: Arc<dyn Store>,
     broken: AtomicBool,
+    /// It writes, and says that it could not.
+    lying: AtomicBool,
     dice: AtomicU64,
     jump: Mutex<Option<(Arc<ManualClock>, Duration)>>,
 }
@@ -149,6 +151,7 @@ impl Breakable {
         Self {
             inner,
             broken: AtomicBool::new(false),
+            lying: AtomicBool::new(false),
             dice: AtomicU64::new(0x9E37_79B9_7F4A_7C15),
             jump: Mutex::new(None),
         }
@@ -169,6 +172,10 @@ impl Breakable {
 
     pub(crate) fn set_broken(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_lying(&self, lying: bool) {
+        self.lying.store(lying, Ordering::SeqCst);
     }
 
     /// Moves `clock` on by `by` as soon as the next append has succeeded, before anyone hears of it.
@@ -193,6 +200,9 @@ impl Store for Breakable {
         let records = self.inner.append(batch).await?;
         if let Some((clock, by)) = self.jump.lock().unwrap().take() {
             clock.advance(by);
+        }
+        if self.lying.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("the answer was lost"));
         }
         Ok(records)
     }
@@ -452,6 +462,16 @@ pub(crate) fn gate(
     clock: &Arc<ManualClock>,
     source: &str,
 ) -> Gate {
+    gate_builder(broker, people, clock, source).build()
+}
+
+/// As [`gate`], before it is built.
+pub(crate) fn gate_builder(
+    broker: &Broker,
+    people: &Arc<PeopleFile>,
+    clock: &Arc<ManualClock>,
+    source: &str,
+) -> GateBuilder {
     let policy = policy(source);
     let rules = RuleSet::compile(policy.resources(), policy.open()).unwrap();
     let tokens = ApiTokens::new(
@@ -471,5 +491,4 @@ pub(crate) fn gate(
     .with_reserve(Arc::new(broker.clone()))
     .with_asking(Arc::new(broker.clone()))
     .with_hold(HoldSettings::default())
-    .build()
 }

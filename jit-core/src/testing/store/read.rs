@@ -8,6 +8,7 @@ use super::{
 use crate::approval::audit::Tail;
 use crate::approval::state::State;
 use crate::broker::store::{Draft, Facets, PAGE_MAX, Position, Query, Store, StreamId, Write};
+use crate::id::GrantId;
 
 /// Requests 1 to 12 of two persons for three resources in four states, a person's stream and the lockdowns.
 async fn furnish(store: &dyn Store) {
@@ -365,6 +366,9 @@ pub async fn streams_of_different_kinds_do_not_meet<G>(make: &impl AsyncFn() -> 
     let others = [
         StreamId::Lockdowns,
         StreamId::Control,
+        StreamId::Interactions(GrantId::from_u128(0)),
+        StreamId::InteractionIndex(GrantId::from_u128(0), 0),
+        StreamId::InteractionIndex(GrantId::from_u128(0), u64::MAX),
         request(0),
         request(u128::MAX),
     ];
