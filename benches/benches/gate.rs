@@ -29,8 +29,18 @@ fn main() -> Result<(), BoxError> {
         ("1k grants, every holder in turn", 1_000, Turns::Each, None),
         ("100k grants, one holder", 100_000, Turns::One, None),
         ("100k grants, every holder in turn", 100_000, Turns::Each, None),
-        ("1M grants, holders by Zipf", 1_000_000, Turns::Zipf, Some("1m_zipf")),
-        ("1M grants, any holder", 1_000_000, Turns::Uniform, Some("1m_uniform")),
+        (
+            "1M grants, holders by Zipf",
+            1_000_000,
+            Turns::Zipf,
+            Some("1m_zipf"),
+        ),
+        (
+            "1M grants, any holder",
+            1_000_000,
+            Turns::Uniform,
+            Some("1m_uniform"),
+        ),
     ] {
         if quick() && name.is_none() {
             continue;

@@ -90,9 +90,7 @@ impl Clock for SystemClock {
         }
         let since = counted.saturating_add(self.ahead.load(Ordering::Acquire));
         let since = TimeDelta::nanoseconds(i64::try_from(since).unwrap_or(i64::MAX));
-        self.start
-            .checked_add_signed(since)
-            .unwrap_or(Timestamp::MAX_UTC)
+        self.start.checked_add_signed(since).unwrap_or(Timestamp::MAX_UTC)
     }
 }
 

@@ -85,14 +85,22 @@ fn run(mut args: Args) -> Result<ExitCode> {
 fn command(step: &Step, workspace: &Workspace, verb: &str) -> Command {
     let mut command = cargo();
     // A bench target is run by `cargo bench`, which has this profile anyway.
-    command.args([if step.target == "--bench" && verb == "run" { "bench" } else { verb }, "--quiet"]);
+    command.args([
+        if step.target == "--bench" && verb == "run" {
+            "bench"
+        } else {
+            verb
+        },
+        "--quiet",
+    ]);
     if step.target != "--bench" || verb == "build" {
         command.args(["--profile", "bench"]);
     }
     if step.package == "peers" {
         let manifest = workspace.root.join("benches/peers/Cargo.toml");
         command.arg("--locked").arg("--manifest-path").arg(manifest);
-        command.arg("--target-dir").arg(workspace.target.join("peers"));
+        // What both have in common is built once.
+        command.arg("--target-dir").arg(&workspace.target);
     } else {
         command.args(["-p", step.package, step.target, step.name]);
     }
@@ -161,8 +169,16 @@ mod tests {
     #[test]
     fn every_figure_has_a_measurement_and_a_name_of_its_own() {
         for (n, figure) in FIGURES.iter().enumerate() {
-            assert!(STEPS.iter().any(|step| step.name == figure.step), "{}", figure.name);
-            assert!(FIGURES.iter().skip(n + 1).all(|other| other.name != figure.name), "{}", figure.name);
+            assert!(
+                STEPS.iter().any(|step| step.name == figure.step),
+                "{}",
+                figure.name
+            );
+            assert!(
+                FIGURES.iter().skip(n + 1).all(|other| other.name != figure.name),
+                "{}",
+                figure.name
+            );
         }
     }
 

@@ -39,10 +39,16 @@ async fn main() -> Result<(), BoxError> {
         last.push(revoked(&house, &real).await?);
         late.append(&mut ending(&house, &real).await?);
     }
-    let (worst, p50, p99) = (last.iter().copied().fold(0.0, f64::max), percentile(&mut late, 50), percentile(&mut late, 99));
+    let (worst, p50, p99) = (
+        last.iter().copied().fold(0.0, f64::max),
+        percentile(&mut late, 50),
+        percentile(&mut late, 99),
+    );
     let last = median(&mut last);
     println!("{rounds} rounds");
-    println!("{STREAMS} streams of one grant, revoked: the last is told {last:.1} ms after; {worst:.1} ms in the worst round");
+    println!(
+        "{STREAMS} streams of one grant, revoked: the last is told {last:.1} ms after; {worst:.1} ms in the worst round"
+    );
     println!("{ENDING} grants that run out: told p50 {p50:.2} ms, p99 {p99:.2} ms after the end");
     figure("cut_10k_streams_ms", last);
     figure("expiry_cut_p99_ms", p99);

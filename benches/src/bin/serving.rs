@@ -47,7 +47,10 @@ fn main() -> Result<(), BoxError> {
 }
 
 fn app() -> Router {
-    Router::new().route("/admin/{*below}", any(async || ([("x-handler", "admin")], "hello\n")))
+    Router::new().route(
+        "/admin/{*below}",
+        any(async || ([("x-handler", "admin")], "hello\n")),
+    )
 }
 
 async fn bare() -> Result<(), BoxError> {
@@ -94,7 +97,8 @@ impl Bare {
     async fn start(application: u16) -> Result<Self, BoxError> {
         let folder = tempfile::tempdir()?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let fields = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/balancers/nginx/drop-fields.conf");
+        let fields =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/balancers/nginx/drop-fields.conf");
         std::fs::copy(fields, folder.path().join("drop-fields.conf"))?;
         let config = format!(
             "pid nginx.pid;
@@ -212,11 +216,18 @@ async fn measure() -> Result<(), BoxError> {
     let asking = Running::start(Product::Nginx, ports).await?;
     let here = |part: &Part| SocketAddr::from(([127, 0, 0, 1], part.port()));
     let alice = vec![ALICE.to_owned()];
-    let users: Vec<String> = (0..CONNECTIONS).map(|n| token(n * (GRANTS / CONNECTIONS))).collect();
+    let users: Vec<String> = (0..CONNECTIONS)
+        .map(|n| token(n * (GRANTS / CONNECTIONS)))
+        .collect();
     let mut cases = [
         Case::new("axum", here(&bare), users.clone(), vec![bare.id()]),
         Case::new("axum + JitLayer", here(&gated), users, vec![gated.id()]),
-        Case::new("NGINX", proxy.address, alice.clone(), vec![proxy.child.id(), bare.id()]),
+        Case::new(
+            "NGINX",
+            proxy.address,
+            alice.clone(),
+            vec![proxy.child.id(), bare.id()],
+        ),
         Case::new(
             "NGINX + auth_request",
             asking.address(),
@@ -267,7 +278,8 @@ async fn path_ns() -> Result<f64, BoxError> {
     let mut road = Road::build(1_000, Turns::One).await?;
     let mut taken = Vec::new();
     for _ in 0..11 {
-        let [read, decide] = [path::Case::Read, path::Case::Decide].map(|case| time(|| road.run(case, 20_000)).as_secs_f64());
+        let [read, decide] =
+            [path::Case::Read, path::Case::Decide].map(|case| time(|| road.run(case, 20_000)).as_secs_f64());
         taken.push((decide - read) * 1e9 / 20_000.0);
     }
     Ok(median(&mut taken))

@@ -42,11 +42,15 @@ fn main() -> Result<(), BoxError> {
     let before = resident()?;
     house.crowd(&real, grants)?;
     let each = (resident()? - before) / grants as f64;
-    println!("{grants} live grants: {each:.0} bytes of resident memory each, the grant and all that finds it");
+    println!(
+        "{grants} live grants: {each:.0} bytes of resident memory each, the grant and all that finds it"
+    );
     figure("index_bytes_per_grant", each);
     house.synced();
 
-    let people: Vec<_> = (1..=REVOKED).map(|n| someone(&runtime, &house, n)).collect::<Result<_, _>>()?;
+    let people: Vec<_> = (1..=REVOKED)
+        .map(|n| someone(&runtime, &house, n))
+        .collect::<Result<_, _>>()?;
     let mut seen = revocations(&house, &real, &people)?;
     let (p50, p99) = (percentile(&mut seen, 50), percentile(&mut seen, 99));
     println!("revoked until another core refuses: p50 {p50:.0} ns, p99 {p99:.0} ns, of {REVOKED}");
@@ -62,11 +66,19 @@ fn main() -> Result<(), BoxError> {
 /// Bytes of this process that are in memory (proc(5), `statm`).
 fn resident() -> Result<f64, BoxError> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
-    let pages: f64 = text.split_whitespace().nth(1).ok_or("statm has another form")?.parse()?;
+    let pages: f64 = text
+        .split_whitespace()
+        .nth(1)
+        .ok_or("statm has another form")?
+        .parse()?;
     Ok(pages * 4096.0)
 }
 
-fn someone(runtime: &tokio::runtime::Runtime, house: &House, n: usize) -> Result<(Subject, Person), BoxError> {
+fn someone(
+    runtime: &tokio::runtime::Runtime,
+    house: &House,
+    n: usize,
+) -> Result<(Subject, Person), BoxError> {
     let principal = requester(n)?;
     let person = runtime.block_on(Crowd.resolve(&principal, house.broker.now()))?;
     Ok((subject(principal), person.ok_or("nobody")?))
@@ -86,7 +98,8 @@ fn revocations(house: &House, real: &Asked, people: &[(Subject, Person)]) -> Res
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for (n, ((subject, person), refused)) in people.iter().zip(&refused).enumerate() {
-                let ask = || enforcer.check(subject, person, &real.ruling.resource, &target, &Method::GET, now);
+                let ask =
+                    || enforcer.check(subject, person, &real.ruling.resource, &target, &Method::GET, now);
                 // Admitted often enough to have come from this thread's own copies.
                 for _ in 0..100 {
                     assert!(matches!(black_box(ask()), Answer::Admit(_)));
@@ -145,7 +158,10 @@ fn matching(rules: usize, hosts: usize) -> Result<f64, BoxError> {
         let took = time(|| {
             for target in &targets {
                 let governed = set.govern(black_box(target), &Method::GET);
-                assert!(matches!(black_box(governed), Governed::Protected { exact: true, .. }));
+                assert!(matches!(
+                    black_box(governed),
+                    Governed::Protected { exact: true, .. }
+                ));
             }
         });
         taken.push(took.as_secs_f64() * 1e9 / MATCHES as f64);

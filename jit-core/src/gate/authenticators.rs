@@ -419,7 +419,10 @@ mod tests {
         assert_eq!((shown.first.readers, shown.key(&marks).several), (0b11, false));
         assert_eq!(shown.key(&marks), shown.clone().into_owned().key(&marks));
         let fewer = combined(&[(BEARER, "a|1"), (BEARER, "malformed"), (COOKIES, "a|3")]);
-        assert_ne!(fewer.present(&bearer, None).unwrap().key(&marks), shown.key(&marks));
+        assert_ne!(
+            fewer.present(&bearer, None).unwrap().key(&marks),
+            shown.key(&marks)
+        );
     }
 
     #[tokio::test]

@@ -336,7 +336,7 @@ impl Enforcer {
         let synced = self.synced.load(Ordering::Acquire);
         // A part of a millisecond counts as a whole one: it is past the last moment that the view is good for.
         let millis = now.timestamp_millis();
-        let begun = i64::from(now.timestamp_subsec_nanos() % 1_000_000 != 0);
+        let begun = i64::from(!now.timestamp_subsec_nanos().is_multiple_of(1_000_000));
         synced == i64::MIN || millis.saturating_add(begun).saturating_sub(synced) > self.stale_after
     }
 

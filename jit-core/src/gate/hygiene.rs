@@ -225,10 +225,8 @@ impl<'r> Seen<'r> {
         if self.lengths > 1 || self.bad_length {
             return Err(BadHeaders::ContentLength);
         }
-        let plain = self.encodings == 1
-            && !self.bad_encoding
-            && self.lengths == 0
-            && version == Version::HTTP_11;
+        let plain =
+            self.encodings == 1 && !self.bad_encoding && self.lengths == 0 && version == Version::HTTP_11;
         if self.encodings > 0 && !plain {
             return Err(BadHeaders::TransferEncoding);
         }

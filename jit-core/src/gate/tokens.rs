@@ -14,8 +14,8 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 use crate::approval::ask::Assurance;
-use crate::gate::classes::Classes;
 use crate::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use crate::gate::classes::Classes;
 use crate::id::{Digest, Principal, Timestamp};
 
 const SCHEME: &[u8] = b"bearer";
@@ -150,8 +150,10 @@ impl Authenticator for ApiTokens {
 
 /// RFC 6750 §2.1: `b64token`.
 fn is_token(bytes: &[u8]) -> bool {
-    static BODY: Classes = Classes::new()
-        .with(1, b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/");
+    static BODY: Classes = Classes::new().with(
+        1,
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/",
+    );
     if bytes.len() > TOKEN_MAX {
         return false;
     }

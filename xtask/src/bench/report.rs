@@ -29,14 +29,20 @@ pub(super) fn markdown(measured: &Measured, reasons: &BTreeMap<&str, String>) ->
          others use too are upper bounds. Instruction counts, and ratios of what took turns in one run, are what compares.\n\n",
     );
     text.push_str(&machine());
-    text.push_str("\n| figure | value | goal | on what, beside what | measured by |\n|---|---|---|---|---|\n");
+    text.push_str(
+        "\n| figure | value | goal | on what, beside what | measured by |\n|---|---|---|---|---|\n",
+    );
     for figure in FIGURES {
         let value = measured.get(figure.name).copied();
         let by = STEPS.iter().find(|step| step.name == figure.step);
         text.push_str(&format!(
             "| `{}` | {} | {} | {} | `{}` |\n",
             figure.name,
-            value.map_or("–".to_owned(), |value| format!("{} {}", number(value), figure.unit)),
+            value.map_or("–".to_owned(), |value| format!(
+                "{} {}",
+                number(value),
+                figure.unit
+            )),
             verdict(figure, value),
             figure.about,
             by.map(again).unwrap_or_default(),
@@ -91,7 +97,11 @@ fn machine() -> String {
     let cpus = file("/proc/cpuinfo");
     let models: Vec<&str> = cpus
         .lines()
-        .filter_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name))
+        .filter_map(|line| {
+            line.strip_prefix("model name")?
+                .split_once(": ")
+                .map(|(_, name)| name)
+        })
         .collect();
     let kernel = file("/proc/sys/kernel/osrelease");
     let said = |program: &str, args: &[&str]| {
@@ -119,7 +129,9 @@ fn number(value: f64) -> String {
         _ => 2,
     };
     let text = format!("{value:.digits$}");
-    let (whole, rest) = text.split_once('.').map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
+    let (whole, rest) = text
+        .split_once('.')
+        .map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
     let mut out = String::new();
     for (n, digit) in whole.chars().enumerate() {
         if n > 0 && (whole.len() - n).is_multiple_of(3) && !out.ends_with('-') {
@@ -136,12 +148,22 @@ fn number(value: f64) -> String {
 /// A bar: its figure, what it is in nanoseconds for one, its label, and whether it is this gate's.
 const BARS: &[(&str, f64, &str, bool)] = &[
     ("allow_path_ns_hot", 1.0, "this gate: check and record", true),
-    ("layer_ns_hot", 1.0, "this gate: the whole layer, 50 header fields", true),
+    (
+        "layer_ns_hot",
+        1.0,
+        "this gate: the whole layer, 50 header fields",
+        true,
+    ),
     ("regorus_ns", 1.0, "regorus: one decision, 1k grants", false),
     ("cedar_ns", 1.0, "cedar: one decision, 1k grants", false),
     ("hs256_ns", 1.0, "JWT HS256 verified", false),
     ("axum_login_ns", 1.0, "axum-login, session in memory", false),
-    ("auth_request_http_cpu_us", 1e3, "NGINX auth_request, processor time", false),
+    (
+        "auth_request_http_cpu_us",
+        1e3,
+        "NGINX auth_request, processor time",
+        false,
+    ),
     ("eddsa_ns", 1.0, "JWT EdDSA verified", false),
     ("casbin_ns", 1.0, "casbin: one decision, 1k policies", false),
 ];
@@ -159,9 +181,11 @@ pub(super) fn svg(measured: &Measured) -> String {
             (nanoseconds > 0.0).then_some((nanoseconds, *label, *ours))
         })
         .collect();
-    let (low, high) = bars.iter().fold((f64::MAX, 1.0_f64), |(low, high), (value, _, _)| {
-        (low.min(*value), high.max(*value))
-    });
+    let (low, high) = bars
+        .iter()
+        .fold((f64::MAX, 1.0_f64), |(low, high), (value, _, _)| {
+            (low.min(*value), high.max(*value))
+        });
     // From the power of ten below the least to the one above the most.
     let (from, to) = (low.min(high).log10().floor(), high.log10().ceil());
     let place = |nanoseconds: f64| (nanoseconds.log10() - from) / (to - from).max(1.0) * WIDTH;
