@@ -370,7 +370,8 @@ impl Gate {
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
-        if inspected.changes_protocol && !(door.severs && hygiene::asks_for_websocket(head)) {
+        let changes = inspected.changes_protocol;
+        if changes && !(door.severs && hygiene::asks_for_websocket(head)) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
         let asker = Asker {
