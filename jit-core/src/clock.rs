@@ -99,6 +99,20 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the clock itself is tested")]
+    fn the_wall_clock_is_looked_at_every_millisecond() {
+        // In a process that was suspended for an hour: the monotonic clock has not counted it.
+        let mut clock = SystemClock::new();
+        clock.wall -= Duration::from_secs(3600);
+        clock.start = clock.wall.into();
+        while clock.monotonic.elapsed() <= Duration::from_nanos(LOOK_PAUSE) {}
+        let caught_up = || Timestamp::from(SystemTime::now()) - clock.now() < TimeDelta::seconds(60);
+        assert!(caught_up());
+        // Between looks it remembers.
+        assert!((0..1000).all(|_| caught_up()));
+    }
+
+    #[test]
     fn no_step_of_the_wall_clock_brings_a_moment_back() {
         let clock = SystemClock::new();
         let (start, minute) = (clock.wall, Duration::from_secs(60));

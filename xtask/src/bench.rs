@@ -99,7 +99,8 @@ fn command(step: &Step, workspace: &Workspace, verb: &str) -> Command {
     if step.package == "peers" {
         let manifest = workspace.root.join("benches/peers/Cargo.toml");
         command.arg("--locked").arg("--manifest-path").arg(manifest);
-        command.arg("--target-dir").arg(workspace.target.join("peers"));
+        // What both have in common is built once.
+        command.arg("--target-dir").arg(&workspace.target);
     } else {
         command.args(["-p", step.package, step.target, step.name]);
     }

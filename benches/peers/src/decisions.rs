@@ -39,7 +39,13 @@ fn cedar() -> Result<Timed<'static>, BoxError> {
     }
     let entities = Entities::from_entities(entities, None)?;
     let context = Context::from_pairs([("now".to_owned(), RestrictedExpression::new_long(NOW))])?;
-    let request = Request::new(user(CROWD / 2)?, r#"Action::"GET""#.parse()?, admin, context, None)?;
+    let request = Request::new(
+        user(CROWD / 2)?,
+        r#"Action::"GET""#.parse()?,
+        admin,
+        context,
+        None,
+    )?;
     let authorizer = Authorizer::new();
     Ok(Timed::each("cedar", move || {
         let answer = authorizer.is_authorized(black_box(&request), &policies, &entities);
@@ -63,11 +69,15 @@ fn regorus() -> Result<Timed<'static>, BoxError> {
     let data = Value::from_json_str(&format!(r#"{{"grants": {{{}}}}}"#, grants.join(",")))?;
     engine.add_data(data.clone())?;
     let policy = engine.compile_with_entrypoint(&"data.gate.allow".into())?;
-    let program = Compiler::compile_from_policy(&policy, &["data.gate.allow"]).map_err(|error| error.to_string())?;
+    let program =
+        Compiler::compile_from_policy(&policy, &["data.gate.allow"]).map_err(|error| error.to_string())?;
     let mut machine = RegoVM::new_with_policy(policy);
     machine.load_program(program);
     machine.set_data(data).map_err(|error| error.to_string())?;
-    let input = format!(r#"{{"principal": "u{}", "resource": "admin", "now": {NOW}}}"#, CROWD / 2);
+    let input = format!(
+        r#"{{"principal": "u{}", "resource": "admin", "now": {NOW}}}"#,
+        CROWD / 2
+    );
     let input = Value::from_json_str(&input)?;
     Ok(Timed::each("regorus", move || {
         machine.set_input(black_box(input.clone()));

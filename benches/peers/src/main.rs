@@ -66,12 +66,15 @@ impl<'w> Timed<'w> {
     fn round(&mut self) {
         let watch = Stopwatch::start();
         (self.work)(self.times);
-        self.taken.push(watch.elapsed().as_secs_f64() * 1e9 / self.times as f64);
+        self.taken
+            .push(watch.elapsed().as_secs_f64() * 1e9 / self.times as f64);
     }
 }
 
 fn main() -> Result<(), BoxError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let road = runtime.block_on(Road::build(CROWD, Turns::One))?;
     let road = std::cell::RefCell::new(road);
     let ours = |name, case| {
@@ -113,7 +116,10 @@ fn main() -> Result<(), BoxError> {
         ("path_vs_hs256", of("jwt-hs256") / path),
         ("path_vs_eddsa", of("jwt-eddsa") / path),
         ("path_vs_axum_login", (of("axum-login") - of("axum")) / path),
-        ("path_vs_tower_governor", (of("tower-governor") - of("no-op")) / path),
+        (
+            "path_vs_tower_governor",
+            (of("tower-governor") - of("no-op")) / path,
+        ),
         ("cedar_ns", of("cedar")),
         ("regorus_ns", of("regorus")),
         ("casbin_ns", of("casbin")),

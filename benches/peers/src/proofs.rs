@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use axum::Router;
 use axum_login::{AuthManagerLayerBuilder, AuthUser, AuthnBackend};
 use benches::house::BoxError;
 use http::{Request, Response, StatusCode, header};
@@ -25,7 +25,12 @@ use crate::{CROWD, Timed};
 
 pub(crate) fn all(runtime: &Runtime) -> Result<Vec<Timed<'_>>, BoxError> {
     let mut all = vec![
-        token("jwt-hs256", Algorithm::HS256, &EncodingKey::from_secret(SECRET), DecodingKey::from_secret(SECRET))?,
+        token(
+            "jwt-hs256",
+            Algorithm::HS256,
+            &EncodingKey::from_secret(SECRET),
+            DecodingKey::from_secret(SECRET),
+        )?,
         token(
             "jwt-eddsa",
             Algorithm::EdDSA,
@@ -124,25 +129,37 @@ fn login(runtime: &Runtime) -> Result<[Timed<'_>; 2], BoxError> {
         .route_layer(axum_login::login_required!(Users))
         .route("/login", get(sign_in))
         .layer(AuthManagerLayerBuilder::new(Users, sessions).build());
-    let signed_in = runtime.block_on(guarded.clone().oneshot(Request::get("/login").body(Body::empty())?))?;
-    let cookie = signed_in.headers().get(header::SET_COOKIE).ok_or("no session")?.to_str()?;
+    let signed_in = runtime.block_on(
+        guarded
+            .clone()
+            .oneshot(Request::get("/login").body(Body::empty())?),
+    )?;
+    let cookie = signed_in
+        .headers()
+        .get(header::SET_COOKIE)
+        .ok_or("no session")?
+        .to_str()?;
     let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
     let run = move |name, router: Router, cookie: String| {
         let mut router = router.into_service::<Body>();
         Timed::each(name, move || {
             let mut request = Request::new(Body::empty());
             *request.uri_mut() = http::Uri::from_static("/admin");
-            request.headers_mut().insert(header::COOKIE, cookie.parse().expect("a good cookie"));
+            request
+                .headers_mut()
+                .insert(header::COOKIE, cookie.parse().expect("a good cookie"));
             let response = runtime.block_on(router.call(request));
             assert!(matches!(black_box(response), Ok(response) if response.status() == StatusCode::OK));
         })
     };
-    Ok([run("axum", routes(), cookie.clone()), run("axum-login", guarded, cookie)])
+    Ok([
+        run("axum", routes(), cookie.clone()),
+        run("axum-login", guarded, cookie),
+    ])
 }
 
 #[derive(Debug, Clone)]
 struct Nothing;
-
 
 impl Service<Request<()>> for Nothing {
     type Response = Response<Body>;

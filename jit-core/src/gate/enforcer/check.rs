@@ -52,9 +52,8 @@ impl Enforcer {
             counts_bytes: false,
         };
         let whole = Scope::default();
-        let covers = |grant: &Grant| {
-            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
-        };
+        let covers =
+            |grant: &Grant| covers(grant, target, method) && admits(governing, &whole, target, method);
         self.admit(&asker, &governing.name, covers, now)
     }
 
@@ -68,7 +67,7 @@ impl Enforcer {
         method: &Method,
         now: Timestamp,
     ) -> Answer {
-        let covers = |grant: &Grant| admits(&grant.resource, &grant.scope, target, method);
+        let covers = |grant: &Grant| covers(grant, target, method);
         self.admit(asker, &governing.name, covers, now)
     }
 
@@ -215,6 +214,11 @@ impl Enforcer {
         live.used(now);
         Ok(Permit::admitted(Arc::clone(live), slot))
     }
+}
+
+/// Whether the grant's own resource and its scope cover a request.
+fn covers(grant: &Grant, target: &Target<'_>, method: &Method) -> bool {
+    admits(&grant.resource, &grant.scope, target, method)
 }
 
 /// Who asks.
