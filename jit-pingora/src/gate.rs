@@ -117,7 +117,11 @@ impl JitGate {
     ///
     /// # Errors
     /// The request must not go on: its flight was cut meanwhile, or nothing was decided on it.
-    pub fn upstream_request_filter(&self, upstream: &mut RequestHeader, ticket: &Ticket) -> pingora::Result<()> {
+    pub fn upstream_request_filter(
+        &self,
+        upstream: &mut RequestHeader,
+        ticket: &Ticket,
+    ) -> pingora::Result<()> {
         goes_on(ticket)?;
         ticket
             .identity
@@ -219,9 +223,10 @@ fn flight(ticket: &Ticket) -> pingora::Result<Option<&Flight>> {
     match &ticket.decided {
         Decided::Admitted(flight) => Ok(Some(flight)),
         Decided::Open(_) | Decided::Control(..) => Ok(None),
-        Decided::Nothing | Decided::Refused(_) => {
-            Error::e_explain(UNDECIDED, "JitGate::request_filter has not let this request through")
-        }
+        Decided::Nothing | Decided::Refused(_) => Error::e_explain(
+            UNDECIDED,
+            "JitGate::request_filter has not let this request through",
+        ),
     }
 }
 

@@ -25,7 +25,9 @@ impl Identity {
         }
         if let Some(permit) = permit {
             told.push((GRANT, list([permit.grant_id().to_string().as_str()])));
-            let end = permit.not_after().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            let end = permit
+                .not_after()
+                .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
             told.push((EXPIRES, list([end.as_str()])));
         }
         Self(told)

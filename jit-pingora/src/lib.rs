@@ -29,5 +29,8 @@ where
     P: ProxyHttp + Send + Sync + 'static,
     P::CTX: AsMut<Ticket> + AsRef<Ticket> + Send + Sync,
 {
-    Service::new("jit".into(), Severing::new(http_proxy(conf, Jit::new(gate, inner))))
+    Service::new(
+        "jit".into(),
+        Severing::new(http_proxy(conf, Jit::new(gate, inner))),
+    )
 }

@@ -10,15 +10,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
 use pingora::cache::key::HashBinary;
-use pingora::cache::{
-    CacheKey, CacheMeta, ForcedFreshness, HitHandler, PurgeAction, RespCacheable,
-};
+use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, PurgeAction, RespCacheable};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
-use pingora::proxy::{
-    FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, RangeType, Session,
-};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, RangeType, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
@@ -155,7 +151,9 @@ where
         is_fresh: bool,
         ctx: &mut P::CTX,
     ) -> Result<Option<ForcedFreshness>> {
-        self.inner.cache_hit_filter(session, meta, hit, is_fresh, ctx).await
+        self.inner
+            .cache_hit_filter(session, meta, hit, is_fresh, ctx)
+            .await
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut P::CTX) -> Result<bool> {
@@ -223,7 +221,8 @@ where
         trailers: &mut HeaderMap,
         ctx: &mut P::CTX,
     ) -> Result<()> {
-        self.inner.upstream_response_trailer_filter(session, trailers, ctx)
+        self.inner
+            .upstream_response_trailer_filter(session, trailers, ctx)
     }
 
     async fn response_trailer_filter(

@@ -21,9 +21,17 @@ fn upstream(name: &'static str) -> String {
                     }
                     head.push(byte[0]);
                 }
-                let more = if head.starts_with(b"GET /admin/events ") { 1 } else { 0 };
+                let more = if head.starts_with(b"GET /admin/events ") {
+                    1
+                } else {
+                    0
+                };
                 let length = name.len() + more;
-                write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{name}").unwrap();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{name}"
+                )
+                .unwrap();
                 if more > 0 {
                     // Until the balancer lets go.
                     let _ = stream.read(&mut [0]);
@@ -101,5 +109,6 @@ fn refused_granted_balanced_revoked_and_cut() {
 
 fn is_timeout(end: &std::io::Result<usize>) -> bool {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
-    end.as_ref().is_err_and(|error| matches!(error.kind(), TimedOut | WouldBlock))
+    end.as_ref()
+        .is_err_and(|error| matches!(error.kind(), TimedOut | WouldBlock))
 }

@@ -12,7 +12,10 @@ const UPGRADE: &str =
 /// Much longer than a cut takes on a busy machine.
 const WAIT: Duration = Duration::from_secs(10);
 
-#[expect(clippy::disallowed_methods, reason = "it is printed; nothing is decided by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is printed; nothing is decided by it"
+)]
 fn stopwatch() -> Instant {
     Instant::now()
 }
@@ -117,7 +120,9 @@ async fn a_budget_of_octets_is_kept_both_ways() {
     let (world, _) = World::granted(Served::Whole, "tight").await;
     let answer = world.call("GET /tight", "").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let rest = tokio::time::timeout(WAIT, async { world.send("GET /tight/flood", "").await.rest().await });
+    let rest = tokio::time::timeout(WAIT, async {
+        world.send("GET /tight/flood", "").await.rest().await
+    });
     let sent = rest.await.unwrap().matches('x').count();
     assert!(sent <= 2000, "{sent}");
     let answer = world.call("GET /tight", "").await;

@@ -12,7 +12,8 @@ fn body(answer: &str) -> &str {
 #[tokio::test]
 async fn what_is_admitted_has_lost_what_must_not_go_on() {
     let (world, _) = World::granted(Served::Whole, "admin").await;
-    let spoofed = "X-Forwarded-User: root\r\nX_Jit_Grant: grt_0\r\nCookie: a=1; __Host-jit=x; b=2\r\nX-Kept: yes\r\n";
+    let spoofed =
+        "X-Forwarded-User: root\r\nX_Jit_Grant: grt_0\r\nCookie: a=1; __Host-jit=x; b=2\r\nX-Kept: yes\r\n";
     // Once with a look-up, once from the cache.
     for _ in 0..2 {
         let answer = world.call("GET /admin/a%20b?q=%2e%2E//", spoofed).await;
@@ -25,7 +26,14 @@ async fn what_is_admitted_has_lost_what_must_not_go_on() {
         // Other fields keep the spelling that they came in.
         assert!(seen.contains("X-Kept: yes\r\n"), "{seen}");
         assert!(seen.contains("a=1; b=2\r\n"), "{seen}");
-        for gone in ["uthorization", "orwarded", "it_grant", "emote-", "it-grant", "__Host"] {
+        for gone in [
+            "uthorization",
+            "orwarded",
+            "it_grant",
+            "emote-",
+            "it-grant",
+            "__Host",
+        ] {
             assert!(!seen.contains(gone), "{gone}: {seen}");
         }
     }
@@ -46,7 +54,10 @@ async fn an_upstream_is_told_who_asks_only_if_it_is_to_be() {
     assert!(!seen.contains("root"), "{seen}");
     // What is open is attributed to no grant.
     let seen = world.call("GET /public", "").await.to_lowercase();
-    assert!(seen.contains("remote-user: local|ana") && !seen.contains("x-jit-grant"), "{seen}");
+    assert!(
+        seen.contains("remote-user: local|ana") && !seen.contains("x-jit-grant"),
+        "{seen}"
+    );
     world.revoke(id).await;
     assert!(world.call("GET /admin", "").await.starts_with("HTTP/1.1 403 "));
 }
@@ -57,14 +68,23 @@ async fn a_refusal_is_the_same_answer_as_at_every_door() {
     let answer = world.call("GET /admin", "").await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     let head = answer.to_lowercase();
-    assert!(head.contains("content-type: application/problem+json\r\n"), "{answer}");
+    assert!(
+        head.contains("content-type: application/problem+json\r\n"),
+        "{answer}"
+    );
     assert!(head.contains("cache-control: no-store\r\n"), "{answer}");
-    assert!(body(&answer).contains("/_jit/problems/approval-required"), "{answer}");
+    assert!(
+        body(&answer).contains("/_jit/problems/approval-required"),
+        "{answer}"
+    );
 
     let answer = world.call("GET /admin", "Accept: text/html\r\n").await;
     assert!(body(&answer).starts_with("<!doctype html>"), "{answer}");
     let answer = world.call("HEAD /admin", "").await;
-    assert!(answer.starts_with("HTTP/1.1 403 ") && body(&answer).is_empty(), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 403 ") && body(&answer).is_empty(),
+        "{answer}"
+    );
     let answer = world.call("GET /admin/../admin", "").await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
@@ -74,7 +94,10 @@ async fn absolute_form_is_decided_on_as_it_is_sent_on() {
     let (world, _) = World::granted(Served::Whole, "admin").await;
     let answer = world.call("GET http://app.example/admin/x", "").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(body(&answer).starts_with("GET http://app.example/admin/x HTTP/1.1\r\n"), "{answer}");
+    assert!(
+        body(&answer).starts_with("GET http://app.example/admin/x HTTP/1.1\r\n"),
+        "{answer}"
+    );
     for (target, status) in [
         ("http://other.example/admin/x", 400),
         ("http://app.example@other.example/admin/x", 400),
@@ -85,7 +108,10 @@ async fn absolute_form_is_decided_on_as_it_is_sent_on() {
         ("http:/admin", 400),
     ] {
         let answer = world.call(&format!("GET {target}"), "").await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{target}: {answer}"
+        );
     }
 }
 
@@ -108,7 +134,9 @@ async fn trailers_stay_outside() {
             )
             .await;
         let chunks = b"4\r\nbody\r\n0\r\nX-Forwarded-User: root\r\n\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut client.0, chunks).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut client.0, chunks)
+            .await
+            .unwrap();
         let answer = client.rest().await;
         assert!(answer.contains("4\r\nbody\r\n0\r\n\r\n"), "{answer}");
         assert!(!answer.contains("root"), "{answer}");

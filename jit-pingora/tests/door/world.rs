@@ -167,7 +167,11 @@ impl World {
 
     pub(crate) async fn grant(&self, resource: &str) -> RequestId {
         let ask: Ask = serde_json::from_value(serde_json::json!({ "resource": resource })).unwrap();
-        let asked = self.broker.ask(&self.actor("ana").await, ask, None).await.unwrap();
+        let asked = self
+            .broker
+            .ask(&self.actor("ana").await, ask, None)
+            .await
+            .unwrap();
         asked.view.request.id
     }
 
@@ -297,7 +301,9 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         std::future::pending::<()>().await;
     } else if path.ends_with("/socket") {
         stream
-            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            )
             .await?;
         let (mut read, mut write) = stream.split();
         tokio::io::copy(&mut read, &mut write).await?;
