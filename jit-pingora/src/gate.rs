@@ -266,3 +266,42 @@ fn clean(request: &mut RequestHeader, credential: Option<CredentialSource>) -> p
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_goes_on_undecided_or_refused() {
+        let mut ticket = Ticket::default();
+        assert!(goes_on(&ticket).is_err() && flight(&ticket).is_err());
+        ticket.decided = Decided::Refused(Refusal::Unauthenticated);
+        assert!(goes_on(&ticket).is_err() && flight(&ticket).is_err());
+        ticket.decided = Decided::Open(None);
+        assert!(goes_on(&ticket).is_ok() && flight(&ticket).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_cleaned_keeps_the_spelling_of_the_rest() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in [
+            ("X-Kept", "1"),
+            ("Cookie", "a=1"),
+            ("Cookie", "__Host-jit=x; b=2"),
+            ("X-Forwarded-For", "::1"),
+            ("Authorization", "Bearer x"),
+        ] {
+            request.append_header(name, value).unwrap();
+        }
+        clean(&mut request, Some(CredentialSource::Authorization)).unwrap();
+        let mut wire = Vec::new();
+        request.header_to_h1_wire(&mut wire);
+        let wire = String::from_utf8(wire).unwrap();
+        assert!(wire.contains("X-Kept: 1\r\n"), "{wire}");
+        assert!(wire.contains("a=1") && wire.contains("b=2"), "{wire}");
+        assert!(
+            !wire.contains("__Host") && !wire.contains("orw") && !wire.contains("uth"),
+            "{wire}"
+        );
+    }
+}

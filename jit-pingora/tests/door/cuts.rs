@@ -41,6 +41,21 @@ async fn a_silent_stream_is_cut() {
 }
 
 #[tokio::test]
+async fn a_silent_stream_ends_with_the_window() {
+    let (world, id) = World::granted(Served::Whole, "brief").await;
+    let mut client = world.send("GET /brief/events", "").await;
+    client.until("first").await;
+    let not_after = world.not_after(id).await;
+    let rest = tokio::time::timeout(WAIT, client.rest()).await.unwrap();
+    println!(
+        "silent events, window: cut {} late",
+        world.broker.now() - not_after
+    );
+    assert_eq!(rest, "");
+    assert!(world.call("GET /brief", "").await.starts_with("HTTP/1.1 403 "));
+}
+
+#[tokio::test]
 async fn a_download_that_nobody_reads_is_cut() {
     let (world, id) = World::granted(Served::Whole, "admin").await;
     let mut client = world.send("GET /admin/flood", "").await;

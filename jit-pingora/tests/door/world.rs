@@ -14,7 +14,7 @@ use jit_core::gate::Gate;
 use jit_core::gate::authenticate::Subject;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
-use jit_core::id::{Principal, RequestId};
+use jit_core::id::{Principal, RequestId, Timestamp};
 use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
 use jit_pingora::{Jit, JitGate, Severing, Ticket};
@@ -49,6 +49,18 @@ paths = ["/tight"]
 name = "lone"
 hosts = ["app.example"]
 paths = ["/lone"]
+
+[[resources]]
+name = "brief"
+hosts = ["app.example"]
+paths = ["/brief"]
+
+[[policies]]
+name = "brief"
+resources = ["brief"]
+requesters = { roles = ["engineer"] }
+duration = { default = "1s", max = "1s" }
+approval = "automatic"
 
 [[policies]]
 name = "admin"
@@ -173,6 +185,12 @@ impl World {
             .await
             .unwrap();
         asked.view.request.id
+    }
+
+    /// When the window of a grant closes.
+    pub(crate) async fn not_after(&self, id: RequestId) -> Timestamp {
+        let view = self.broker.view(&self.actor("ana").await, id).await.unwrap();
+        view.request.grant.unwrap().not_after
     }
 
     pub(crate) async fn revoke(&self, id: RequestId) {
