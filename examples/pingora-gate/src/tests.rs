@@ -21,20 +21,18 @@ fn upstream(name: &'static str) -> String {
                     }
                     head.push(byte[0]);
                 }
-                let more = if head.starts_with(b"GET /admin/events ") {
-                    1
-                } else {
-                    0
-                };
-                let length = name.len() + more;
-                write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{name}"
-                )
-                .unwrap();
-                if more > 0 {
-                    // Until the balancer lets go.
+                let length = name.len();
+                let open = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
+                if head.starts_with(b"GET /admin/events ") {
+                    write!(
+                        stream,
+                        "{open}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{name}\r\n"
+                    )
+                    .unwrap();
+                    // Nothing more, until the balancer lets go.
                     let _ = stream.read(&mut [0]);
+                } else {
+                    write!(stream, "{open}Content-Length: {length}\r\n\r\n{name}").unwrap();
                 }
             });
         }
@@ -94,7 +92,7 @@ fn refused_granted_balanced_revoked_and_cut() {
     // A stream that is under way ends with the grant.
     let mut events = send(at, "GET /admin/events", "demo-ana", "");
     let mut came = Vec::new();
-    while !(came.ends_with(b"one") || came.ends_with(b"two")) {
+    while !(came.ends_with(b"one\r\n") || came.ends_with(b"two\r\n")) {
         let mut byte = [0];
         assert_eq!(events.read(&mut byte).unwrap(), 1);
         came.push(byte[0]);
