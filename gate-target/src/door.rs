@@ -17,6 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use jit_authz::{Authz, AuthzSettings};
 use jit_core::gate::Gate;
 use jit_core::gate::hygiene::TrustedProxies;
+use jit_tower::connection::{Accepted, Severable, SeverableListener};
 use jit_tower::{JitLayer, PeerAddr};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -227,8 +228,8 @@ async fn over_axum(listener: TcpListener, gate: Gate) {
     let app = Router::new()
         .fallback(|request: Request| upstream::answer(request))
         .layer(JitLayer::new(gate));
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(error) = axum::serve(listener, app).await {
+    let app = app.into_make_service_with_connect_info::<Accepted>();
+    if let Err(error) = axum::serve(SeverableListener::new(listener), app).await {
         eprintln!("the door is shut: {error}");
     }
 }
@@ -248,8 +249,11 @@ async fn over_hyper(listener: TcpListener, gate: Gate) {
             }
         };
         let guarded = guarded.clone();
+        let stream = Severable::new(stream);
+        let connection = stream.connection();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr(peer.ip()));
+            request.extensions_mut().insert(connection.clone());
             guarded.clone().oneshot(request)
         });
         connections.spawn(async move {
@@ -257,7 +261,9 @@ async fn over_hyper(listener: TcpListener, gate: Gate) {
             server.http1().timer(TokioTimer::new());
             let service = TowerToHyperService::new(service);
             // A connection that fails concerns nobody but its client.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            let _ = server
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                .await;
         });
         while connections.try_join_next().is_some() {}
     }

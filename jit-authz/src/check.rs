@@ -48,7 +48,7 @@ pub(crate) enum Reason {
     /// An offer of h2c. A door that forwards by itself drops it; a balancer may hand it on, and whatever comes through that tunnel
     /// is asked about by nobody, on open paths as well.
     H2c,
-    /// As many questions as there may be are being answered.
+    /// As many questions as may wait for a look-up do so.
     Busy,
 }
 
@@ -98,11 +98,10 @@ impl Authz {
         if hygiene::upgrades(&question.head.headers).any(hygiene::is_h2c) {
             return Ruling::deny(Reason::H2c);
         }
-        // Refused rather than queued: balancers have no patience, and what waits here would be answered to nobody.
-        let Ok(_slot) = self.0.slots.try_acquire() else {
+        let Some(verdict) = self.verdict(&question).await else {
             return Ruling::deny(Reason::Busy);
         };
-        match self.decide(&question).await {
+        match self.carry_out(&question, verdict) {
             Ok(told) => Ruling::Allow {
                 told,
                 came: question.head.headers,
@@ -114,21 +113,26 @@ impl Authz {
         }
     }
 
-    async fn decide(&self, question: &Question) -> Result<HeaderMap, Refusal> {
+    /// What the gate decides; `None` when as many questions as may wait for a look-up do so.
+    async fn verdict(&self, question: &Question) -> Option<Verdict> {
         let Inner { gate, settings, .. } = &*self.0;
         let Question { head, client, .. } = question;
         // The client's address and never the balancer's: an authenticator that believes a listed proxy must not take
         // what a client wrote for that proxy's word.
-        let verdict = match gate.decide(head, *client) {
-            Verdict::Lookup(lookup) => {
-                let resolved = gate.resolve(head, *client, lookup);
-                match timeout(settings.patience, resolved).await {
-                    Ok(verdict) => verdict,
-                    Err(_) => return Err(Refusal::AuthenticationUnavailable),
-                }
-            }
-            verdict => verdict,
+        let lookup = match gate.decide(head, *client) {
+            Verdict::Lookup(lookup) => lookup,
+            verdict => return Some(verdict),
         };
+        // Refused rather than queued: balancers have no patience, and what waits here would be answered to nobody. What memory answers
+        // needs no place: strangers whose credentials take long to verify keep nobody out who is known.
+        let _slot = self.0.slots.try_acquire().ok()?;
+        let resolved = timeout(settings.patience, gate.resolve(head, *client, lookup)).await;
+        Some(resolved.unwrap_or(Verdict::Refuse(Refusal::AuthenticationUnavailable)))
+    }
+
+    fn carry_out(&self, question: &Question, verdict: Verdict) -> Result<HeaderMap, Refusal> {
+        let settings = &self.0.settings;
+        let head = &question.head;
         // The gate ignores the offer, and a door of its own drops it. Here the balancer forwards, and one that let it through would open a
         // tunnel whose requests nobody decides on.
         let offers_h2c = hygiene::upgrades(&head.headers).any(hygiene::is_h2c);

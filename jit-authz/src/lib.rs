@@ -41,7 +41,8 @@
 //!    and says the rest in `X-Jit-Status`, `X-Jit-Refusal`, `X-Jit-Problem` (JSON) and `Location`.
 //! 7. An offer of h2c is refused wherever it is made: what a balancer lets through such a tunnel is asked about by nobody.
 //! 8. The control API's own paths are refused, unless [let through](AuthzSettings::with_control_passage).
-//! 9. Questions at once, connections, heads and waits are bounded. One question too many is refused, never queued.
+//! 9. Questions that wait for a look-up, connections, heads and waits are bounded. One question too many is refused, never queued; those
+//!    that memory answers go on.
 //!
 //! A refusal's response has the [`Refusal`](jit_core::gate::refusal::Refusal) or the [`BadMetadata`] in its extensions.
 //!

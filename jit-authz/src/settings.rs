@@ -90,7 +90,8 @@ impl AuthzSettings {
         self
     }
 
-    /// Answers at most so many questions at once, 1024 unless said otherwise; one more is refused.
+    /// Lets at most so many questions at once wait for a credential to be verified or a budget to be reserved, 1024 unless said otherwise;
+    /// one more is refused. What is known already is answered at once and needs no place.
     ///
     /// # Errors
     /// [`SettingsError::Zero`].

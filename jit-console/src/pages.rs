@@ -12,7 +12,7 @@ use crate::settings::Shared;
 /// A problem's name, what it means, and what to do.
 type Entry = (&'static str, &'static str, &'static str);
 
-const PAGES: [Entry; 33] = [
+const PAGES: [Entry; 34] = [
     (
         "already-decided",
         "The request is in a state in which this can't be done: it was decided, or has ended.",
@@ -82,6 +82,11 @@ const PAGES: [Entry; 33] = [
         "directory-unavailable",
         "Who you are can't be looked up at the moment.",
         "Try again soon. If it stays, tell whoever runs this server.",
+    ),
+    (
+        "grant-ended",
+        "The grant ended while the request was under way, and the request was cut.",
+        "What it has done by then may stay done. If you still need access, ask for another grant.",
     ),
     (
         "invalid",
@@ -203,6 +208,7 @@ fn html((name, means, mend): &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jit_core::gate::cut::Cut;
     use jit_core::gate::refusal::Refusal;
 
     use super::*;
@@ -247,6 +253,10 @@ mod tests {
             },
             Refusal::CredentialRequired {
                 resource: resource.clone(),
+            },
+            Refusal::GrantEnded {
+                resource: resource.clone(),
+                cut: Cut::Revoked,
             },
             Refusal::UpgradeRefused { resource },
         ];

@@ -7,8 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
 use jit_core::gate::authenticate::{CredentialSource, Subject};
+use jit_core::gate::cut::Cut;
+use jit_core::gate::flight::{Flight, Watch};
 use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::step_up::CredentialId;
@@ -17,7 +20,61 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody};
+use crate::connection::Connection;
+use crate::farewell::Farewell;
+use crate::peer::connection;
 use crate::refuse::{RefusalResponder, refuse};
+
+/// What an admitted request has with it until its answer begins.
+struct Admitted<R> {
+    watch: Watch,
+    connection: Option<Connection>,
+    responder: R,
+    /// What the client would take for an answer.
+    accept: Option<HeaderValue>,
+}
+
+impl<R: RefusalResponder> Admitted<R> {
+    /// Why an answer that is there now is too late, if it had to be waited for and is.
+    fn late(&self) -> Option<Cut> {
+        self.watch
+            .is_armed()
+            .then(|| self.watch.flight().goes_on().err())
+            .flatten()
+    }
+
+    fn ended(&self, cut: Cut) -> Response<Bytes> {
+        let flight = self.watch.flight();
+        let resource = flight.permit().resource().clone();
+        let mut head = flight.head();
+        if let Some(accept) = &self.accept {
+            head.headers.insert(header::ACCEPT, accept.clone());
+        }
+        let refusal = Refusal::GrantEnded { resource, cut };
+        let response = refuse(&self.responder, flight.gate(), &head, refusal);
+        flight.answered(response.status());
+        response
+    }
+
+    /// The answer of the inner service goes out.
+    fn answer<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+        let flight = Arc::clone(self.watch.flight());
+        flight.answered(response.status());
+        let expires = flight.permit().expires().clone();
+        response.headers_mut().insert(EXPIRES, expires);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if let Some(connection) = self.connection {
+                connection.carry(flight);
+            }
+            return response.map(ResponseBody::open);
+        }
+        let farewell = Farewell::of(response.headers());
+        response.map(|body| ResponseBody::admitted(body, flight, farewell, self.connection))
+    }
+}
+
+/// When the grant ends, for the client to count down to.
+const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
 
 type Pending = Pin<Box<dyn Future<Output = (Parts, Verdict)> + Send>>;
 
@@ -33,10 +90,12 @@ pub(crate) struct Carrier<S, R, ReqBody> {
 pin_project! {
     /// The response of a [`Jit`](crate::Jit).
     ///
-    /// Nothing is boxed unless a look-up has to be awaited: a credential seen for the first time, or a budget to be reserved.
+    /// Nothing is boxed unless something has to be awaited: a credential seen for the first time, a budget to be reserved, an inner
+    /// service that takes its time.
     pub struct ResponseFuture<S, R, ReqBody>
     where
         S: Service<Request<RequestBody<ReqBody>>>,
+        ReqBody: Body,
     {
         #[pin]
         kind: Kind<S, R, ReqBody, S::Future>,
@@ -49,7 +108,7 @@ pin_project! {
         Forwarded {
             #[pin]
             future: F,
-            permit: Option<Permit>,
+            admitted: Option<Admitted<R>>,
         },
         Refused {
             response: Option<Response<Bytes>>,
@@ -64,7 +123,8 @@ pin_project! {
 impl<S, R, ReqBody> ResponseFuture<S, R, ReqBody>
 where
     S: Service<Request<RequestBody<ReqBody>>>,
-    R: RefusalResponder,
+    R: RefusalResponder + Clone,
+    ReqBody: Body,
 {
     pub(crate) fn decided(
         service: &mut S,
@@ -109,16 +169,18 @@ fn carry_out<S, R, ReqBody>(
 ) -> Kind<S, R, ReqBody, S::Future>
 where
     S: Service<Request<RequestBody<ReqBody>>>,
-    R: RefusalResponder,
+    R: RefusalResponder + Clone,
+    ReqBody: Body,
 {
     let refused = |head: &Parts, refusal| Kind::Refused {
         response: Some(refuse(responder, gate, head, refusal)),
     };
-    let permit = match verdict {
+    let flight = match verdict {
         Verdict::Admit(admission) => {
+            let flight = Flight::begin(gate, &admission, &head);
             prepare(&mut head, Some(admission.subject), Some(admission.credential));
-            head.extensions.insert(admission.permit.clone());
-            Some(admission.permit)
+            head.extensions.insert(admission.permit);
+            Some(flight)
         }
         Verdict::Open(passage) => {
             prepare(&mut head, passage.subject, passage.credential);
@@ -139,9 +201,15 @@ where
         // `Gate::resolve` settles every look-up; if one were left, nothing is known of who asks.
         Verdict::Lookup(_) => return refused(&head, Refusal::AuthenticationUnavailable),
     };
+    let admitted = flight.clone().map(|flight| Admitted {
+        watch: Watch::new(flight),
+        connection: connection(&head.extensions).cloned(),
+        responder: responder.clone(),
+        accept: head.headers.get(header::ACCEPT).cloned(),
+    });
     Kind::Forwarded {
-        future: service.call(Request::from_parts(head, RequestBody::new(body))),
-        permit,
+        future: service.call(Request::from_parts(head, RequestBody::new(body, flight))),
+        admitted,
     }
 }
 
@@ -164,7 +232,9 @@ fn prepare(head: &mut Parts, subject: Option<Arc<Subject>>, credential: Option<C
 impl<S, R, ReqBody, ResBody> Future for ResponseFuture<S, R, ReqBody>
 where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
-    R: RefusalResponder,
+    R: RefusalResponder + Clone,
+    ReqBody: Body,
+    ResBody: Body,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 
@@ -176,10 +246,26 @@ where
         let mut kind = self.project().kind;
         loop {
             let next = match kind.as_mut().project() {
-                KindProj::Forwarded { future, permit } => {
-                    let response = ready!(future.poll(cx))?;
-                    let permit = permit.take();
-                    return Poll::Ready(Ok(response.map(|body| ResponseBody::forwarded(body, permit))));
+                KindProj::Forwarded { future, admitted } => {
+                    let polled = future.poll(cx);
+                    let Some(waiting) = admitted else {
+                        return polled.map_ok(|response| response.map(ResponseBody::open));
+                    };
+                    let cut = match polled {
+                        // An answer that had to be waited for may have come too late.
+                        Poll::Ready(Ok(response)) => match waiting.late() {
+                            Some(cut) => cut,
+                            None => match admitted.take() {
+                                Some(admitted) => return Poll::Ready(Ok(admitted.answer(response))),
+                                None => return Poll::Ready(Ok(response.map(ResponseBody::open))),
+                            },
+                        },
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => ready!(waiting.watch.poll_cut(cx)),
+                    };
+                    Kind::Refused {
+                        response: Some(waiting.ended(cut)),
+                    }
                 }
                 KindProj::Refused { response } => {
                     let response = response.take().expect("polled after completion");
@@ -204,6 +290,7 @@ where
 impl<S, R, ReqBody> fmt::Debug for ResponseFuture<S, R, ReqBody>
 where
     S: Service<Request<RequestBody<ReqBody>>>,
+    ReqBody: Body,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {

@@ -42,9 +42,15 @@
 //! - Put the layer outside everything that rewrites paths, hosts or methods: what was decided must be what is served.
 //!   With axum use `Router::layer`, after the last route and the fallback are in place; `route_layer` leaves the fallback out, and
 //!   routes added after the layer are not behind it.
-//! - A response is not cut yet when its grant ends: a body that has begun is sent to its end. Until that is so, requests that
-//!   change the protocol of their connection (`Upgrade`, WebSocket over HTTP/1.1) are refused on protected routes.
-//! - A grant with a limit on bytes admits nothing, because bytes are not counted here.
+//! - Where the inner service does not route to the control API, build the gate
+//!   [without it](jit_core::gate::GateBuilder::without_control_api): else its paths reach the application without a grant, and with the
+//!   caller's credential.
+//! - When its grant ends, a request in flight is cut: its bodies end with an error, and if the answer has not begun it is a refusal. What the
+//!   inner service goes on doing with a task of its own is out of reach.
+//! - Without the connection's handle ([`connection`]) a response that its peer does not read is cut only when the peer reads on, and requests
+//!   that change the protocol of their connection are refused on protected routes. With it, WebSocket over HTTP/1.1 is admitted.
+//! - A grant with a limit on bytes admits no upgrades. Both bodies count, and a frame that does not fit into what is left is not passed at all.
+//! - An admitted request that has to be waited for needs a Tokio runtime with time enabled.
 //! - The request's body is not read while a credential is verified; put a time limit outside this layer.
 //! - The peer's address is the one that the server says ([`PeerAddr`], or axum's `ConnectInfo<SocketAddr>`); forwarding headers are
 //!   dropped and never believed.
@@ -57,10 +63,16 @@
 //! | `axum` | the extractors [`Permitted`] and [`Proven`], and the peer's address from `ConnectInfo` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+/// What a body fails with.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 mod body;
+pub mod connection;
 #[cfg(feature = "axum")]
 mod extract;
+mod farewell;
 mod future;
+mod guard;
 mod layer;
 mod peer;
 mod refuse;

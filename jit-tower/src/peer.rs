@@ -1,8 +1,11 @@
-//! The address at the other end of the connection.
+//! What is at the other end of the connection, and the handle on it.
 
 use std::net::IpAddr;
 
 use http::Extensions;
+use jit_core::gate::Door;
+
+use crate::connection::Connection;
 
 /// The peer's address, for servers other than axum's: put it into each request's extensions from the accepted connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +16,37 @@ pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     let told = extensions.get::<PeerAddr>().map(|peer| peer.0);
     #[cfg(feature = "axum")]
     let told = told.or_else(|| {
-        let info = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        info.map(|info| info.0.ip())
+        use axum::extract::ConnectInfo;
+        let accepted = extensions.get::<ConnectInfo<crate::connection::Accepted>>();
+        let plain = || {
+            extensions
+                .get::<ConnectInfo<std::net::SocketAddr>>()
+                .map(|info| info.0)
+        };
+        accepted
+            .map(|info| info.0.peer)
+            .or_else(plain)
+            .map(|peer| peer.ip())
     });
     told
+}
+
+pub(crate) fn connection(extensions: &Extensions) -> Option<&Connection> {
+    let told = extensions.get::<Connection>();
+    #[cfg(feature = "axum")]
+    let told = told.or_else(|| {
+        use axum::extract::ConnectInfo;
+        let accepted = extensions.get::<ConnectInfo<crate::connection::Accepted>>();
+        accepted.map(|info| &info.0.connection)
+    });
+    told
+}
+
+/// What this door can do about a request with these extensions.
+pub(crate) fn door(extensions: &Extensions) -> Door {
+    let door = Door::new().counting_bytes();
+    match connection(extensions) {
+        Some(_) => door.severing(),
+        None => door,
+    }
 }

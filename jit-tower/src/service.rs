@@ -5,9 +5,11 @@ use http::{Request, Response};
 use jit_core::gate::{Gate, Verdict};
 use tower_service::Service;
 
+use http_body::Body;
+
 use crate::body::{RequestBody, ResponseBody};
 use crate::future::{Carrier, ResponseFuture};
-use crate::peer::peer;
+use crate::peer::{door, peer};
 use crate::refuse::RefusalResponder;
 
 /// A service behind a [`Gate`]. Made by [`JitLayer`](crate::JitLayer).
@@ -32,6 +34,8 @@ impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for Jit<S, R>
 where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>> + Clone,
     R: RefusalResponder + Clone,
+    ReqBody: Body,
+    ResBody: Body,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
@@ -44,7 +48,7 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (head, body) = request.into_parts();
         let peer = peer(&head.extensions);
-        match self.gate.decide(&head, peer) {
+        match self.gate.decide_for(door(&head.extensions), &head, peer) {
             Verdict::Lookup(lookup) => {
                 // The service that said it was ready is the one to call; what stays behind has to be asked again.
                 let clone = self.inner.clone();

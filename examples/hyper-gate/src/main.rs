@@ -29,6 +29,7 @@ use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
+use jit_tower::connection::Severable;
 use jit_tower::{JitLayer, PeerAddr, Permit, RequestBody, Subject};
 use tokio::net::TcpListener;
 use tower::{Layer as _, service_fn};
@@ -90,7 +91,10 @@ async fn house() -> Result<(Broker, Gate), BoxError> {
         .build()
         .await?;
     let clock = Arc::new(SystemClock::new());
-    let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock).build();
+    let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock)
+        // The application asks by itself: no path is the control API's.
+        .without_control_api()
+        .build();
     Ok((broker, gate))
 }
 
@@ -100,16 +104,20 @@ async fn serve(listener: TcpListener, broker: Broker, gate: Gate) -> std::io::Re
     loop {
         let (stream, peer) = listener.accept().await?;
         let guarded = guarded.clone();
+        let stream = Severable::new(stream);
+        let connection = stream.connection();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            // The layer takes the peer's address from here.
+            // The layer takes the peer's address from here, and what it needs to end a WebSocket or a response that nobody reads.
             request.extensions_mut().insert(PeerAddr(peer.ip()));
+            request.extensions_mut().insert(connection.clone());
             tower::ServiceExt::oneshot(guarded.clone(), request)
         });
         tokio::spawn(async move {
-            let connection = auto::Builder::new(TokioExecutor::new());
+            let server = auto::Builder::new(TokioExecutor::new());
             let service = TowerToHyperService::new(service);
             // A connection that fails concerns nobody but its client.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            let stream = TokioIo::new(stream);
+            let _ = server.serve_connection_with_upgrades(stream, service).await;
         });
     }
 }

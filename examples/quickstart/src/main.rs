@@ -25,6 +25,7 @@ use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::policy::{Format, Policy};
 use jit_store_sqlite::SqliteStore;
+use jit_tower::connection::{Accepted, SeverableListener};
 use jit_tower::{JitLayer, Permitted};
 use tokio::net::TcpListener;
 
@@ -81,6 +82,8 @@ async fn serve(args: Args) -> Result<(), BoxError> {
         )
     })?;
     let (app, broker) = app(store, policy, people, Arc::new(SystemClock::new())).await?;
+    // The gate can end a connection whose peer does not read.
+    let app = app.into_make_service_with_connect_info::<Accepted>();
     print!(
         "{}",
         include_str!("what-to-try.txt").replace("{at}", &listener.local_addr()?.to_string())
@@ -88,7 +91,7 @@ async fn serve(args: Args) -> Result<(), BoxError> {
 
     // Nothing is waited for at the end: what was answered is on the disk.
     tokio::select! {
-        served = axum::serve(listener, app) => served?,
+        served = axum::serve(SeverableListener::new(listener), app) => served?,
         () = broker.run() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }

@@ -148,6 +148,30 @@ async fn one_question_too_many_is_refused_and_a_slow_one_given_up() {
 }
 
 #[tokio::test]
+async fn who_makes_the_gate_wait_keeps_nobody_else_out() {
+    let world = World::granted();
+    let limited = settings().with_checks(1).unwrap();
+    let door = world
+        .serve_with(limited.with_patience(Duration::from_secs(3600)))
+        .await;
+    assert_eq!(ask(&door, "/admin").await.status, 200);
+    world.tokens.slow.store(true, Ordering::SeqCst);
+    let forged = [("host", HOST), ("authorization", "Bearer forged")];
+    let stranger = async { door.ask("/authz/ext-authz/", &forged).await };
+    let others = async {
+        while world.tokens.waiting.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(ask(&door, "/admin").await.status, 200, "known already");
+        let open = door.ask("/authz/ext-authz/", &[("host", HOST)]).await;
+        assert_eq!(open.status, 200, "{open:?}");
+        world.tokens.slow.store(false, Ordering::SeqCst);
+        world.tokens.go.notify_waiters();
+    };
+    tokio::join!(stranger, others);
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_closed() {
     let world = World::granted();
     let door = world.serve_with(settings().with_connections(1).unwrap()).await;

@@ -14,6 +14,7 @@ use jit_core::approval::state::State;
 use jit_core::broker::directory::{Directory, DirectoryError, Members, Person};
 use jit_core::clock::Clock as _;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use jit_core::gate::budget::Budgeted;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_core::gate::rules::RuleSet;

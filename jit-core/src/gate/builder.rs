@@ -15,7 +15,8 @@ pub struct GateBuilder {
 }
 
 impl GateBuilder {
-    /// Where the control API is, in place of [`CONTROL_PREFIX`](super::CONTROL_PREFIX): this path and everything below it, on every host that a rule names.
+    /// Where the control API is, in place of [`CONTROL_PREFIX`](super::CONTROL_PREFIX): this path and everything below it, in this spelling
+    /// alone, on every host that a rule names.
     ///
     /// # Errors
     /// [`BadTarget`] when it is not a path in its one spelling; the root is refused as well, for it would let everything pass.
@@ -31,6 +32,13 @@ impl GateBuilder {
     /// Serves the control API on hosts that no rule names as well: for a host of its own.
     pub fn with_control_on_any_host(mut self) -> Self {
         self.inner.control_on_any_host = true;
+        self
+    }
+
+    /// Has no path of the control API here, where that is served elsewhere or not at all: below its prefix rules alone say what passes.
+    /// Refusals still name the prefix as the place to ask.
+    pub fn without_control_api(mut self) -> Self {
+        self.inner.control_here = false;
         self
     }
 

@@ -99,6 +99,16 @@ impl Flight {
         self.current().clone()
     }
 
+    /// The gate that admitted it.
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What was asked for: method, target and host, and no other field.
+    pub fn head(&self) -> Parts {
+        self.asked.head()
+    }
+
     /// Who was admitted.
     pub fn subject(&self) -> &Arc<Subject> {
         &self.session.subject
@@ -217,7 +227,7 @@ impl Flight {
         if over || bound || gate.authenticators.revoked(proof) {
             return None;
         }
-        let head = self.asked.head()?;
+        let head = self.asked.head();
         let target = Target::read(&head).ok()?;
         let rules = gate.rules.load();
         let Governed::Protected {
@@ -244,15 +254,15 @@ impl Flight {
 }
 
 impl Asked {
-    fn head(&self) -> Option<Parts> {
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(self.uri.clone())
-            .version(self.version);
+    fn head(&self) -> Parts {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = self.method.clone();
+        head.uri = self.uri.clone();
+        head.version = self.version;
         if let Some(host) = &self.host {
-            request = request.header(header::HOST, host.clone());
+            head.headers.insert(header::HOST, host.clone());
         }
-        request.body(()).ok().map(|request| request.into_parts().0)
+        head
     }
 }
 

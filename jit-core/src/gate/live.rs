@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-use chrono::TimeDelta;
+use chrono::{SecondsFormat, TimeDelta};
+use http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -23,6 +24,7 @@ pub(in crate::gate) struct Live {
     grant: Grant,
     credential: Option<GrantCredential>,
     until: Timestamp,
+    expires: HeaderValue,
     /// How much newer a use must be to be worth a write to shared memory, in milliseconds.
     grain: i64,
     usage: Arc<Usage>,
@@ -46,6 +48,7 @@ impl Live {
             grain: i64::try_from(tenth.min(1000)).unwrap_or(1000),
             credential: credential.filter(|_| grant.selector == Selector::Credential),
             grant,
+            expires: expires(until),
             until,
             usage,
         }
@@ -57,6 +60,7 @@ impl Live {
             grant: self.grant.clone(),
             credential: self.credential.clone(),
             until: self.until,
+            expires: expires(self.until),
             grain: self.grain,
             usage: Arc::clone(&self.usage),
         }
@@ -69,6 +73,10 @@ impl Live {
 
     pub(in crate::gate) fn grant(&self) -> &Grant {
         &self.grant
+    }
+
+    pub(in crate::gate) fn expires(&self) -> &HeaderValue {
+        &self.expires
     }
 
     /// The first moment at which nothing is admitted any more.
@@ -127,6 +135,11 @@ impl Live {
             self.usage.last_use.fetch_max(now, Ordering::Relaxed);
         }
     }
+}
+
+fn expires(until: Timestamp) -> HeaderValue {
+    let text = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 const NEVER: i64 = i64::MIN;

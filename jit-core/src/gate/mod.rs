@@ -4,7 +4,7 @@
 //!
 //! 1. The target and the headers are read first. What is malformed is refused, whoever sent it and whatever is granted.
 //! 2. A host that no rule names is refused.
-//! 3. The control API's own paths pass without a grant.
+//! 3. The control API's own paths pass without a grant, where they are spelled as they are: what has to be decoded first is no such path.
 //! 4. What a resource protects needs a proven holder of a live grant that covers the request's exact form.
 //!    A credential that is bound to a grant stands for its holder and opens that grant alone; presented here it counts before any other
 //!    proof, and is refused when it is not good. Nowhere else does it name anyone.
@@ -217,6 +217,7 @@ struct Inner {
     sessions: Sessions,
     step_ups: Option<Arc<StepUps>>,
     control_prefix: Box<str>,
+    control_here: bool,
     control_on_any_host: bool,
 }
 
@@ -240,6 +241,7 @@ impl Gate {
                 sessions: Sessions::new(SESSIONS),
                 step_ups: None,
                 control_prefix: CONTROL_PREFIX.into(),
+                control_here: true,
                 control_on_any_host: false,
             },
         }
@@ -333,8 +335,10 @@ impl Gate {
         let now = self.inner.clock.now();
         let rules = self.inner.rules.load();
         let governed = rules.govern(&target, &head.method);
-        let on_host = self.inner.control_on_any_host || !matches!(governed, Governed::UnknownHost);
-        if on_host && covers(&self.inner.control_prefix, target.path().as_str()) {
+        let known = self.inner.control_on_any_host || !matches!(governed, Governed::UnknownHost);
+        let control_here = self.inner.control_here && known;
+        // As it came: whoever routes to the control API compares that, and what only decodes to its place goes to the application.
+        if control_here && covers(&self.inner.control_prefix, target.raw_path()) {
             return self.control(door, self.identify(head, peer, verified, now));
         }
         let (resource, exact) = match governed {
@@ -365,14 +369,16 @@ impl Gate {
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
-        if changes_protocol(head) && !(door.severs && hygiene::asks_for_websocket(head)) {
+        let changes = changes_protocol(head);
+        if changes && !(door.severs && hygiene::asks_for_websocket(head)) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
         let asker = Asker {
             subject: &session.subject,
             person,
             bearer: bearer.flatten(),
-            counts_bytes: door.counts_bytes,
+            // What was read from a severed connection would have to be given back.
+            counts_bytes: door.counts_bytes && !changes,
         };
         match enforcer.check_as(&asker, resource, &target, &head.method, now) {
             Answer::Admit(permit) => Verdict::Admit(Admission {

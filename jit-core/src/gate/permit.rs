@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::gate::live::{Live, Slot};
 use crate::id::{GrantId, PersonId, PolicyName, Principal, RequestId, ResourceName, Timestamp};
 
@@ -60,6 +62,11 @@ impl Permit {
     /// at admission: a grant that was shortened since ends before, as [`Permit::holds`] says.
     pub fn not_after(&self) -> Timestamp {
         self.live.until()
+    }
+
+    /// [`Permit::not_after`] as a header field's value: RFC 3339, in whole seconds, rounded down.
+    pub fn expires(&self) -> &HeaderValue {
+        self.live.expires()
     }
 
     /// Whether this permit keeps a place in its grant's limit of concurrent requests. A door that can't tell when the request ends

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use http::{HeaderValue, StatusCode};
 
 use crate::gate::challenge;
+use crate::gate::cut::Cut;
 use crate::gate::hygiene::BadHeaders;
 use crate::gate::target::BadTarget;
 use crate::id::{RequestId, ResourceName, Timestamp};
@@ -82,6 +83,13 @@ pub enum Refusal {
         /// What was wanted.
         resource: ResourceName,
     },
+    /// The grant ended before the answer began.
+    GrantEnded {
+        /// What was wanted.
+        resource: ResourceName,
+        /// Why.
+        cut: Cut,
+    },
     /// A connection that changes its protocol could not be cut when the grant ends.
     UpgradeRefused {
         /// What was wanted.
@@ -110,6 +118,7 @@ impl Refusal {
             | Self::LockedDown
             | Self::BudgetSpent { .. }
             | Self::LimitNotEnforceable { .. }
+            | Self::GrantEnded { .. }
             | Self::UpgradeRefused { .. } => StatusCode::FORBIDDEN,
         }
     }
@@ -134,6 +143,7 @@ impl Refusal {
             Self::BudgetUnavailable => "budget-unavailable",
             Self::TooManyConcurrent { .. } => "too-many-concurrent",
             Self::LimitNotEnforceable { .. } => "limit-not-enforceable",
+            Self::GrantEnded { .. } => "grant-ended",
             Self::UpgradeRefused { .. } => "upgrade-refused",
         }
     }
@@ -158,6 +168,7 @@ impl Refusal {
             Self::BudgetUnavailable => "Budget could not be reserved",
             Self::TooManyConcurrent { .. } => "Too many requests at once",
             Self::LimitNotEnforceable { .. } => "Limit not enforceable here",
+            Self::GrantEnded { .. } => "Grant ended",
             Self::UpgradeRefused { .. } => "Protocol change refused",
         }
     }
@@ -200,6 +211,11 @@ impl Refusal {
             Self::LimitNotEnforceable { .. } => {
                 "Your grant has a limit that can't be counted here. Ask for a grant without that limit."
             }
+            Self::GrantEnded { cut, .. } => {
+                return Cow::Owned(format!(
+                    "The request was cut: {cut}. What it has done by then may stay done. Ask for another grant."
+                ));
+            }
             Self::UpgradeRefused { .. } => {
                 "This resource can't be used over a connection that changes its protocol. Use plain requests."
             }
@@ -226,6 +242,7 @@ impl Refusal {
             | Self::BudgetSpent { resource }
             | Self::TooManyConcurrent { resource }
             | Self::LimitNotEnforceable { resource }
+            | Self::GrantEnded { resource, .. }
             | Self::UpgradeRefused { resource } => Some(resource),
             Self::BadTarget(_)
             | Self::BadHeaders(_)
@@ -249,7 +266,10 @@ impl Refusal {
 
     /// Whether asking for a grant would help.
     pub const fn can_ask(&self) -> bool {
-        matches!(self, Self::ApprovalRequired { .. } | Self::BudgetSpent { .. })
+        matches!(
+            self,
+            Self::ApprovalRequired { .. } | Self::BudgetSpent { .. } | Self::GrantEnded { .. }
+        )
     }
 
     /// In how many seconds to try again, where that is likely to help (RFC 9110 §10.2.3).

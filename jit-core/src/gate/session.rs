@@ -6,7 +6,8 @@
 //! 3. A thread that sees a user often keeps a copy of their session ([`local`](crate::gate::local)), which ends with the session: two
 //!    cores that serve one user share nothing that either writes.
 //! 4. Only what was proven gets in: a stranger can't fill the cache. When it is full of sessions that are still good, further
-//!    ones are verified on every request.
+//!    ones are verified on every request. Those of several credentials fill half of it at most: one good credential goes with any number
+//!    of others that prove nothing.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -178,9 +179,10 @@ impl Sessions {
 
     /// Keeps a session, unless the cache was cleared since `epoch` or is full.
     pub(in crate::gate) fn put(&self, epoch: u64, key: SessionKey, session: Arc<Session>, now: Timestamp) {
-        if self.sessions.len() >= self.limit {
+        let limit = if key.several { self.limit / 2 } else { self.limit };
+        if self.sessions.len() >= limit {
             self.evict(now);
-            if self.sessions.len() >= self.limit {
+            if self.sessions.len() >= limit {
                 return;
             }
         }
@@ -303,6 +305,21 @@ mod tests {
         sessions.put(0, key(4), session(61), at(61));
         assert_eq!(sessions.len(), 1);
         assert!(sessions.get(&key(4), at(61)).is_some());
+    }
+
+    #[test]
+    fn one_credential_among_many_others_fills_half_the_cache_at_most() {
+        let sessions = Sessions::new(8);
+        for n in 0..8 {
+            let several = SessionKey {
+                several: true,
+                ..key(n)
+            };
+            sessions.put(0, several, session(0), at(0));
+        }
+        assert_eq!(sessions.len(), 4);
+        sessions.put(0, key(9), session(0), at(0));
+        assert!(sessions.get(&key(9), at(1)).is_some(), "there is room for others");
     }
 
     #[test]

@@ -227,6 +227,9 @@ async fn every_request_meets_one_verdict() {
         ("app.example", "/_jitter", &[], "not-open"),
         ("app.example", "/_jit/%2e%2e/admin", &[], "bad-request-target"),
         ("app.example", "/_JIT/v1/me", &[], "not-open"),
+        // Whoever routes by the path as it came has the application answer these.
+        ("app.example", "/%5fjit/v1/me", &[ANA_TOKEN], "not-open"),
+        ("app.example", "/_j%69t", &[], "not-open"),
     ] {
         assert_eq!(
             world.ask(host, path, fields).await,
@@ -442,6 +445,18 @@ async fn the_control_api_may_have_another_place() {
         );
         assert!(gate.with_control_prefix(bad).is_err(), "{bad:?}");
     }
+}
+
+#[tokio::test]
+async fn where_the_control_api_is_not_none_of_its_paths_passes() {
+    let world = world_with(|builder| builder.with_control_on_any_host().without_control_api());
+    for path in ["/_jit", "/_jit/v1/me"] {
+        assert_eq!(world.ask("app.example", path, &[ANA_TOKEN]).await, "not-open");
+        assert_eq!(world.ask("other.example", path, &[]).await, "unknown-host");
+    }
+    let whole = [resource("all", "/")];
+    world.gate.set_rules(RuleSet::compile(&whole, &[]).unwrap());
+    assert_eq!(world.ask("app.example", "/_jit", &[]).await, "unauthenticated");
 }
 
 #[tokio::test]

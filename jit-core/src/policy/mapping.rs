@@ -291,7 +291,7 @@ fn check_pinned(mapping: &model::Mapping, at: At<'_>, lints: &mut Lints) {
     };
     let when = mapping.when.as_deref().unwrap_or_default();
     let pinned = pins.iter().any(|pin| {
-        let read = when.contains(&format!("claims.{pin}")) || when.contains(&format!("claims[\"{pin}\"]"));
+        let read = reads(when, &format!("claims.{pin}")) || when.contains(&format!("claims[\"{pin}\"]"));
         mapping.claims.contains_key(*pin) || read || (*pin == "sub" && when.contains("subject.subject"))
     });
     if !pinned {
@@ -305,6 +305,12 @@ fn check_pinned(mapping: &model::Mapping, at: At<'_>, lints: &mut Lints) {
             mend,
         );
     }
+}
+
+/// Whether an expression has this name in it, and not only as the start of a longer one.
+fn reads(when: &str, name: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    when.split(name).skip(1).any(|rest| !goes_on(rest))
 }
 
 #[cfg(test)]
@@ -458,6 +464,11 @@ mod tests {
                 format!(
                     "{github}claims = {{ job_workflow_ref = \"acme/ci/.github/workflows/a.yml@v1\" }}\nroles = [\"a\"]"
                 ),
+                4,
+                "everybody has some",
+            ),
+            (
+                format!("{github}when = 'claims.repository_visibility == \"private\"'\nroles = [\"a\"]"),
                 4,
                 "everybody has some",
             ),

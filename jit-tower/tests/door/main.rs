@@ -1,5 +1,6 @@
 //! The layer over a plain tower service and over an axum router.
 
+mod cuts;
 mod over_axum;
 mod world;
 

@@ -11,10 +11,10 @@ use jit_core::approval::request::{Request, Requester};
 use jit_core::approval::state::State;
 use jit_core::broker::directory::{Directory, DirectoryError, Members, Person};
 use jit_core::clock::Clock;
-use jit_core::gate::Gate;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
+use jit_core::gate::{Gate, Reserve};
 use jit_core::id::{Digest, Principal, RequestId, Role, Timestamp};
 use jit_core::policy::terms::{
     AutomaticTerms, DurationTerms, LimitTerms, OpenDef, People, ReasonTerms, ResourceDef, Scope, Terms,
@@ -70,27 +70,9 @@ pub(crate) struct World {
 impl World {
     /// The gate, at 1 s, and no grant.
     pub(crate) fn new() -> Self {
-        let open = OpenDef {
-            hosts: BTreeSet::from(["app.example".to_owned()]),
-            paths: BTreeSet::from(["/public".to_owned()]),
-            methods: BTreeSet::new(),
-        };
-        let settings = EnforcerSettings::default();
-        let settings = settings.with_stale_after(Span::minutes(5)).unwrap();
-        let enforcer = Arc::new(Enforcer::new(settings));
-        enforcer.synced(at(0));
         let clock = Arc::new(StillClock(AtomicI64::new(1)));
-        let tokens = ApiTokens::new([(Digest::plain(b"ana"), "local|ana".parse().unwrap())]).unwrap();
-        let rules = RuleSet::compile(&[admin()], &[open]).unwrap();
-        let gate = Gate::builder(
-            rules,
-            enforcer,
-            Arc::new(tokens),
-            Arc::new(OnlyAna),
-            clock.clone(),
-        );
         Self {
-            gate: gate.build(),
+            gate: gate(clock.clone(), None),
             clock,
         }
     }
@@ -110,6 +92,26 @@ impl World {
     }
 }
 
+/// A gate that has heard everything at 0 s and believes it for five minutes.
+pub(crate) fn gate(clock: Arc<dyn Clock>, reserve: Option<Arc<dyn Reserve>>) -> Gate {
+    let open = OpenDef {
+        hosts: BTreeSet::from(["app.example".to_owned()]),
+        paths: BTreeSet::from(["/public".to_owned()]),
+        methods: BTreeSet::new(),
+    };
+    let settings = EnforcerSettings::default();
+    let settings = settings.with_stale_after(Span::minutes(5)).unwrap();
+    let enforcer = Arc::new(Enforcer::new(settings));
+    enforcer.synced(at(0));
+    let tokens = ApiTokens::new([(Digest::plain(b"ana"), "local|ana".parse().unwrap())]).unwrap();
+    let rules = RuleSet::compile(&[admin()], &[open]).unwrap();
+    let builder = Gate::builder(rules, enforcer, Arc::new(tokens), Arc::new(OnlyAna), clock);
+    match reserve {
+        Some(reserve) => builder.with_reserve(reserve).build(),
+        None => builder.build(),
+    }
+}
+
 fn admin() -> ResourceDef {
     ResourceDef {
         name: "admin".parse().unwrap(),
@@ -120,7 +122,8 @@ fn admin() -> ResourceDef {
     }
 }
 
-fn request() -> Request {
+/// A request that has become a grant for Ana, from 0 s to 100 s.
+pub(crate) fn request() -> Request {
     let holder: Principal = "local|ana".parse().unwrap();
     let span = Span::minutes(1);
     let terms = Terms {

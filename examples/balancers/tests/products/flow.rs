@@ -2,7 +2,7 @@ use balancers::{Product, Running};
 use serde_json::{Value, json};
 
 use crate::client::{self, Answer, Client};
-use crate::house::{ALICE, BOB, CONTROL, HOST, House, PAGE};
+use crate::house::{ALICE, BOB, CONTROL, ELSEWHERE, HOST, House, PAGE};
 
 /// What a browser sends when someone types an address.
 const BROWSER: [(&str, &str); 3] = [
@@ -21,6 +21,33 @@ const FORGED: [(&str, &str); 8] = [
     ("X-Auth-Request-User", "root"),
     ("X-Original-URL", "/admin"),
     ("X-HTTP-Method-Override", "DELETE"),
+];
+
+/// What other gateways call who asks: one of each family that a balancer has to list by name.
+const IDENTITIES: [&str; 23] = [
+    "Mellon-Name-Id",
+    "OIDC-Claim-Sub",
+    "Shib-Identity-Provider",
+    "Ssl-Client-Subject-Dn",
+    "Tailscale-User-Login",
+    "X-Amzn-Mtls-Clientcert-Subject",
+    "X-Amzn-Oidc-Identity",
+    "X-Appengine-User-Email",
+    "X-Authenticated-User",
+    "X-Authentik-Entitlements",
+    "X-Azure-SocketIP",
+    "X-Consumer-Groups",
+    "X-Credential-Identifier",
+    "X-Forwarded-Tls-Client-Cert-Info",
+    "X-Goog-Authenticated-User-Email",
+    "X-Jit-User",
+    "X-MS-Token-AAD-Id-Token",
+    "X-Pomerium-Claim-Email",
+    "X-Remote-Groups",
+    "X-Ssl-Client-Verify",
+    "X-Tls-Client-Cert",
+    "X-Vouch-User",
+    "X-WebAuth-User",
 ];
 
 /// Where a client would like to have come from.
@@ -96,6 +123,18 @@ async fn the_whole_way(product: Product) {
         let seen = saw(&answer, name);
         assert!(!seen.iter().any(|seen| seen.contains(value)), "{name}: {seen:?}");
     }
+    let forged = IDENTITIES.map(|name| (name, "root"));
+    let open = client.get("/public", &forged).await;
+    for name in IDENTITIES {
+        assert_eq!(saw(&open, name), [""; 0], "{name}");
+    }
+    // What was decided on is what the application is asked for, whatever the application would rather be asked for.
+    let served = house.served();
+    let open = client.get(ELSEWHERE, &[]).await;
+    assert_eq!(
+        (open.json()["target"].as_str(), house.served()),
+        (Some(ELSEWHERE), served + 1)
+    );
     // One host is one host: what stands after a comma must not be what is decided on.
     let mut two = Client::connect(running.address(), &format!("other.example.com,{HOST}")).await;
     let answer = two.get("/public", &[]).await;

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::response::{IntoResponse as _, Response};
 use balancers::Ports;
 use jit_authz::{Authz, AuthzSettings};
 use jit_console::ApiSettings;
@@ -177,8 +179,11 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
+/// Below this path the application would like the balancer to fetch `/admin` in its place.
+pub(crate) const ELSEWHERE: &str = "/public/elsewhere";
+
 /// Answers with the request line and every header field, doubled ones apart.
-async fn tell(State(served): State<Arc<AtomicUsize>>, request: Request) -> String {
+async fn tell(State(served): State<Arc<AtomicUsize>>, request: Request) -> Response {
     served.fetch_add(1, Ordering::SeqCst);
     let fields: Vec<_> = request
         .headers()
@@ -190,6 +195,12 @@ async fn tell(State(served): State<Arc<AtomicUsize>>, request: Request) -> Strin
             ]
         })
         .collect();
-    json!({"method": request.method().as_str(), "target": request.uri().to_string(), "fields": fields})
-        .to_string()
+    let told =
+        json!({"method": request.method().as_str(), "target": request.uri().to_string(), "fields": fields});
+    let mut response = told.to_string().into_response();
+    if request.uri().path().starts_with(ELSEWHERE) {
+        let admin = HeaderValue::from_static("/admin");
+        response.headers_mut().insert("x-accel-redirect", admin);
+    }
+    response
 }
