@@ -9,7 +9,7 @@ use jit_core::gate::flight::{Direction, Flight, Stop};
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::{Door, Gate, Verdict, hygiene};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::Session;
+use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorType};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::ticket::{Decided, Ticket};
 use crate::{head, refuse, sever};
 
+const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
 /// A filter was called before the one that decides.
 const UNDECIDED: ErrorType = ErrorType::new("JitUndecided");
 
@@ -148,15 +149,17 @@ impl JitGate {
         }
     }
 
-    /// Notes what the request is answered with.
+    /// Notes what the request is answered with, and tells the client in `X-Jit-Expires` until when its grant lasts.
     ///
     /// # Errors
     /// It must not be answered: the flight was cut.
-    pub fn response_filter(&self, response: &ResponseHeader, ticket: &Ticket) -> pingora::Result<()> {
+    pub fn response_filter(&self, response: &mut ResponseHeader, ticket: &Ticket) -> pingora::Result<()> {
+        goes_on(ticket)?;
         if let Some(flight) = ticket.flight() {
             flight.answered(response.status);
+            response.insert_header(EXPIRES, flight.permit().expires().clone())?;
         }
-        goes_on(ticket)
+        Ok(())
     }
 
     /// Counts what goes to the client.
@@ -176,6 +179,26 @@ impl JitGate {
                 Err(Stop::Cut(cut)) => return Err(severed(cut)),
             }
         }
+    }
+
+    /// Answers a request whose flight was cut before its answer began. `None`: it was not cut, or not then, and the failure is the proxy's.
+    pub async fn fail_to_proxy(&self, session: &mut Session, ticket: &Ticket) -> Option<FailToProxy> {
+        let flight = ticket.flight()?;
+        let cut = flight.goes_on().err()?;
+        if session.response_written().is_some() {
+            return None;
+        }
+        let resource = flight.permit().resource().clone();
+        let refusal = Refusal::GrantEnded { resource, cut };
+        session.set_keepalive(None);
+        if let Err(error) = refuse::answer(&self.gate, session, &refusal).await {
+            tracing::debug!(%error, "a request that was cut could not be answered");
+        }
+        flight.answered(refusal.status());
+        Some(FailToProxy {
+            error_code: refusal.status().as_u16(),
+            can_reuse_downstream: false,
+        })
     }
 }
 
@@ -237,7 +260,7 @@ fn goes_on(ticket: &Ticket) -> pingora::Result<()> {
     }
 }
 
-/// Pingora answers with the status if nothing was answered yet, and closes the connection in any case.
+/// The status is for a proxy that does not call [`JitGate::fail_to_proxy`]. Pingora closes the connection in any case.
 fn severed(cut: Cut) -> Box<Error> {
     let status = match cut {
         Cut::StaleView | Cut::BudgetUnavailable => 503,

@@ -14,7 +14,7 @@
 //! 4. A path of the control API goes on with its credential: [`Ticket::is_control`] says so, and the proxy has to pick the control API
 //!    as the upstream.
 //! 5. What was admitted under a grant is in flight from then on. Every octet of both bodies is counted against the grant's limit and
-//!    its idle timeout, and nothing passes once the grant has ended.
+//!    its idle timeout, and nothing passes once the grant has ended. The response says in `X-Jit-Expires` when that will be.
 //! 6. [`Severing`] ends an admitted request as soon as its grant ends, whatever it waits for: a silent stream of events, a client that
 //!    does not read, an upstream that does not answer. Over HTTP/1 the connection is closed, over HTTP/2 one stream is reset.
 //! 7. WebSocket is admitted where the request can be severed, and no other change of protocol is.
@@ -66,7 +66,10 @@
 //! - Without [`Severing`], by pingora's own `http_proxy_service`, a request ends when its next octet would pass, and WebSocket is refused.
 //! - A request that is severed is dropped: pingora calls neither `logging` nor `fail_to_proxy` for it. It is logged by `tracing`, with
 //!   its grant. Count what must not be missed when the `CTX` is dropped.
-//! - A request that is severed before its response has begun gets no response.
+//! - A request that is severed before its response has begun gets no response. (One that is cut in a filter by then is refused.) None gets
+//!   last words: no event on a stream of events, no close frame on a WebSocket.
+//! - Where no upstream is the control API, build the gate [without it](jit_core::gate::GateBuilder::without_control_api): else its
+//!   paths reach an application without a grant, and with the caller's credential.
 //! - What a proxy writes to the session by itself is severed, but not counted.
 //! - With `work_stealing` off there is no way to wait for a reservation in the filter of the response's body: a grant with a limit on
 //!   bytes then admits nothing. With it on, that filter blocks its thread while more of a budget is reserved, and other tasks move on.

@@ -113,6 +113,13 @@ where
         Ok(delay)
     }
 
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut P::CTX) -> FailToProxy {
+        match self.gate.fail_to_proxy(session, ctx.as_ref()).await {
+            Some(answered) => answered,
+            None => self.inner.fail_to_proxy(session, error, ctx).await,
+        }
+    }
+
     // From here on everything is left to the proxy behind the gate.
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut P::CTX) -> Result<Box<HttpPeer>> {
@@ -290,10 +297,6 @@ where
         error: Box<Error>,
     ) -> Box<Error> {
         self.inner.fail_to_connect(session, peer, ctx, error)
-    }
-
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut P::CTX) -> FailToProxy {
-        self.inner.fail_to_proxy(session, error, ctx).await
     }
 
     fn should_serve_stale(&self, session: &mut Session, ctx: &mut P::CTX, error: Option<&Error>) -> bool {

@@ -124,7 +124,17 @@ async fn where_nothing_is_severed_no_upgrade_is_admitted() {
     let (world, id) = World::granted(Served::Plain, "admin").await;
     let answer = world.call("GET /admin/socket", UPGRADE).await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
-    // What passes octets is cut there as well.
+    // What passes octets is cut there as well, with an answer if none has begun.
+    let mut client = world.send("POST /admin/mute", "Content-Length: 100\r\n").await;
+    client.0.write_all(b"a part").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let again = world.grant("admin").await;
+    world.revoke(id).await;
+    client.0.write_all(b"another").await.unwrap();
+    let answer = tokio::time::timeout(WAIT, client.rest()).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("/problems/grant-ended"), "{answer}");
+    let id = again;
     let mut client = world.send("GET /admin/flood", "").await;
     client.until("xxxx").await;
     cut("running download, plain", &world, id, client).await;

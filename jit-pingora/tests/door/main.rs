@@ -18,6 +18,7 @@ async fn what_is_admitted_has_lost_what_must_not_go_on() {
     for _ in 0..2 {
         let answer = world.call("GET /admin/a%20b?q=%2e%2E//", spoofed).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.to_lowercase().contains("\r\nx-jit-expires: 2"), "{answer}");
         let seen = body(&answer);
         assert!(
             seen.starts_with("GET /admin/a%20b?q=%2e%2E// HTTP/1.1\r\n"),
