@@ -16,7 +16,8 @@
 //! 5. What was admitted under a grant is in flight from then on. Every octet of both bodies is counted against the grant's limit and
 //!    its idle timeout, and nothing passes once the grant has ended. The response says in `X-Jit-Expires` when that will be.
 //! 6. [`Severing`] ends an admitted request as soon as its grant ends, whatever it waits for: a silent stream of events, a client that
-//!    does not read, an upstream that does not answer. Over HTTP/1 the connection is closed, over HTTP/2 one stream is reset.
+//!    does not read, an upstream that does not answer. Over HTTP/1 the connection is closed, with a refusal if no answer has begun; over
+//!    HTTP/2 one stream is reset.
 //! 7. WebSocket is admitted where the request can be severed, and no other change of protocol is.
 //! 8. Upstreams are told who asks if [`JitGate::introducing`] says so, and nothing otherwise.
 //!
@@ -64,10 +65,10 @@
 //! - What was decided must be what is served: a proxy must not rewrite path, method or Host in `request_filter` or
 //!   `upstream_request_filter`. `early_request_filter` and pingora's modules come before the decision.
 //! - Without [`Severing`], by pingora's own `http_proxy_service`, a request ends when its next octet would pass, and WebSocket is refused.
-//! - A request that is severed is dropped: pingora calls neither `logging` nor `fail_to_proxy` for it. It is logged by `tracing`, with
-//!   its grant. Count what must not be missed when the `CTX` is dropped.
-//! - A request that is severed before its response has begun gets no response. (One that is cut in a filter by then is refused.) None gets
-//!   last words: no event on a stream of events, no close frame on a WebSocket.
+//! - A request that is severed over HTTP/2 is dropped: pingora calls neither `logging` nor `fail_to_proxy` for it, and it gets no answer if
+//!   none has begun. Over HTTP/1 that holds for one that waits for something else than its client for a second more. Each is logged by
+//!   `tracing`, with its grant; count what must not be missed when the `CTX` is dropped.
+//! - There are no last words: no event on a stream of events, no close frame on a WebSocket.
 //! - Where no upstream is the control API, build the gate [without it](jit_core::gate::GateBuilder::without_control_api): else its
 //!   paths reach an application without a grant, and with the caller's credential.
 //! - What a proxy writes to the session by itself is severed, but not counted.
@@ -87,6 +88,7 @@ mod identity;
 mod proxy;
 mod refuse;
 mod sever;
+mod switch;
 mod ticket;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What is admitted ends with its grant, whatever it is doing, and how late.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
@@ -35,6 +36,8 @@ async fn a_silent_stream_is_cut() {
         let mut client = world.send("GET /admin/events", "").await;
         client.until("first").await;
         let rest = cut("silent events", &world, id, client).await;
+        // Pingora has come to its own end, before the connection's.
+        assert_eq!(world.logged.load(Ordering::SeqCst), 1);
         // No last chunk: the client can tell that this was not the end.
         assert_eq!(rest, "");
     }
@@ -70,7 +73,9 @@ async fn a_request_that_waits_for_its_upstream_is_cut() {
     let (world, id) = World::granted(Served::Whole, "admin").await;
     let client = world.send("GET /admin/mute", "").await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    cut("mute upstream", &world, id, client).await;
+    let answer = cut("mute upstream", &world, id, client).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("/problems/grant-ended"), "{answer}");
 }
 
 #[tokio::test]

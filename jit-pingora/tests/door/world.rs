@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -115,10 +116,12 @@ pub(crate) enum Served {
 pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) at: SocketAddr,
+    /// How many requests pingora has logged.
+    pub(crate) logged: Arc<AtomicUsize>,
 }
 
 /// A proxy with one upstream.
-struct To(SocketAddr);
+struct To(SocketAddr, Arc<AtomicUsize>);
 
 #[async_trait]
 impl ProxyHttp for To {
@@ -130,6 +133,10 @@ impl ProxyHttp for To {
 
     async fn upstream_peer(&self, _: &mut Session, _: &mut Ticket) -> pingora::Result<Box<HttpPeer>> {
         Ok(Box::new(HttpPeer::new(self.0, false, String::new())))
+    }
+
+    async fn logging(&self, _: &mut Session, _: Option<&pingora::Error>, _: &mut Ticket) {
+        self.1.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -163,8 +170,9 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = listener.local_addr().unwrap();
         tokio::spawn(serve(listener));
-        let at = start(served, gate, upstream);
-        let world = Self { broker, at };
+        let logged = Arc::new(AtomicUsize::new(0));
+        let at = start(served, gate, To(upstream, Arc::clone(&logged)));
+        let world = Self { broker, at, logged };
         while TcpStream::connect(at).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -251,7 +259,7 @@ impl Client {
     }
 }
 
-fn start(served: Served, gate: Gate, upstream: SocketAddr) -> SocketAddr {
+fn start(served: Served, gate: Gate, to: To) -> SocketAddr {
     let at = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let conf = ServerConf {
         threads: 2,
@@ -266,13 +274,13 @@ fn start(served: Served, gate: Gate, upstream: SocketAddr) -> SocketAddr {
         let mut server = Server::new_with_opt_and_conf(None, conf);
         let conf = server.configuration.clone();
         if served == Served::Plain {
-            let mut service = http_proxy_service(&conf, Jit::new(gate, To(upstream)));
+            let mut service = http_proxy_service(&conf, Jit::new(gate, to));
             service.add_tcp(&at.to_string());
             server.add_service(service);
         } else {
             let mut options = HttpServerOptions::default();
             options.h2c = true;
-            let mut proxy = http_proxy(&conf, Jit::new(gate, To(upstream)));
+            let mut proxy = http_proxy(&conf, Jit::new(gate, to));
             proxy.server_options = Some(options);
             let mut service = Service::new("jit".to_owned(), Severing::new(proxy));
             service.add_tcp(&at.to_string());
