@@ -67,7 +67,7 @@ impl Switch {
                         none => *none = Some(cx.waker().clone()),
                     }
                 }
-                ready => return ready,
+                ready @ Poll::Ready(_) => return ready,
             }
         }
         // Looked at again after the waker is there: no end is missed in between.
