@@ -108,7 +108,8 @@ m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
         let policies = (0..CROWD).map(|n| vec![format!("u{n}"), "admin".to_owned(), "GET".to_owned()]);
         enforcer.add_policies(policies.collect()).await?;
         casbin::Result::Ok(enforcer)
-    })?;
+    });
+    let enforcer = enforcer.map_err(|error| error.to_string())?;
     let who = format!("u{}", CROWD / 2);
     Ok(Timed::each("casbin", move || {
         let allowed = enforcer.enforce((black_box(who.as_str()), "admin", "GET"));
