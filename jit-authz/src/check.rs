@@ -148,7 +148,7 @@ impl Authz {
                     let resource = permit.resource().clone();
                     return Err(Refusal::LimitNotEnforceable { resource });
                 }
-                gate.record_admitted(&admission, head);
+                self.0.gate.record_admitted(&admission, head);
                 let mut told = told(&head.headers, Some(admission.credential));
                 introduce(&mut told, &admission.subject, admission.person());
                 attribute(&mut told, permit);
