@@ -28,6 +28,21 @@ async fn ask_with(door: &Door, path: &str, more: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
+async fn what_is_admitted_is_recorded_and_what_is_refused_is_not() {
+    let world = World::granted();
+    let door = world.serve().await;
+    for (path, status, recorded) in [
+        ("/admin", 200, 1),
+        ("/billing", 403, 1),
+        ("/", 200, 1),
+        ("/admin/x", 200, 2),
+    ] {
+        assert_eq!(ask(&door, path).await.status, status, "{path}");
+        assert_eq!(world.interactions.waiting(), recorded, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_stranger_is_not_even_answered() {
     let world = World::granted();
     let elsewhere = AuthzSettings::new(TrustedProxies::parse(["10.0.0.7"]).unwrap()).unwrap();

@@ -18,6 +18,7 @@ use jit_core::gate::budget::Budgeted;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::hygiene::TrustedProxies;
+use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::gate::{Asking, Gate, NotAsked, Reserve, ReserveError};
@@ -134,6 +135,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) interactions: Arc<Interactions>,
 }
 
 impl World {
@@ -163,17 +165,20 @@ impl World {
             peers: std::sync::Mutex::default(),
         });
         let budget = Arc::new(Budget(0.into()));
+        let interactions = Arc::new(Interactions::with_places(16));
         let rules = RuleSet::compile(&[resource("admin"), resource("billing")], &[open]).unwrap();
         let gate = Gate::builder(rules, enforcer, tokens.clone(), Arc::new(Crowd), clock.clone())
             .with_reserve(budget.clone())
             .with_asking(Arc::new(Nobody))
             .with_hold(HoldSettings::default())
+            .with_interactions(interactions.clone())
             .build();
         Self {
             gate,
             clock,
             tokens,
             budget,
+            interactions,
         }
     }
 
