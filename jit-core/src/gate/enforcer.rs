@@ -27,6 +27,7 @@ use crate::approval::grant::Grant;
 use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
 use crate::approval::state::State;
+use crate::broker::directory::Person;
 use crate::broker::store::Version;
 use crate::gate::authenticate::Subject;
 use crate::gate::budget::Budgeted;
@@ -321,8 +322,22 @@ impl Enforcer {
         self.watches.wake_all();
     }
 
+    /// What is in flight looks again as well: whom a locked role bars is not for a grant to say.
     fn kill_all(&self) {
-        self.ledger.iter().for_each(|heard| self.kill(&heard));
+        self.ledger.iter().for_each(|heard| {
+            self.kill(&heard);
+            heard.usage.wake();
+        });
+    }
+
+    /// Whether a lockdown that is in force keeps someone from a resource.
+    pub(in crate::gate) fn bars(
+        &self,
+        principal: &Principal,
+        person: &Person,
+        resource: &ResourceName,
+    ) -> bool {
+        self.locked.load(Ordering::SeqCst) && self.locks.load().bar(principal, person, resource)
     }
 
     fn kill(&self, heard: &Heard) {

@@ -1,7 +1,7 @@
 //! One admitted request while it is in flight: what passes is counted, and it ends with its grant.
 //!
-//! 1. A flight is cut when its grant is shut, when its window closes, when nothing passed for its idle timeout, when its budget of octets is
-//!    used up, and when the gate's view is stale. The first cause stays.
+//! 1. A flight is cut when its grant is shut, when a lockdown bars its holder, when its window closes, when nothing passed for its idle
+//!    timeout, when its budget of octets is used up, and when the gate's view is stale. The first cause stays.
 //! 2. At a natural end it asks once more: if another live grant of the holder covers the request, the flight goes on under that one. A
 //!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential.
 //! 3. What passes counts as use of the grant.
@@ -151,6 +151,10 @@ impl Flight {
             return Err(self.end(Cut::StaleView));
         };
         let mut permit = self.current();
+        if self.is_barred(&permit) {
+            drop(permit);
+            return Err(self.end(Cut::LockedDown));
+        }
         let ends = permit.live().goes_on(now).or_else(|cut| {
             let next = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten();
             let next = next.ok_or(cut)?;
@@ -221,6 +225,16 @@ impl Flight {
     fn end(&self, cut: Cut) -> Cut {
         self.cut.set(cut);
         self.cut.get().unwrap_or(cut)
+    }
+
+    /// Whether a lockdown keeps out whoever was admitted: one of a role is in no grant, and ends what is in flight before the grants that it
+    /// takes away are written down.
+    fn is_barred(&self, permit: &Permit) -> bool {
+        let Session { subject, person, .. } = &*self.session;
+        person.as_ref().is_some_and(|person| {
+            let enforcer = self.gate.enforcer();
+            enforcer.bars(&subject.principal, person, permit.resource())
+        })
     }
 
     /// Another grant of the holder's that admits what was asked for.

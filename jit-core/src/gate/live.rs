@@ -198,7 +198,12 @@ impl Usage {
         }
     }
 
-    /// Resolves when the grant is shut or shortened after this call.
+    /// Has what is in flight look again whether it may go on.
+    pub(in crate::gate) fn wake(&self) {
+        self.shorter.notify_waiters();
+    }
+
+    /// Resolves when the grant is shut or shortened after this call, or something else that may end what is in flight has happened.
     pub(in crate::gate) fn shorter(&self) -> OwnedNotified {
         Arc::clone(&self.shorter).notified_owned()
     }
