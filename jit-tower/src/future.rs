@@ -44,13 +44,16 @@ impl<R: RefusalResponder> Admitted<R> {
     }
 
     fn ended(&self, cut: Cut) -> Response<Bytes> {
+        let resource = self.watch.flight().permit().resource().clone();
+        self.refused(Refusal::GrantEnded { resource, cut })
+    }
+
+    fn refused(&self, refusal: Refusal) -> Response<Bytes> {
         let flight = self.watch.flight();
-        let resource = flight.permit().resource().clone();
         let mut head = flight.head();
         if let Some(accept) = &self.accept {
             head.headers.insert(header::ACCEPT, accept.clone());
         }
-        let refusal = Refusal::GrantEnded { resource, cut };
         let response = refuse(&self.responder, flight.gate(), &head, refusal);
         flight.answered(response.status());
         response
@@ -59,10 +62,18 @@ impl<R: RefusalResponder> Admitted<R> {
     /// The answer of the inner service goes out.
     fn answer<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         let flight = Arc::clone(self.watch.flight());
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        // What was decided on as a request alone is not upgraded, whatever made the service think so: nothing would end or limit it.
+        if upgraded && (flight.counts_bytes() || self.connection.is_none()) {
+            let resource = flight.permit().resource().clone();
+            return self
+                .refused(Refusal::UpgradeRefused { resource })
+                .map(ResponseBody::refusal);
+        }
         flight.answered(response.status());
         let expires = flight.permit().expires().clone();
         response.headers_mut().insert(EXPIRES, expires);
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if upgraded {
             if let Some(connection) = self.connection {
                 connection.carry(flight);
             }

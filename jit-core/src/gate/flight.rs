@@ -61,6 +61,7 @@ pub struct Flight {
     gate: Gate,
     asked: Asked,
     session: Arc<Session>,
+    counts_bytes: bool,
     permit: Mutex<Permit>,
     /// The grants that it went on from.
     before: Mutex<Vec<GrantId>>,
@@ -92,6 +93,7 @@ impl Flight {
                 host: head.headers.get(header::HOST).cloned(),
             },
             session: Arc::clone(&admission.session),
+            counts_bytes: admission.counts_bytes,
             permit: Mutex::new(admission.permit.clone()),
             before: Mutex::default(),
             began: admission.at,
@@ -121,6 +123,12 @@ impl Flight {
     /// Who was admitted.
     pub fn subject(&self) -> &Arc<Subject> {
         &self.session.subject
+    }
+
+    /// Whether no octet passes that was not allowed before. A request that changes the protocol of its connection can't say so: no grant
+    /// with a limit on octets admits it, now or later.
+    pub const fn counts_bytes(&self) -> bool {
+        self.counts_bytes
     }
 
     /// The status that the request was answered with, once it was.
@@ -265,7 +273,7 @@ impl Flight {
             subject,
             person: person.as_ref()?,
             bearer: None,
-            counts_bytes: true,
+            counts_bytes: self.counts_bytes,
         };
         match gate
             .enforcer

@@ -125,6 +125,8 @@ pub struct Admission {
     /// Where the gate's credential stands: it must not be forwarded.
     pub credential: CredentialSource,
     session: Arc<Session>,
+    /// Whether its door counts what passes by the octet.
+    counts_bytes: bool,
     /// When the gate decided.
     at: Timestamp,
     /// Where its record will go, if that had to be settled before.
@@ -489,6 +491,7 @@ impl Gate {
                 permit,
                 subject: Arc::clone(&session.subject),
                 credential,
+                counts_bytes: asker.counts_bytes,
                 session,
                 at: now,
                 place,

@@ -423,11 +423,15 @@ async fn what_can_not_be_severed_or_counted_is_not_upgraded() {
     };
     let h2c = UPGRADE.replace("websocket\r", "websocket, h2c\r");
     let http = UPGRADE.replace("websocket\r", "HTTP/2.0\r");
+    // What is no offer to the gate must be none to the application either.
+    let ignored = UPGRADE.replace("websocket\r", "h2c\r");
     let plain: fn(&mut request::Request) = |_| {};
     for (severable, upgrade, change, refusal) in [
         (false, UPGRADE, plain, "upgrade-refused"),
         (true, h2c.as_str(), plain, "upgrade-refused"),
         (true, http.as_str(), plain, "upgrade-refused"),
+        (false, ignored.as_str(), plain, "upgrade-refused"),
+        (true, ignored.as_str(), plain, "upgrade-refused"),
         (true, UPGRADE, limited, "limit-not-enforceable"),
     ] {
         let house = House::new(change);
@@ -534,6 +538,28 @@ async fn another_grant_takes_over_at_a_natural_end_alone() {
     house.gate.enforcer().shut(THE_GRANT(), Cut::Revoked);
     assert!(!read(body).await.1);
     assert_about(house.seconds(), 21.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_does_not_go_on_under_a_grant_with_a_limit_on_octets() {
+    let chest = Chest {
+        left: AtomicU64::new(8),
+        chunk: 8,
+    };
+    let house = House::with(Some(Arc::new(chest)), |_| {});
+    let mut other = request();
+    other.id = RequestId::from_u128(8);
+    let grant = other.grant.as_mut().unwrap();
+    (grant.id, grant.not_after, grant.max_bytes) = (other.id.into(), at(150), Some(8));
+    house.gate.enforcer().publish(1, &other);
+    house.gate.enforcer().allow(other.id.into(), Budgeted::Bytes, 8);
+    let mut client = house.connect(true);
+    client.write_all(UPGRADE.as_bytes()).await.unwrap();
+    read_head(&mut client).await;
+    let mut last = Vec::new();
+    client.read_to_end(&mut last).await.unwrap();
+    assert!(last.ends_with(b"the grant's window has closed"), "{last:?}");
+    assert_about(house.seconds(), 100.0);
 }
 
 #[tokio::test(start_paused = true)]
