@@ -307,7 +307,7 @@ impl Drop for Flight {
             live: Arc::clone(permit.live()),
             before: std::mem::take(before),
             method: std::mem::take(&mut self.asked.method),
-            uri: std::mem::take(&mut self.asked.uri),
+            path: self.asked.uri.path().into(),
             began: self.began,
             outcome: Some(outcome),
         };

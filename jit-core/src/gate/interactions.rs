@@ -5,8 +5,9 @@
 //!    record fills it. A request for which there is none is refused, whatever its grant allows.
 //! 3. Else the place is taken when the record is made. Where there is none, the record is lost, and that it was is counted under its
 //!    grant. The count is written down like a record.
-//! 4. Each thread has its favourite ring and turns to others' only when that is full. To record neither waits nor allocates. To count a
-//!    loss may allocate: it happens when nobody drains.
+//! 4. Each thread has its favourite ring and turns to others' only when that is full. To record never waits. It allocates for the path
+//!    alone, which is copied: a record keeps nothing else of a request in memory. To count a loss may allocate: it happens when nobody
+//!    drains.
 //!
 //! # Caveats
 //! What was not handed over yet is lost with the process. A broker that runs writes it down once a second; whoever stops a process
@@ -53,7 +54,8 @@ impl Interactions {
         Self::with_places(PLACES)
     }
 
-    /// With at least `places` places, and one in any case. Each takes some 200 bytes, from the beginning.
+    /// With at least `places` places, and one in any case. Each takes some 200 bytes, from the beginning, and that of a
+    /// record its path besides.
     pub fn with_places(places: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let rings = processors.min(places / RING_MIN).max(1);

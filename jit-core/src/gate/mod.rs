@@ -342,7 +342,7 @@ impl Gate {
                 live: Arc::clone(admission.permit.live()),
                 before: Vec::new(),
                 method: head.method.clone(),
-                uri: head.uri.clone(),
+                path: head.uri.path().into(),
                 began: admission.at,
                 outcome: None,
             };

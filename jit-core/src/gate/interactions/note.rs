@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use http::{Method, Uri};
+use http::Method;
 
 use crate::gate::cut::Cut;
 use crate::gate::live::Live;
@@ -19,7 +19,8 @@ pub(crate) struct Note {
     /// The grants that it was under before, in order.
     pub(in crate::gate) before: Vec<GrantId>,
     pub(in crate::gate) method: Method,
-    pub(in crate::gate) uri: Uri,
+    /// As it came, without the query. A copy: an `http::Uri` may keep all of what a connection has read in memory.
+    pub(in crate::gate) path: Box<str>,
     pub(in crate::gate) began: Timestamp,
     pub(in crate::gate) outcome: Option<Outcome>,
 }
@@ -73,11 +74,10 @@ impl Note {
     /// The canonical path, without the query. What could rewrite the text around it is percent-encoded; a canonical path has no `%` of
     /// its own, so that no two paths are written alike.
     pub(crate) fn path(&self) -> String {
-        let raw = self.uri.path();
-        match CanonicalPath::read(raw) {
+        match CanonicalPath::read(&self.path) {
             Ok(path) => printable(path.as_str()),
             // It was admitted, so this can't be. It is shown as it came.
-            Err(_) => printable(raw),
+            Err(_) => printable(&self.path),
         }
     }
 }

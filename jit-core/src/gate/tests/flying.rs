@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::gate::flight::Flight;
+use crate::gate::interactions::Interactions;
 
 impl World {
     async fn admission(&self, door: Door, head: &Parts) -> Admission {
@@ -51,5 +52,25 @@ async fn a_locked_role_ends_what_is_in_flight_before_anything_is_written() {
         assert_eq!(flight.goes_on().is_err(), cut, "{role}");
         let expected = cut.then_some(Cut::LockedDown);
         assert_eq!(waiting.await.unwrap(), expected, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_keeps_nothing_of_what_a_connection_has_read() {
+    let log = Arc::new(Interactions::with_places(8));
+    let world = world_with(|builder| builder.with_interactions(log.clone())).publish(&active(1));
+    let head = head("app.example", "/admin/a?b=c", &[ANA_TOKEN]);
+    let admission = world.admission(Door::new(), &head).await;
+    world.gate.record_admitted(&admission, &head);
+    drop(Flight::begin(&world.gate, &admission, &head));
+    let notes = log.drain(8);
+    assert_eq!(notes.len(), 2);
+    for note in notes {
+        assert_eq!(&*note.path, "/admin/a");
+        assert_ne!(
+            note.path.as_ptr(),
+            head.uri.path().as_ptr(),
+            "the request's own memory"
+        );
     }
 }
