@@ -3,7 +3,8 @@
 //! 1. A flight is cut when its grant is shut, when a lockdown bars its holder, when its window closes, when nothing passed for its idle
 //!    timeout, when its budget of octets is used up, and when the gate's view is stale. The first cause stays.
 //! 2. At a natural end it asks once more: if another live grant of the holder covers the request, the flight goes on under that one. A
-//!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential.
+//!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential, and
+//!    of all sessions ([`Gate::forget_sessions`]).
 //! 3. What passes counts as use of the grant.
 //! 4. Whoever waits registers first and reads the grant then: no end is missed in between.
 //! 5. When nobody holds it any more it is recorded, if the gate records.
@@ -61,6 +62,8 @@ pub struct Flight {
     gate: Gate,
     asked: Asked,
     session: Arc<Session>,
+    /// Of the sessions, when it began.
+    epoch: u64,
     counts_bytes: bool,
     permit: Mutex<Permit>,
     /// The grants that it went on from.
@@ -93,6 +96,7 @@ impl Flight {
                 host: head.headers.get(header::HOST).cloned(),
             },
             session: Arc::clone(&admission.session),
+            epoch: gate.inner.sessions.epoch(),
             counts_bytes: admission.counts_bytes,
             permit: Mutex::new(admission.permit.clone()),
             before: Mutex::default(),
@@ -248,15 +252,18 @@ impl Flight {
     /// Another grant of the holder's that admits what was asked for.
     fn ask_again(&self, before: &Permit, now: Timestamp) -> Option<Permit> {
         let gate = &self.gate.inner;
+        // A second factor counts no longer than for another request.
+        let session = self.gate.raised(Arc::clone(self.session.base()), now);
         let Session {
             subject,
             person,
             proof,
             ..
-        } = &*self.session;
+        } = &*session;
         let over = subject.expires_at.is_some_and(|end| end <= now);
         let bound = before.live().grant().selector == Selector::Credential;
-        if over || bound || gate.authenticators.revoked(proof) {
+        let forgotten = gate.sessions.epoch() != self.epoch;
+        if over || bound || forgotten || gate.authenticators.revoked(proof) {
             return None;
         }
         let head = self.asked.head();

@@ -78,7 +78,7 @@ impl Gate {
 
     /// The session with what its credential gained since. Looked up for every request: the cached one never stands in its way, and
     /// neither outlives its end. A credential of a grant gains nothing: it can't call the control API.
-    fn raised(&self, session: Arc<Session>, now: Timestamp) -> Arc<Session> {
+    pub(super) fn raised(&self, session: Arc<Session>, now: Timestamp) -> Arc<Session> {
         let more = match (&self.inner.step_ups, &session.person) {
             (Some(step_ups), Some(person)) => step_ups.raise(
                 &CredentialId::of(&session.proof),
@@ -89,7 +89,7 @@ impl Gate {
             _ => None,
         };
         match more {
-            Some(assurance) => Arc::new(session.with_assurance(assurance)),
+            Some(assurance) => Arc::new(session.raised(assurance)),
             None => session,
         }
     }

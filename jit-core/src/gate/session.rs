@@ -80,6 +80,8 @@ pub(in crate::gate) struct Session {
     /// What proved it.
     pub(in crate::gate) proof: Proof,
     ends: Timestamp,
+    /// What it was before a second factor raised it.
+    base: Option<Arc<Self>>,
 }
 
 impl Session {
@@ -99,11 +101,24 @@ impl Session {
             person,
             proof,
             ends,
+            base: None,
         })
     }
 
-    /// The same, with a stronger proof.
-    pub(in crate::gate) fn with_assurance(&self, assurance: Assurance) -> Self {
+    /// The same, raised by a second factor for as long as that counts.
+    pub(in crate::gate) fn raised(self: &Arc<Self>, assurance: Assurance) -> Self {
+        Self {
+            base: Some(Arc::clone(self)),
+            ..self.with_assurance(assurance)
+        }
+    }
+
+    /// What the credential proves by itself.
+    pub(in crate::gate) fn base(self: &Arc<Self>) -> &Arc<Self> {
+        self.base.as_ref().unwrap_or(self)
+    }
+
+    fn with_assurance(&self, assurance: Assurance) -> Self {
         Self {
             subject: Arc::new(Subject {
                 assurance,
@@ -112,6 +127,7 @@ impl Session {
             person: self.person.clone(),
             proof: self.proof,
             ends: self.ends,
+            base: None,
         }
     }
 

@@ -7,6 +7,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::gate::flight::Flight;
 use crate::gate::interactions::Interactions;
+use crate::gate::step_up::StepUpSettings;
+use crate::policy::terms::MfaTerms;
 
 impl World {
     async fn admission(&self, door: Door, head: &Parts) -> Admission {
@@ -72,5 +74,45 @@ async fn a_record_keeps_nothing_of_what_a_connection_has_read() {
             head.uri.path().as_ptr(),
             "the request's own memory"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_flight_moves_by_nothing_that_another_request_could_not_rely_on() {
+    let wants_otp = MfaTerms {
+        acr: Vec::new(),
+        amr: ["otp".to_owned()].into(),
+        max_age: None,
+    };
+    for (name, moves) in [
+        ("as it was", true),
+        ("no factor any more", false),
+        ("forgotten", false),
+    ] {
+        let step_ups = Arc::new(StepUps::new(
+            Arc::new(Yes),
+            StepUpSettings::default().with_life(seconds(if moves { 200 } else { 40 })),
+        ));
+        let other = active_with(2, |grant| {
+            grant.not_after = at(150);
+            grant.mfa = (name != "forgotten").then(|| wants_otp.clone());
+        });
+        let world = world_with(|builder| builder.with_step_ups(Arc::clone(&step_ups))).publish(&active(1));
+        let session = world
+            .admission(Door::new(), &head("app.example", "/admin", &[ANA_TOKEN]))
+            .await;
+        let credential = CredentialId::of(&session.session.proof);
+        let (ana, person) = (&session.subject, "ana".parse().unwrap());
+        step_ups
+            .prove(credential, ana, &person, "yes", at(1))
+            .await
+            .unwrap();
+        let flight = world.fly(Door::new(), &[ANA_TOKEN]).await;
+        world.gate.enforcer().publish(1, &other);
+        if name == "forgotten" {
+            world.gate.forget_sessions();
+        }
+        world.clock.set(at(100));
+        assert_eq!(flight.goes_on().is_ok(), moves, "{name}");
     }
 }
