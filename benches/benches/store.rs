@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use benches::figures::{figure, quick};
 use benches::house::{BoxError, House};
 use benches::timing::{Stopwatch, cpu_time, median, micros, percentile};
 use jit_core::approval::request::Request;
@@ -17,6 +18,7 @@ use jit_store_sqlite::SqliteStore;
 use tokio::task::JoinSet;
 
 const ROUNDS: usize = 7;
+const ROUNDS_QUICK: usize = 2;
 /// How many writes one after the other.
 const ALONE: usize = 500;
 /// How many at once, and how often each.
@@ -205,7 +207,8 @@ async fn main() -> Result<(), BoxError> {
     let kept = Arc::new(SqliteStore::open(folder.path().join("house.db")).await?);
     let house = Arc::new(House::on(kept.clone()).await?);
     let mut rows: [Row; 5] = Default::default();
-    for round in 0..ROUNDS as u128 {
+    let rounds = if quick() { ROUNDS_QUICK } else { ROUNDS };
+    for round in 0..rounds as u128 {
         let before = sync_alone(folder.path())?;
         let first = (round + 1) * 100_000;
         let (append, appends_at_once) = (
@@ -226,7 +229,7 @@ async fn main() -> Result<(), BoxError> {
             row.add(taken, sync);
         }
     }
-    println!("{ROUNDS} rounds; medians over them");
+    println!("{rounds} rounds; medians over them");
     println!(
         "{:<36} {:>9} {:>9} {:>11} {:>10} {:>9}",
         "", "p50 µs", "p99 µs", "a second", "p50/sync", "cpu µs"
@@ -241,6 +244,9 @@ async fn main() -> Result<(), BoxError> {
     for (row, name) in rows.iter_mut().zip(names) {
         row.print(name);
     }
+    let [_, _, _, approval, approvals_at_once] = &mut rows;
+    figure("approval_vs_fdatasync", median(&mut approval.syncs));
+    figure("approvals_64_per_s", median(&mut approvals_at_once.rate));
     drop(house);
     store.close().await;
     kept.close().await;

@@ -15,19 +15,25 @@ use std::task::{Context, Poll, Waker};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Empty;
+use hyper::body::Bytes;
 use jit_core::broker::directory::{Directory, Person};
 use jit_core::gate::authenticate::Subject;
 use jit_core::gate::enforcer::Answer;
 use jit_core::gate::permit::Permit;
 use jit_core::gate::target::Target;
-use jit_core::gate::{Gate, Verdict};
+use jit_core::gate::{Gate, Verdict, hygiene};
 use jit_core::memory::MemoryStore;
 use jit_core::policy::terms::ResourceDef;
 use jit_tower::{Jit, JitLayer};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::draws::Turns;
 use crate::house::{BoxError, Crowd, HOST, House, requester, subject, token};
+
+/// How many draws there are before they come again: more than the processor's caches hold grants of.
+const DRAWS: usize = 200_000;
 
 /// How many header fields a request has.
 pub const FIELDS: usize = 50;
@@ -40,6 +46,8 @@ pub enum Case {
     Bare,
     /// The service behind the layer: admitted.
     Layer,
+    /// Reading the request alone: canonicalisation and header hygiene, the part of [`Gate::decide`] that knows nobody.
+    Read,
     /// [`Gate::decide`] alone: admitted.
     Decide,
     /// The enforcer's check alone: admitted.
@@ -52,9 +60,10 @@ pub enum Case {
 
 impl Case {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Bare,
         Self::Layer,
+        Self::Read,
         Self::Decide,
         Self::Check,
         Self::BareCopy,
@@ -66,6 +75,7 @@ impl Case {
         match self {
             Self::Bare => "bare",
             Self::Layer => "layer",
+            Self::Read => "read",
             Self::Decide => "decide",
             Self::Check => "check",
             Self::BareCopy => "bare-copy",
@@ -84,9 +94,9 @@ impl Case {
 struct Aside(Rc<RefCell<Option<Request<()>>>>);
 
 impl<B> Service<Request<B>> for Aside {
-    type Response = Response<()>;
+    type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
+    type Future = Ready<Result<Response<Empty<Bytes>>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -94,7 +104,7 @@ impl<B> Service<Request<B>> for Aside {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         self.0.replace(Some(request.map(|_| ())));
-        ready(Ok(Response::new(())))
+        ready(Ok(Response::new(Empty::new())))
     }
 }
 
@@ -105,8 +115,11 @@ pub struct Road {
     gate: Gate,
     bare: Aside,
     jit: Jit<Aside, jit_tower::DefaultRefusal>,
-    /// The credentials of those who come by in turn.
-    credentials: Vec<HeaderValue>,
+    /// The credential of the one who always comes by.
+    credential: HeaderValue,
+    /// Who comes by, one after another.
+    order: Vec<u32>,
+    holders: u32,
     /// Someone with a session and without a grant.
     stranger: HeaderValue,
     subject: Subject,
@@ -116,11 +129,11 @@ pub struct Road {
 }
 
 impl Road {
-    /// `grants` are live, one for each holder; `holders` of them come by in turn.
+    /// `grants` are live, one for each holder; they come by as `turns` says.
     ///
     /// # Errors
     /// The broker's.
-    pub async fn build(grants: usize, holders: usize) -> Result<Self, BoxError> {
+    pub async fn build(grants: usize, turns: Turns) -> Result<Self, BoxError> {
         let house = House::on(Arc::new(MemoryStore::new())).await?;
         let request = house.ask(0).await?;
         let real = house.approve(&request).await?.request;
@@ -128,9 +141,10 @@ impl Road {
         let gate = house.gate(grants + 1)?;
         let bare = Aside::default();
         let jit = JitLayer::new(gate.clone()).layer(bare.clone());
-        let credential = |n| HeaderValue::try_from(format!("Bearer {}", token(n)));
-        let spread = (grants / holders).max(1);
-        let credentials: Result<Vec<_>, _> = (0..holders).map(|n| credential(n * spread)).collect();
+        let holders = match turns {
+            Turns::One => 1,
+            _ => u32::try_from(grants)?,
+        };
         let principal = requester(0)?;
         let now = house.broker.now();
         let person = Crowd.resolve(&principal, now).await?.ok_or("nobody")?;
@@ -138,8 +152,10 @@ impl Road {
             gate,
             jit,
             bare,
-            credentials: credentials?,
-            stranger: credential(grants)?,
+            credential: credential(0)?,
+            order: turns.order(holders, DRAWS),
+            holders,
+            stranger: credential(u32::try_from(grants)?)?,
             subject: subject(principal),
             person,
             resource: real.ruling.resource.clone(),
@@ -157,18 +173,20 @@ impl Road {
     pub async fn refresh(&mut self) -> Result<(), BoxError> {
         self.house.synced();
         self.gate.forget_sessions();
-        for credential in self.credentials.clone() {
-            let mut request = request();
-            request.headers_mut().insert(AUTHORIZATION, credential);
-            let response = self.jit.call(request).await?;
+        let mut next = request();
+        for holder in 0..self.holders {
+            next.headers_mut().insert(AUTHORIZATION, credential(holder)?);
+            *next.extensions_mut() = Extensions::new();
+            let response = self.jit.call(empty(next)).await?;
             let forwarded = self.bare.0.take().ok_or("not forwarded")?;
             if response.status() != StatusCode::OK || forwarded.extensions().get::<Permit>().is_none() {
                 return Err("no permit".into());
             }
+            next = forwarded;
         }
         let mut refused = request();
         refused.headers_mut().insert(AUTHORIZATION, self.stranger.clone());
-        let response = self.jit.call(refused).await?;
+        let response = self.jit.call(empty(refused)).await?;
         if response.status() != StatusCode::FORBIDDEN || self.bare.0.take().is_some() {
             return Err("a stranger was admitted".into());
         }
@@ -189,17 +207,15 @@ impl Road {
         match case {
             Case::Bare | Case::Layer => self.recycled(case, rounds),
             Case::BareCopy | Case::Refused => self.copied(case, rounds),
-            Case::Decide => {
-                let mut request = request();
-                for _ in 0..rounds {
-                    let credential = self.next();
-                    request.headers_mut().insert(AUTHORIZATION, credential);
-                    let (head, ()) = request.into_parts();
-                    let verdict = black_box(self.gate.decide(&head, None));
-                    assert!(matches!(verdict, Verdict::Admit(_)), "{verdict:?}");
-                    request = Request::from_parts(head, ());
-                }
-            }
+            Case::Decide => self.each_head(rounds, |gate, head| {
+                let verdict = black_box(gate.decide(head, None));
+                assert!(matches!(verdict, Verdict::Admit(_)), "{verdict:?}");
+                record(&verdict);
+            }),
+            Case::Read => self.each_head(rounds, |_, head| {
+                let read = (Target::read(head), hygiene::check(head));
+                assert!(matches!(black_box(&read), (Ok(_), Ok(()))), "{read:?}");
+            }),
             Case::Check => {
                 let (head, ()) = request().into_parts();
                 let target = Target::read(&head).expect("a good target");
@@ -220,9 +236,25 @@ impl Road {
         }
     }
 
+    fn each_head(&mut self, rounds: usize, work: impl Fn(&Gate, &Parts)) {
+        let mut request = request();
+        for _ in 0..rounds {
+            let credential = self.next();
+            request.headers_mut().insert(AUTHORIZATION, credential);
+            let (head, ()) = request.into_parts();
+            work(&self.gate, black_box(&head));
+            request = Request::from_parts(head, ());
+        }
+    }
+
+    /// The next one's credential. Of several it is made anew, as a server reads it anew for every request: it is in the processor's
+    /// cache, and what it leads to is not.
     fn next(&mut self) -> HeaderValue {
-        self.turn = (self.turn + 1) % self.credentials.len();
-        self.credentials[self.turn].clone()
+        self.turn = (self.turn + 1) % self.order.len();
+        match self.order[self.turn] {
+            _ if self.order.len() == 1 => self.credential.clone(),
+            holder => credential(holder).expect("a good token"),
+        }
     }
 
     fn recycled(&mut self, case: Case, rounds: usize) {
@@ -233,8 +265,8 @@ impl Road {
             // A server starts every request with none.
             *request.extensions_mut() = Extensions::new();
             let status = match case {
-                Case::Bare => status(self.bare.call(request)),
-                _ => status(self.jit.call(request)),
+                Case::Bare => status(self.bare.call(empty(request))),
+                _ => status(self.jit.call(empty(request))),
             };
             assert_eq!(status, StatusCode::OK);
         }
@@ -248,22 +280,35 @@ impl Road {
         for _ in 0..rounds {
             let copy = original.clone();
             match case {
-                Case::BareCopy => assert_eq!(status(self.bare.call(copy)), StatusCode::OK),
-                _ => assert_eq!(status(self.jit.call(copy)), StatusCode::FORBIDDEN),
+                Case::BareCopy => assert_eq!(status(self.bare.call(empty(copy))), StatusCode::OK),
+                _ => assert_eq!(status(self.jit.call(empty(copy))), StatusCode::FORBIDDEN),
             }
         }
     }
+}
+
+/// Where what is written down about an admitted request is measured, as a part of the way of every request. Nothing is, so far.
+fn record(_: &Verdict) {}
+
+fn credential(n: u32) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    HeaderValue::try_from(format!("Bearer {}", token(n as usize)))
 }
 
 /// The head of a request of the requester with this number.
 ///
 /// # Panics
 /// Never: it is a good request.
-pub fn head(n: usize) -> Parts {
+pub fn head(n: u32) -> Parts {
     let mut request = request();
-    let credential = HeaderValue::try_from(format!("Bearer {}", token(n))).expect("a good token");
-    request.headers_mut().insert(AUTHORIZATION, credential);
+    request
+        .headers_mut()
+        .insert(AUTHORIZATION, credential(n).expect("a good token"));
     request.into_parts().0
+}
+
+/// The request, with a body that is at its end.
+fn empty(request: Request<()>) -> Request<Empty<Bytes>> {
+    request.map(|()| Empty::new())
 }
 
 /// What an answer that is there at once says.

@@ -1,5 +1,8 @@
 //! The doors: servers that put a gate before the worst-case upstream.
 
+#[cfg(feature = "pingora")]
+mod pingora;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,16 +40,21 @@ pub enum Door {
     Hyper,
     /// The authorization endpoints that other balancers call.
     Authz,
+    /// `Jit` around a pingora proxy.
+    #[cfg(feature = "pingora")]
+    Pingora,
     /// Another balancer, which asks those endpoints.
     Product(Product),
 }
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: &'static [Self] = &[
         Self::Axum,
         Self::Hyper,
         Self::Authz,
+        #[cfg(feature = "pingora")]
+        Self::Pingora,
         Self::Product(Product::Nginx),
         Self::Product(Product::Haproxy),
         Self::Product(Product::Haproxy28),
@@ -62,6 +70,8 @@ impl Door {
             Self::Axum => "axum",
             Self::Hyper => "hyper",
             Self::Authz => "authz",
+            #[cfg(feature = "pingora")]
+            Self::Pingora => "pingora",
             Self::Product(product) => product.as_str(),
         }
     }
@@ -70,15 +80,19 @@ impl Door {
     pub const fn endpoint(self) -> Option<&'static str> {
         match self {
             Self::Axum | Self::Hyper | Self::Product(_) => None,
+            #[cfg(feature = "pingora")]
+            Self::Pingora => None,
             Self::Authz => Some("/authz/forward-auth"),
         }
     }
 
-    /// Why a row can't get its verdict through a product, although nobody gets in: what the row is about is over before any
+    /// Why a row can't get its verdict through a product or a server, although nobody gets in: what the row is about is over before any
     /// configuration has a say.
     pub fn excuse(self, row: &str) -> Option<&'static str> {
         use Product::{Caddy, Envoy, EnvoyGrpc, Traefik};
         match (self, row) {
+            #[cfg(feature = "pingora")]
+            (Self::Pingora, row) => pingora::excuse(row),
             (Self::Product(Envoy | EnvoyGrpc | Caddy | Traefik), "target-007") => Some(
                 "the product puts the target's authority in the place of Host (RFC 9112 section 3.2.2), for gate and upstream alike",
             ),
@@ -108,7 +122,7 @@ impl std::str::FromStr for Door {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|door| door.as_str() == text);
+        let found = Self::ALL.iter().copied().find(|door| door.as_str() == text);
         found.ok_or_else(|| {
             let all: Vec<_> = Self::ALL.iter().map(|door| door.as_str()).collect();
             format!("{text:?} is none of {}", all.join(", "))
@@ -141,6 +155,12 @@ impl Target {
             Door::Axum => drop(tasks.spawn(over_axum(listener, gate))),
             Door::Hyper => drop(tasks.spawn(over_hyper(listener, gate))),
             Door::Authz => drop(tasks.spawn(authz(listener, gate)?)),
+            #[cfg(feature = "pingora")]
+            Door::Pingora => {
+                let application = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+                tasks.spawn(pingora::serve(listener, gate, local(&application)?));
+                tasks.spawn(upstream::serve(application));
+            }
             Door::Product(product) => {
                 let application = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
                 let ports = Ports {

@@ -27,7 +27,7 @@ struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// axum, hyper, authz, or a balancer (nginx, haproxy, haproxy-2.8, envoy, envoy-grpc, caddy, traefik), which listens at a port of its
+    /// axum, hyper, authz, pingora (a feature), or a balancer (nginx, haproxy, haproxy-2.8, envoy, envoy-grpc, caddy, traefik), which listens at a port of its
     /// own; none serves the upstream alone, without a gate.
     #[arg(long, default_value = "axum")]
     door: Served,

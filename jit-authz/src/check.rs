@@ -76,12 +76,13 @@ impl Ruling {
 }
 
 impl Authz {
-    /// Decides with `gate`.
+    /// Decides with `gate`, at once: whatever that gate was built to do, nobody asks for access through these endpoints and nobody waits
+    /// for it.
     pub fn new(gate: Gate, settings: AuthzSettings) -> Self {
         Self(Arc::new(Inner {
             slots: Semaphore::new(settings.checks),
             complained: AtomicI64::new(i64::MIN),
-            gate,
+            gate: gate.at_once(),
             settings,
         }))
     }
@@ -95,6 +96,8 @@ impl Authz {
                 return Ruling::deny(Reason::Metadata(bad));
             }
         };
+        // The gate ignores the offer, and a door of its own drops it. Here the balancer forwards, and one that let it through would open a
+        // tunnel whose requests nobody decides on.
         if hygiene::upgrades(&question.head.headers).any(hygiene::is_h2c) {
             return Ruling::deny(Reason::H2c);
         }
@@ -133,14 +136,7 @@ impl Authz {
     fn carry_out(&self, question: &Question, verdict: Verdict) -> Result<HeaderMap, Refusal> {
         let settings = &self.0.settings;
         let head = &question.head;
-        // The gate ignores the offer, and a door of its own drops it. Here the balancer forwards, and one that let it through would open a
-        // tunnel whose requests nobody decides on.
-        let offers_h2c = hygiene::upgrades(&head.headers).any(hygiene::is_h2c);
         match verdict {
-            Verdict::Admit(admission) if offers_h2c => Err(Refusal::UpgradeRefused {
-                resource: admission.permit.resource().clone(),
-            }),
-            Verdict::Open(_) | Verdict::Control { .. } if offers_h2c => Err(Refusal::NotOpen),
             Verdict::Admit(admission) => {
                 let permit = &admission.permit;
                 if permit.is_counted() {

@@ -57,6 +57,9 @@
 //!   Requests that change the protocol of their connection are refused on protected routes; Traefik and NGINX do not
 //!   always say that a request does so, and have to refuse it themselves.
 //! - For the same reason a grant with a limit on concurrent requests or on bytes admits nothing here.
+//! - Nobody asks for access in the same step here, and no request is held until it is approved (`Jit-Reason`, `Prefer: wait=N`): a
+//!   balancer's patience ends within seconds, and not every balancer hands on what tells a program from a browser's navigation. Such a
+//!   request is refused like any other, and the refusal says where to ask.
 //! - What is admitted here is recorded under its grant without status, octets and end: those are the balancer's to see.
 //! - A balancer must not cache answers.
 //! - A balancer that can't reach this service must refuse. Envoy does so unless `failure_mode_allow` is set.

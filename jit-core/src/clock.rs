@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use chrono::TimeDelta;
+
 use crate::id::Timestamp;
 
 /// Tells the time.
@@ -24,24 +26,35 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// It answers "the wall clock at start plus what the monotonic clock has counted since", plus the furthest that the wall clock was ever
 /// seen ahead of that. A step back of the wall clock therefore lengthens nothing; a step forward ends grants early, and stays when it
 /// is taken back. Time spent in suspend counts, as soon as the wall clock has it. A wall clock that was ahead stays ahead until a
-/// restart: grants then end early.
+/// restart: grants then end early. The wall clock is looked at a thousand times a second at most.
 #[derive(Debug)]
 pub struct SystemClock {
     wall: SystemTime,
     monotonic: Instant,
+    /// What the wall clock showed at the start.
+    start: Timestamp,
     /// The furthest that the wall clock was seen ahead of what was counted, in nanoseconds. Written only when it grows: it is read on
     /// every core.
     ahead: AtomicU64,
+    /// When the wall clock was last looked at, in nanoseconds that the monotonic clock had counted.
+    looked: AtomicU64,
 }
+
+/// How long the wall clock is not looked at again, in nanoseconds: what it is ahead shows that much later. To read one clock takes as
+/// long as half of what a gate does for a request.
+const LOOK_PAUSE: u64 = 1_000_000;
 
 impl SystemClock {
     /// Reads both clocks once.
     #[expect(clippy::disallowed_methods, reason = "this is the one door to now")]
     pub fn new() -> Self {
+        let wall = SystemTime::now();
         Self {
-            wall: SystemTime::now(),
+            wall,
             monotonic: Instant::now(),
+            start: wall.into(),
             ahead: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
         }
     }
 
@@ -69,13 +82,35 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one door to now")]
     fn now(&self) -> Timestamp {
-        self.at(SystemTime::now(), self.monotonic.elapsed()).into()
+        let elapsed = self.monotonic.elapsed();
+        let counted = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        if counted.saturating_sub(self.looked.load(Ordering::Relaxed)) > LOOK_PAUSE {
+            self.looked.fetch_max(counted, Ordering::Relaxed);
+            return self.at(SystemTime::now(), elapsed).into();
+        }
+        let since = counted.saturating_add(self.ahead.load(Ordering::Acquire));
+        let since = TimeDelta::nanoseconds(i64::try_from(since).unwrap_or(i64::MAX));
+        self.start.checked_add_signed(since).unwrap_or(Timestamp::MAX_UTC)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the clock itself is tested")]
+    fn the_wall_clock_is_looked_at_every_millisecond() {
+        // In a process that was suspended for an hour: the monotonic clock has not counted it.
+        let mut clock = SystemClock::new();
+        clock.wall -= Duration::from_secs(3600);
+        clock.start = clock.wall.into();
+        while clock.monotonic.elapsed() <= Duration::from_nanos(LOOK_PAUSE) {}
+        let caught_up = || Timestamp::from(SystemTime::now()) - clock.now() < TimeDelta::seconds(60);
+        assert!(caught_up());
+        // Between looks it remembers.
+        assert!((0..1000).all(|_| caught_up()));
+    }
 
     #[test]
     fn no_step_of_the_wall_clock_brings_a_moment_back() {

@@ -17,6 +17,12 @@
 //! ([`jit_core::gate::hygiene::strip`]), and so is the gate's own credential, except on the way to the control API, where the
 //! credential stays. Request trailers (RFC 9110 §6.5) are dropped as well: the inner service gets its body as a [`RequestBody`].
 //!
+//! Where the gate was built to ([`jit_core::gate::GateBuilder::with_asking`], [`jit_core::gate::GateBuilder::with_hold`]), a request without a
+//! grant that says why it needs one (`Jit-Reason: …`, and maybe `Jit-Duration: 30m` and `Jit-Ticket: …`) asks for it in the same step, and a
+//! request that prefers to wait (`Prefer: wait=30`) is parked until somebody has decided: at most a minute, and never from a browser's navigation or another
+//! site. Then its sender is authenticated anew, and it is decided again and forwarded, or answered. The three fields are dropped before
+//! a request goes on; `Prefer` stays.
+//!
 //! An answer is a response, never an error: `Error` is the inner service's. Its status is never a 2xx. The
 //! [`Refusal`] is in its extensions, for layers outside this one to count and log. Programs get problem+json (RFC 9457), browsers
 //! a plain page; [`JitLayer::with_refusal`] puts something else in its place.
@@ -51,7 +57,12 @@
 //!   that change the protocol of their connection are refused on protected routes. With it, WebSocket over HTTP/1.1 is admitted.
 //! - A grant with a limit on bytes admits no upgrades. Both bodies count, and a frame that does not fit into what is left is not passed at all.
 //! - An admitted request that has to be waited for needs a Tokio runtime with time enabled.
-//! - The request's body is not read while a credential is verified; put a time limit outside this layer.
+//! - The request's body is not read while a credential is verified or the request is parked; put a time limit outside this layer, longer
+//!   than requests are parked.
+//! - A parked request keeps what `poll_ready` took for it: a limit on concurrency counts it, inside this layer or outside. Make such a
+//!   limit larger than the number of places ([`jit_core::gate::hold::HoldSettings::with_total`]).
+//! - A client that goes away frees its place when the server drops the response's future. Over HTTP/1.1 a server may notice that late where
+//!   a body is unread: the place is then free when the wait ends.
 //! - The peer's address is the one that the server says ([`PeerAddr`], or axum's `ConnectInfo<SocketAddr>`); forwarding headers are
 //!   dropped and never believed.
 //! - A clone of a [`Permit`] that is kept keeps its place in the grant's limit of concurrent requests.

@@ -12,7 +12,7 @@ use crate::workspace::cargo;
 
 pub(crate) const COMMAND: crate::Command = crate::Command {
     name: "corpus",
-    usage: "FILE [--door axum|hyper|authz] [--grants KIND,…] [--address ADDR --token TOKEN] [--wait MS]",
+    usage: "FILE [--door axum|hyper|authz|pingora|PRODUCT] [--grants KIND,…] [--address ADDR --token TOKEN] [--wait MS]",
     about: "Sends a corpus of raw requests (gate-target/corpus) through a door, or to a server; fails when one gets in that must not.",
     in_test: None,
     run,
@@ -28,9 +28,17 @@ fn run(mut args: Args) -> Result<ExitCode> {
         "gate-target",
         "--bin",
         "corpus",
-        "--",
     ]);
-    for option in ["--door", "--grants", "--address", "--token", "--wait"] {
+    let door: Option<String> = args.value("--door")?;
+    if door.as_deref() == Some("pingora") {
+        // It needs cmake to build.
+        command.args(["--features", "pingora"]);
+    }
+    command.arg("--");
+    if let Some(door) = door {
+        command.arg(format!("--door={door}"));
+    }
+    for option in ["--grants", "--address", "--token", "--wait"] {
         if let Some(value) = args.value::<String>(option)? {
             command.arg(format!("{option}={value}"));
         }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::args::Args;
 
 mod args;
+mod bench;
 mod corpus;
 mod crash;
 mod mutants;
@@ -16,7 +17,13 @@ mod test;
 mod workspace;
 
 /// All commands, in the order in which the help lists them and `cargo xtask test` runs them.
-const COMMANDS: &[Command] = &[test::COMMAND, crash::COMMAND, corpus::COMMAND, mutants::COMMAND];
+const COMMANDS: &[Command] = &[
+    test::COMMAND,
+    crash::COMMAND,
+    corpus::COMMAND,
+    mutants::COMMAND,
+    bench::COMMAND,
+];
 
 /// Errors are for people to read; nothing here tells them apart.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

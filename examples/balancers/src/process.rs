@@ -104,6 +104,11 @@ impl Running {
         self.address
     }
 
+    /// Its number in the system. It is one process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The end of its log.
     pub fn said(&self) -> String {
         let text = fs::read(self.folder.path().join("log")).unwrap_or_default();

@@ -21,6 +21,7 @@ use jit_core::broker::store::Store;
 use jit_core::broker::{Broker, verify_log};
 use jit_core::clock::{Clock, SystemClock};
 use jit_core::gate::Gate;
+use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
@@ -123,6 +124,8 @@ async fn app(
         .await?;
     let gate = Gate::builder(rules, broker.enforcer().clone(), Arc::new(tokens), people, clock)
         .with_reserve(Arc::new(broker.clone()))
+        .with_asking(Arc::new(broker.clone()))
+        .with_hold(HoldSettings::default())
         .with_interactions(interactions)
         .build();
     let app = Router::new()

@@ -231,6 +231,37 @@ async fn the_demo_answers_to_its_own_names_on_any_port() {
     }
 }
 
+#[tokio::test]
+async fn one_request_asks_waits_and_passes() {
+    let (folder, clock) = (TempDir::new().unwrap(), Arc::new(ManualClock::default()));
+    let demo = Demo::open(&folder, &clock).await;
+    let request = axum::http::Request::builder()
+        .uri("/admin")
+        .header("host", "localhost:8080")
+        .header("authorization", "Bearer demo-alice")
+        .header("jit-reason", "look into INC-42")
+        .header("prefer", "wait=30")
+        .body(Body::empty())
+        .unwrap();
+    let approve = async {
+        let asked = loop {
+            let (_, listed) = demo.get("bob", "/_jit/v1/requests?reviewable=true").await;
+            if let Some(asked) = listed["items"].get(0) {
+                break asked.clone();
+            }
+        };
+        assert_eq!(asked["reason"], "look into INC-42");
+        let review = format!("{}/review", asked["url"].as_str().unwrap());
+        let approval = json!({"decision": "approve", "digest": asked["digest"]});
+        assert_eq!(demo.post("bob", &review, approval).await.0, 200);
+    };
+    let (response, ()) = tokio::join!(demo.app.clone().oneshot(request), approve);
+    let response = response.unwrap();
+    assert_eq!(response.status(), 200);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.starts_with(b"Welcome, alice."), "{body:?}");
+}
+
 async fn fails(args: &[&str]) -> String {
     let args = Args::try_parse_from([&["quickstart"], args].concat()).unwrap();
     serve(args).await.unwrap_err().to_string()

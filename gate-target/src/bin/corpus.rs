@@ -24,7 +24,7 @@ use gate_target::house::{ALICE, Grants};
 struct Args {
     /// The corpus: one JSON object a line.
     file: PathBuf,
-    /// axum, hyper, authz, or a balancer: nginx, haproxy, haproxy-2.8, envoy, envoy-grpc, caddy, traefik.
+    /// axum, hyper, authz, pingora (a feature), or a balancer: nginx, haproxy, haproxy-2.8, envoy, envoy-grpc, caddy, traefik.
     #[arg(long, default_value = "axum")]
     door: Door,
     /// Only rows of these grants: none, admin, other_path, expired, other_user, with commas in between.

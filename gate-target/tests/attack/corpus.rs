@@ -61,6 +61,42 @@ async fn nothing_gets_past_hyper() {
     check(Door::Hyper).await;
 }
 
+#[cfg(feature = "pingora")]
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_gets_past_pingora() {
+    check(Door::Pingora).await;
+}
+
+/// What pingora makes something else of gets no further than what it makes of it: nobody without a grant gets in.
+#[cfg(feature = "pingora")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pingora_is_excused_for_lets_nobody_in() {
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let excused: Vec<_> = rows()
+        .into_iter()
+        .filter(|row| Door::Pingora.excuse(&row.id).is_some())
+        .collect();
+    assert_eq!(excused.len(), 32);
+    for grants in Grants::ALL {
+        let of_kind: Vec<_> = excused
+            .iter()
+            .filter(|row| row.grant == grants)
+            .cloned()
+            .collect();
+        let target = gate_target::door::Target::start(Door::Pingora, grants, listen)
+            .await
+            .unwrap();
+        let mut wire = gate_target::corpus::Wire::new(target.address(), target.token());
+        wire.wait = WAIT;
+        for outcome in gate_target::corpus::run(&of_kind, &wire).await.unwrap() {
+            assert!(!outcome.leaked, "{outcome}");
+            let held = outcome.row.id == "more-reqline-015" && grants == Grants::Admin;
+            let served = matches!(outcome.got, Got::Admin | Got::Public);
+            assert_eq!(served, held, "{outcome}");
+        }
+    }
+}
+
 /// The corpus can fail: an upstream without a gate in front of it is caught by it.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_gate_the_corpus_fails() {

@@ -13,6 +13,10 @@ use tower::ServiceExt as _;
 use crate::world::{Answer, Door, HOST, World, settings};
 
 async fn ask(door: &Door, path: &str) -> Answer {
+    ask_with(door, path, &[]).await
+}
+
+async fn ask_with(door: &Door, path: &str, more: &[(&str, &str)]) -> Answer {
     let fields = [
         ("authorization", "Bearer token-alice"),
         ("x-forwarded-method", "GET"),
@@ -20,7 +24,7 @@ async fn ask(door: &Door, path: &str) -> Answer {
         ("x-forwarded-host", HOST),
         ("x-forwarded-uri", path),
     ];
-    door.ask("/authz/forward-auth", &fields).await
+    door.ask("/authz/forward-auth", &[&fields, more].concat()).await
 }
 
 #[tokio::test]
@@ -127,6 +131,32 @@ async fn a_grant_that_ends_ends_here() {
         .enforcer()
         .synced(jit_core::clock::Clock::now(&*world.clock));
     assert_eq!(ask(&door, "/admin").await.status, 403);
+}
+
+#[tokio::test]
+async fn nobody_asks_for_access_here_and_nobody_waits_for_it() {
+    let world = World::new();
+    let door = world.serve().await;
+    let more = [("jit-reason", "look into it"), ("prefer", "wait=30")];
+    let answer = ask_with(&door, "/admin", &more).await;
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer.body.contains("/problems/approval-required"),
+        "{}",
+        answer.body
+    );
+    world.grant("alice", "admin", 100, |request| {
+        request.state = jit_core::approval::state::State::Pending;
+        request.grant = None;
+    });
+    let answer = ask_with(&door, "/admin", &more).await;
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer.body.contains("/problems/approval-pending"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(world.gate.parked_count(), 0);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use jit_authz::{Authz, AuthzSettings};
-use jit_core::approval::ask::{Route, Ruling, Selector};
+use jit_core::approval::ask::{Ask, Route, Ruling, Selector};
 use jit_core::approval::grant::Grant;
 use jit_core::approval::request::{Request, Requester};
 use jit_core::approval::state::State;
@@ -16,11 +16,12 @@ use jit_core::clock::Clock as _;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use jit_core::gate::budget::Budgeted;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
+use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
-use jit_core::gate::{Gate, Reserve, ReserveError};
+use jit_core::gate::{Asking, Gate, NotAsked, Reserve, ReserveError};
 use jit_core::id::{Digest, GrantId, Principal, RequestId, Role, Timestamp};
 use jit_core::policy::terms::{
     AutomaticTerms, DurationTerms, LimitTerms, OpenDef, People, ReasonTerms, ResourceDef, Scope, Terms,
@@ -118,6 +119,17 @@ impl Reserve for Budget {
     }
 }
 
+/// Nobody is to be asked for anything.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait]
+impl Asking for Nobody {
+    async fn ask(&self, _: &Subject, ask: Ask) -> Result<RequestId, NotAsked> {
+        panic!("{ask:?} was asked for")
+    }
+}
+
 pub(crate) struct World {
     pub(crate) gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
@@ -158,6 +170,8 @@ impl World {
         let gate = Gate::builder(rules, enforcer, tokens.clone(), Arc::new(Crowd), clock.clone())
             .with_reserve(budget.clone())
             .with_interactions(interactions.clone())
+            .with_asking(Arc::new(Nobody))
+            .with_hold(HoldSettings::default())
             .build();
         Self {
             gate,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
+
 use crate::approval::ask::{Actor, Ask, Ruling};
 use crate::approval::event::{Event, IdempotencyKey};
 use crate::approval::person::PersonState;
@@ -14,6 +16,8 @@ use crate::broker::directory::Members;
 use crate::broker::loading::Loaded;
 use crate::broker::store::{StoreError, StreamId};
 use crate::broker::{Broker, Rejection, View};
+use crate::gate::authenticate::Subject;
+use crate::gate::{Asking, NotAsked};
 use crate::id::{Digest, PersonId, RequestId, Timestamp};
 use crate::policy::terms::{People, Terms};
 use crate::span::Span;
@@ -252,6 +256,24 @@ impl Broker {
             }
         }
         Ok(Some(listed))
+    }
+}
+
+/// For requests that ask in the same step. The gate hears of what was asked before the answer: [`Broker::ask`] publishes what it wrote.
+#[async_trait]
+impl Asking for Broker {
+    async fn ask(&self, subject: &Subject, ask: Ask) -> Result<RequestId, NotAsked> {
+        let asked = async {
+            let actor = self.identify(subject).await?;
+            Self::ask(self, &actor, ask, None).await
+        };
+        match asked.await {
+            Ok(asked) => Ok(asked.view.request.id),
+            Err(Rejection::Refused(refused)) => Err(refused.into()),
+            Err(failure) => Err(NotAsked::Unavailable {
+                source: failure.into(),
+            }),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use crate::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use crate::gate::mark::Marks;
 use crate::gate::session::SessionKey;
 use crate::id::{Digest, Timestamp};
 
@@ -194,7 +195,7 @@ impl<'r> Shown<'r> {
     }
 
     /// Everything that verification depends on.
-    pub(in crate::gate) fn key(&self) -> SessionKey {
+    pub(in crate::gate) fn key(&self, marks: &Marks) -> SessionKey {
         let Credential {
             readers,
             source,
@@ -205,22 +206,22 @@ impl<'r> Shown<'r> {
                 source: *source,
                 readers: *readers,
                 several: false,
-                credential: Digest::plain(bytes),
+                credential: marks.of(bytes),
             };
         }
-        let heads: Vec<_> = self
-            .all()
-            .map(|one| (one.readers.to_be_bytes(), [place(one.source)]))
-            .collect();
-        let parts = self.all().zip(&heads);
-        let credential = Digest::of(
-            parts.flat_map(|(one, (readers, place))| [readers.as_slice(), place.as_slice(), &*one.bytes]),
-        );
+        // Each part is led by its length, so that no two lists of credentials make the same bytes.
+        let mut all = Vec::new();
+        for one in self.all() {
+            all.extend_from_slice(&one.readers.to_be_bytes());
+            all.push(place(one.source));
+            all.extend_from_slice(&(one.bytes.len() as u64).to_be_bytes());
+            all.extend_from_slice(&one.bytes);
+        }
         SessionKey {
             source: *source,
             readers: self.all().fold(0, |all, one| all | one.readers),
             several: true,
-            credential,
+            credential: marks.of(&all),
         }
     }
 
@@ -403,21 +404,25 @@ mod tests {
 
     #[test]
     fn the_key_holds_everything_and_the_common_case_copies_nothing() {
+        let marks = Marks::new();
         let bearer = head(&[(AUTHORIZATION, "x")]);
         let cookie = head(&[(COOKIE, "x")]);
         let both = head(&[(AUTHORIZATION, "x"), (COOKIE, "y")]);
         let other = head(&[(AUTHORIZATION, "x"), (COOKIE, "z")]);
         let two = combined(&[(BEARER, "a|1"), (BEARER, "a|2"), (COOKIES, "a|3")]);
-        let keys = [&bearer, &cookie, &both, &other].map(|head| two.present(head, None).unwrap().key());
+        let keys = [&bearer, &cookie, &both, &other].map(|head| two.present(head, None).unwrap().key(&marks));
         for (n, key) in keys.iter().enumerate() {
             assert!(keys.iter().skip(n + 1).all(|next| next != key), "{keys:?}");
         }
         let shown = two.present(&bearer, None).unwrap();
         assert!(shown.more.capacity() == 0 && matches!(shown.first.bytes, Cow::Borrowed(_)));
-        assert_eq!((shown.first.readers, shown.key().several), (0b11, false));
-        assert_eq!(shown.key(), shown.clone().into_owned().key());
+        assert_eq!((shown.first.readers, shown.key(&marks).several), (0b11, false));
+        assert_eq!(shown.key(&marks), shown.clone().into_owned().key(&marks));
         let fewer = combined(&[(BEARER, "a|1"), (BEARER, "malformed"), (COOKIES, "a|3")]);
-        assert_ne!(fewer.present(&bearer, None).unwrap().key(), shown.key());
+        assert_ne!(
+            fewer.present(&bearer, None).unwrap().key(&marks),
+            shown.key(&marks)
+        );
     }
 
     #[tokio::test]

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::gate::hold::{Hold, HoldSettings};
 use crate::gate::interactions::Interactions;
 use crate::gate::session::Sessions;
 use crate::gate::step_up::StepUps;
 use crate::gate::target::{BadTarget, canonical_prefix};
-use crate::gate::{Gate, Inner, Reserve};
+use crate::gate::{Asking, Gate, Inner, Reserve};
 
 /// Puts a [`Gate`] together.
 #[derive(Debug)]
@@ -49,6 +50,19 @@ impl GateBuilder {
         self
     }
 
+    /// Asks for access here, in the name of whoever sends a request that says why it needs it
+    /// ([`REASON_HEADER`](super::hygiene::REASON_HEADER)). Without, such a request is refused like any other.
+    pub fn with_asking(mut self, asking: Arc<dyn Asking>) -> Self {
+        self.inner.asking = Some(asking);
+        self
+    }
+
+    /// Parks requests that prefer to wait for approval: [`hold`](super::hold). Without, they are refused at once.
+    pub fn with_hold(mut self, settings: HoldSettings) -> Self {
+        self.inner.hold = Some(Hold::new(settings));
+        self
+    }
+
     /// Records what admitted requests do here. Hand the same to the broker. Without, nothing is recorded.
     pub fn with_interactions(mut self, interactions: Arc<Interactions>) -> Self {
         self.inner.interactions = Some(interactions);
@@ -71,6 +85,7 @@ impl GateBuilder {
     pub fn build(self) -> Gate {
         Gate {
             inner: Arc::new(self.inner),
+            at_once: false,
         }
     }
 }

@@ -14,13 +14,14 @@
 //! with a limit of concurrent requests.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use crate::approval::grant::Grant;
 use crate::approval::lockdown::Lockdown;
@@ -38,10 +39,12 @@ use crate::span::Span;
 
 mod check;
 mod settings;
+mod watch;
 
 pub use check::Answer;
 pub(in crate::gate) use check::{Asker, Bearer};
 pub use settings::{EnforcerSettings, SettingError};
+use watch::Watches;
 
 /// How long after a grant's end its versions are remembered, so that a publisher that lags can't bring it back.
 const AFTERLIFE: TimeDelta = TimeDelta::hours(1);
@@ -52,20 +55,24 @@ const VERSIONS: usize = 1024;
 /// The live grants of one gate.
 #[derive(Debug)]
 pub struct Enforcer {
-    stale_after: TimeDelta,
+    /// In milliseconds.
+    stale_after: i64,
     lag: TimeDelta,
     /// When the view was last complete, in milliseconds since the epoch.
     synced: AtomicI64,
     locks: ArcSwap<Locks>,
+    /// Whether there has ever been a lockdown. Until then a check need not look at `locks`, which costs it a write to shared memory.
+    locked: AtomicBool,
     /// What was heard of each request. Its shard's lock is taken before one of `holders`, never after.
     ledger: DashMap<GrantId, Heard>,
-    holders: DashMap<Principal, Holder>,
+    holders: DashMap<Principal, Holder, RandomState>,
     /// The grants that are bound to a credential, by its hash. Locked like `holders`.
     bound: DashMap<Digest, Arc<Live>>,
     owner: u64,
     /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: threads keep copies of it.
     versions: Box<[AtomicU64]>,
     hasher: RandomState,
+    watches: Watches,
 }
 
 /// What a gate remembers of one request.
@@ -110,17 +117,20 @@ enum Filing {
 impl Enforcer {
     /// Knows of nothing, and is stale until the first [`Enforcer::synced`].
     pub fn new(settings: EnforcerSettings) -> Self {
+        let hasher = RandomState::default();
         Self {
-            stale_after: settings.stale_after.as_delta(),
+            stale_after: settings.stale_after.as_delta().num_milliseconds(),
             lag: settings.clock_lag.map_or(TimeDelta::zero(), Span::as_delta),
             synced: AtomicI64::new(i64::MIN),
             locks: ArcSwap::default(),
+            locked: AtomicBool::new(false),
             ledger: DashMap::new(),
-            holders: DashMap::new(),
+            holders: DashMap::with_hasher(hasher.clone()),
             bound: DashMap::new(),
             owner: local::owner(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher,
+            watches: Watches::default(),
         }
     }
 
@@ -255,11 +265,12 @@ impl Enforcer {
         (hash, version)
     }
 
-    /// What a holder holds has changed: from here on no copy of what it was counts.
+    /// What a holder holds has changed: from here on no copy of what it was counts, and whoever waits for it looks again.
     fn changed(&self, holder: &Principal) {
         if let Some(version) = self.version(self.hasher.hash_one(holder)) {
             version.fetch_add(1, Ordering::AcqRel);
         }
+        self.watches.wake(holder);
     }
 
     fn version(&self, hash: u64) -> Option<&AtomicU64> {
@@ -293,15 +304,21 @@ impl Enforcer {
     /// Puts the lockdowns in force that were so at `version` of their stream, and shuts every grant that one of them matches: for
     /// good, even when it is lifted later. An older version than one seen before lifts nothing.
     pub fn set_lockdowns(&self, version: Version, lockdowns: &[Lockdown]) {
+        if !lockdowns.is_empty() {
+            self.locked.store(true, Ordering::SeqCst);
+        }
         self.locks.rcu(|locks| locks.logged(version, lockdowns));
         self.kill_all();
+        self.watches.wake_all();
     }
 
     /// Puts one lockdown in force at once, before it is written. It stays in force until a published version that holds it was
     /// followed by one that does not; if the write fails, until the process ends.
     pub fn lock(&self, lockdown: &Lockdown) {
+        self.locked.store(true, Ordering::SeqCst);
         self.locks.rcu(|locks| locks.urgent(lockdown));
         self.kill_all();
+        self.watches.wake_all();
     }
 
     fn kill_all(&self) {
@@ -323,13 +340,17 @@ impl Enforcer {
 
     /// Whether the view is too old at `now` to admit anything.
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        self.fresh_until(now).is_none()
+        let synced = self.synced.load(Ordering::Acquire);
+        // A part of a millisecond counts as a whole one: it is past the last moment that the view is good for.
+        let millis = now.timestamp_millis();
+        let begun = i64::from(!now.timestamp_subsec_nanos().is_multiple_of(1_000_000));
+        synced == i64::MIN || millis.saturating_add(begun).saturating_sub(synced) > self.stale_after
     }
 
     /// The last moment at which the view is not too old, as things are at `now`. `None`: it is.
     pub(in crate::gate) fn fresh_until(&self, now: Timestamp) -> Option<Timestamp> {
         let synced = Timestamp::from_timestamp_millis(self.synced.load(Ordering::Acquire))?;
-        let until = synced.checked_add_signed(self.stale_after)?;
+        let until = synced.checked_add_signed(TimeDelta::milliseconds(self.stale_after))?;
         (now <= until).then_some(until)
     }
 

@@ -12,6 +12,7 @@
 //! Authenticators that read fields of a gateway in front (`X-Amzn-Oidc-Data` and the like) run before the stripping. Request trailers
 //! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
 
+mod plea;
 mod proxies;
 pub mod reserved;
 
@@ -19,6 +20,8 @@ use crate::gate::authenticate::CredentialSource;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version, request};
 
+pub(in crate::gate) use plea::Plea;
+pub use plea::{DURATION_HEADER, REASON_HEADER, TICKET_HEADER};
 pub use proxies::{BadProxy, TrustedProxies};
 use reserved::{is_forwarding, is_reserved};
 
@@ -53,6 +56,15 @@ pub enum BadHeaders {
     /// More than one credential that is bound to a grant, in the header, the cookie or both.
     #[error("there must be at most one credential of a grant, in one Jit-Credential field or one cookie")]
     ManyCredentials,
+    /// A [`REASON_HEADER`] that is doubled, empty, too long or no text.
+    #[error("Jit-Reason must be sent once, as 1 to 500 characters of UTF-8")]
+    Reason,
+    /// A [`DURATION_HEADER`] that is doubled or no length of time.
+    #[error("Jit-Duration must be sent once, and read like 30m, 1h 30m or 90s")]
+    Duration,
+    /// A [`TICKET_HEADER`] that is doubled, empty, too long or no text.
+    #[error("Jit-Ticket must be sent once, as 1 to 200 characters of UTF-8")]
+    Ticket,
     /// A `Connection` option that names a field which must reach its reader.
     #[error("the Connection field names a field that is not for one hop alone")]
     Connection,
@@ -73,6 +85,9 @@ impl BadHeaders {
             Self::ManyAuthorizations => "many-authorizations",
             Self::ManyCookies => "many-cookies",
             Self::ManyCredentials => "many-credentials",
+            Self::Reason => "reason",
+            Self::Duration => "duration",
+            Self::Ticket => "ticket",
             Self::Connection => "connection",
             Self::TransferEncoding => "transfer-encoding",
             Self::ContentLength => "content-length",
@@ -96,44 +111,160 @@ pub fn check(parts: &request::Parts) -> Result<(), BadHeaders> {
     inspect(parts).map(|_| ())
 }
 
-/// As [`check`]. Answers the credential of a grant that the request presents, whatever it may be.
-pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Option<&[u8]>, BadHeaders> {
+/// What a request's header says to the gate.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::gate) struct Inspected<'r> {
+    /// The credential of a grant that it presents, whatever it may be.
+    pub(in crate::gate) presented: Option<&'r [u8]>,
+    /// Whether it asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
+    pub(in crate::gate) changes_protocol: bool,
+    /// What it asks for in the same step.
+    pub(in crate::gate) plea: Option<Plea<'r>>,
+}
+
+/// As [`check`], with what else one look at every field tells.
+pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Inspected<'_>, BadHeaders> {
     let headers = &parts.headers;
     if headers.len() > FIELDS_MAX {
         return Err(BadHeaders::TooMany);
     }
-    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-    if headers.iter().map(size).sum::<usize>() > BYTES_MAX {
-        return Err(BadHeaders::TooLarge);
+    let mut seen = Seen::default();
+    for (name, value) in headers {
+        seen.field(name.as_str(), value);
     }
-    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
-        return Err(BadHeaders::ManyAuthorizations);
+    let mut inspected = seen.judge(parts.version)?;
+    if seen.pleads {
+        inspected.plea = Plea::read(headers)?;
     }
-    let mut sessions: u32 = 0;
-    let mut presented = headers.get_all(GRANT_HEADER).iter().map(HeaderValue::as_bytes);
-    let (mut credential, mut doubled) = (presented.next(), presented.next().is_some());
-    for pair in gate_pairs(headers) {
-        if value_of(pair, GATE_COOKIE).is_some() {
-            sessions = sessions.saturating_add(1);
-        } else if let Some(value) = value_of(pair, GRANT_COOKIE) {
-            doubled |= credential.replace(value).is_some();
+    Ok(inspected)
+}
+
+/// A bit for each length that a field's name has for [`Seen`] to look at it.
+const MATTERS: u32 = 1 << 6 | 1 << 7 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17;
+
+/// What was seen in a header so far.
+#[derive(Debug, Default)]
+struct Seen<'r> {
+    size: usize,
+    authorizations: usize,
+    sessions: usize,
+    credential: Option<&'r [u8]>,
+    credentials: usize,
+    /// A `Connection` option that names a field which must reach its reader.
+    end_to_end: bool,
+    /// A `Connection` option that says there is an `Upgrade` field.
+    names_upgrade: bool,
+    offers: usize,
+    /// Protocols offered in an `Upgrade` field that are not h2c.
+    serious_offers: usize,
+    /// There is a field that asks in the same step.
+    pleads: bool,
+    lengths: usize,
+    bad_length: bool,
+    encodings: usize,
+    bad_encoding: bool,
+}
+
+impl<'r> Seen<'r> {
+    /// Most names of a request are told from those that matter by their length, or by one more letter.
+    #[inline]
+    fn field(&mut self, name: &str, value: &'r HeaderValue) {
+        self.size += name.len() + value.len();
+        let may_matter = name.len() < 18 && MATTERS >> name.len() & 1 == 1;
+        if !may_matter || self.size > BYTES_MAX {
+            return;
+        }
+        match name.len() {
+            6 if name == "cookie" => self.cookie(value),
+            7 if name == "upgrade" => self.upgrade(value),
+            10 if name == "connection" => self.connection(value),
+            10 if name == "jit-reason" || name == "jit-ticket" => self.pleads = true,
+            12 if name == "jit-duration" => self.pleads = true,
+            13 if name == "authorization" => self.authorizations += 1,
+            14 if name == "content-length" => {
+                let digits = value.as_bytes();
+                let one_number =
+                    !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
+                self.lengths += 1;
+                self.bad_length |= !one_number;
+            }
+            14 if name == "jit-credential" => self.credential(value.as_bytes()),
+            17 if name == "transfer-encoding" => {
+                self.encodings += 1;
+                self.bad_encoding |= !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            }
+            _ => {}
         }
     }
-    if sessions > 1 {
-        return Err(BadHeaders::ManyCookies);
+
+    fn credential(&mut self, credential: &'r [u8]) {
+        self.credentials += 1;
+        self.credential = Some(credential);
     }
-    if doubled {
-        return Err(BadHeaders::ManyCredentials);
+
+    fn cookie(&mut self, value: &'r HeaderValue) {
+        if !may_be_the_gates(value) {
+            return;
+        }
+        for pair in pairs(value) {
+            if value_of(pair, GATE_COOKIE).is_some() {
+                self.sessions += 1;
+            } else if let Some(credential) = value_of(pair, GRANT_COOKIE) {
+                self.credential(credential);
+            }
+        }
     }
-    let connection = headers.get_all(header::CONNECTION).iter();
-    if connection
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .any(|option| is_end_to_end(option.trim_ascii()))
-    {
-        return Err(BadHeaders::Connection);
+
+    fn connection(&mut self, value: &HeaderValue) {
+        for option in value.as_bytes().split(|b| *b == b',') {
+            let option = option.trim_ascii();
+            self.names_upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+            self.end_to_end |= is_end_to_end(option);
+        }
     }
-    check_framing(parts)?;
-    Ok(credential)
+
+    fn upgrade(&mut self, value: &HeaderValue) {
+        for protocol in protocols(value) {
+            self.offers += 1;
+            self.serious_offers += usize::from(!is_h2c(protocol));
+        }
+    }
+
+    /// The first rule that it breaks, in the order of [`BadHeaders`] but for the framing: a length comes before an encoding.
+    fn judge(&self, version: Version) -> Result<Inspected<'r>, BadHeaders> {
+        if self.size > BYTES_MAX {
+            return Err(BadHeaders::TooLarge);
+        }
+        if self.authorizations > 1 {
+            return Err(BadHeaders::ManyAuthorizations);
+        }
+        if self.sessions > 1 {
+            return Err(BadHeaders::ManyCookies);
+        }
+        if self.credentials > 1 {
+            return Err(BadHeaders::ManyCredentials);
+        }
+        if self.end_to_end {
+            return Err(BadHeaders::Connection);
+        }
+        if self.lengths > 1 || self.bad_length {
+            return Err(BadHeaders::ContentLength);
+        }
+        let plain =
+            self.encodings == 1 && !self.bad_encoding && self.lengths == 0 && version == Version::HTTP_11;
+        if self.encodings > 0 && !plain {
+            return Err(BadHeaders::TransferEncoding);
+        }
+        Ok(Inspected {
+            presented: self.credential,
+            plea: None,
+            changes_protocol: if self.offers > 0 {
+                self.serious_offers > 0
+            } else {
+                self.names_upgrade
+            },
+        })
+    }
 }
 
 fn is_end_to_end(option: &[u8]) -> bool {
@@ -153,31 +284,6 @@ fn is_end_to_end(option: &[u8]) -> bool {
         && (NEEDED.iter().any(|name| reserved::reads_as(option, name)) || reserved::is_reserved_bytes(option))
 }
 
-fn check_framing(parts: &request::Parts) -> Result<(), BadHeaders> {
-    let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    let one_number = |value: &HeaderValue| {
-        let digits = value.as_bytes();
-        !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit)
-    };
-    if lengths.next().is_some() || length.is_some_and(|value| !one_number(value)) {
-        return Err(BadHeaders::ContentLength);
-    }
-    let mut encodings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let Some(encoding) = encodings.next() else {
-        return Ok(());
-    };
-    let plain = encodings.next().is_none()
-        && encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
-        && length.is_none()
-        && parts.version == Version::HTTP_11;
-    if plain {
-        Ok(())
-    } else {
-        Err(BadHeaders::TransferEncoding)
-    }
-}
-
 /// The value of the gate's cookie. What is not text is no session. [`check`] has seen to it that there is one at most.
 pub fn gate_cookie(headers: &HeaderMap) -> Option<&str> {
     std::str::from_utf8(gate_cookies(headers).next()?).ok()
@@ -194,10 +300,11 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item
 /// The pairs of every cookie field that may hold one of the gate's. Most hold none, which is found out faster than what they do hold.
 fn gate_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let fields = headers.get_all(header::COOKIE).into_iter();
-    let mention = |value: &&HeaderValue| {
-        std::str::from_utf8(value.as_bytes()).map_or(true, |text| text.contains(GATE_COOKIE))
-    };
-    fields.filter(mention).flat_map(pairs)
+    fields.filter(|value| may_be_the_gates(value)).flat_map(pairs)
+}
+
+fn may_be_the_gates(value: &HeaderValue) -> bool {
+    std::str::from_utf8(value.as_bytes()).map_or(true, |text| text.contains(GATE_COOKIE))
 }
 
 fn pairs(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -224,14 +331,21 @@ pub fn strip_behind_proxy(headers: &mut HeaderMap) {
 }
 
 fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
-    if upgrades(headers).any(is_h2c) {
+    let (mut doomed, mut offers, mut cookies) = (Vec::new(), false, false);
+    for (name, value) in &*headers {
+        match name.as_str() {
+            "upgrade" => offers |= protocols(value).any(is_h2c),
+            "cookie" => {
+                cookies |= may_be_the_gates(value)
+                    && pairs(value).any(|pair| value_of(pair, GRANT_COOKIE).is_some());
+            }
+            text if is_reserved(text) && !keep(text) => doomed.push(name.clone()),
+            _ => {}
+        }
+    }
+    if offers {
         headers.remove(header::UPGRADE);
     }
-    let doomed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_reserved(name.as_str()) && !keep(name.as_str()))
-        .cloned()
-        .collect();
     for name in doomed {
         // gRPC over HTTP/2 needs this one value, which asks about the response alone (RFC 9113 §8.2.2).
         let harmless = name == header::TE && headers.get_all(&name).iter().all(|value| value == "trailers");
@@ -239,7 +353,7 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
             headers.remove(name);
         }
     }
-    if cookies(headers, GRANT_COOKIE).next().is_some() {
+    if cookies {
         strip_cookie(headers, GRANT_COOKIE);
     }
 }
@@ -247,10 +361,12 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
 /// The protocols that an `Upgrade` field offers to go on in, one by one.
 pub fn upgrades(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let values = headers.get_all(header::UPGRADE).into_iter();
-    let protocols = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    protocols
-        .map(<[u8]>::trim_ascii)
-        .filter(|protocol| !protocol.is_empty())
+    values.flat_map(protocols)
+}
+
+fn protocols(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let protocols = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
+    protocols.filter(|protocol| !protocol.is_empty())
 }
 
 /// Whether a protocol is HTTP/2 without TLS. That upgrade is obsolete (RFC 9113 §3.1) and is never taken up; [`strip`] drops its offer, because
@@ -379,6 +495,14 @@ mod tests {
                 Err(ManyCredentials),
             ),
             (&[("connection", "Jit_Credential")], Err(Connection)),
+            (&[("connection", "Jit-Reason")], Err(Connection)),
+            (&[("jit-reason", "look into it"), ("jit-duration", "30m")], Ok(())),
+            (&[("jit-reason", "")], Err(BadHeaders::Reason)),
+            (&[("jit-duration", "soon")], Err(BadHeaders::Duration)),
+            (
+                &[("jit-ticket", "a"), ("jit-ticket", "a")],
+                Err(BadHeaders::Ticket),
+            ),
             (
                 &[(
                     "connection",

@@ -54,7 +54,7 @@ impl Gate {
         let Some(shown) = authenticators.present(head, peer) else {
             return Identity::Nobody;
         };
-        let key = shown.key();
+        let key = shown.key(self.inner.sessions.marks());
         match self.recall(&key, verified, now) {
             Memory::Session(session) if authenticators.revoked(&session.proof) => {
                 self.inner.sessions.forget(&key);
@@ -109,7 +109,7 @@ impl Gate {
         now: Timestamp,
     ) -> Identity {
         let credential = bearer.credential();
-        match self.recall(&SessionKey::bearer(credential), verified, now) {
+        match self.recall(&self.inner.sessions.bearer(&credential), verified, now) {
             Memory::Session(session) => {
                 // What an authenticator reads is the gate's, whether or not it was needed: it is not forwarded either.
                 let shown = self.inner.authenticators.present(head, peer);
@@ -144,6 +144,16 @@ impl Gate {
         self.remember(epoch, key, outcome, now)
     }
 
+    /// Verifies what a request shows, whatever is remembered of it. What proves nobody is not remembered any longer.
+    pub(super) async fn verify_anew(&self, head: &Parts, peer: Option<IpAddr>) -> Option<Verified> {
+        let shown = self.inner.authenticators.present(head, peer)?;
+        let verified = self.verify(shown.key(self.inner.sessions.marks()), &shown).await;
+        if matches!(verified.outcome, Err(AuthError::Invalid)) {
+            self.inner.sessions.forget(&verified.key);
+        }
+        Some(verified)
+    }
+
     pub(super) async fn verify_bearer(&self, credential: Digest) -> Verified {
         let epoch = self.inner.sessions.epoch();
         let now = self.now();
@@ -151,7 +161,7 @@ impl Gate {
             Some(subject) => self.session(subject, Proof::bearer(credential), now).await,
             None => Err(AuthError::Invalid),
         };
-        self.remember(epoch, SessionKey::bearer(credential), outcome, now)
+        self.remember(epoch, self.inner.sessions.bearer(&credential), outcome, now)
     }
 
     async fn session(&self, subject: Subject, proof: Proof, now: Timestamp) -> Result<Session, AuthError> {

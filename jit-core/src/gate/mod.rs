@@ -13,28 +13,35 @@
 //! 6. Everything else is refused.
 //!
 //! The answer comes from memory and at once. Where memory is not enough (a credential that was not verified yet, a budget that
-//! has to be reserved) the verdict is a [`Lookup`], and [`Gate::resolve`] awaits what is missing and decides again.
+//! has to be reserved) the verdict is a [`Lookup`], and [`Gate::resolve`] awaits what is missing and decides again. So it is where a
+//! request without a grant asks for one in the same step, or prefers to wait for it ([`GateBuilder::with_asking`],
+//! [`GateBuilder::with_hold`]).
 //!
 //! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
 
+mod asking;
 pub mod authenticate;
 pub mod authenticators;
 pub mod budget;
 mod builder;
 pub mod challenge;
+mod classes;
 pub mod cut;
 pub mod enforcer;
 #[cfg(test)]
 mod fixtures;
 pub mod flight;
+pub mod hold;
 pub mod hygiene;
 mod identity;
 pub mod interactions;
 mod live;
 mod local;
 mod locks;
+mod mark;
 pub mod permit;
 pub mod problem;
+mod pursuit;
 pub mod refusal;
 mod reserve;
 pub mod rules;
@@ -51,7 +58,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::CONNECTION;
 use http::request::Parts;
 
 use crate::broker::directory::{Directory, Person};
@@ -60,9 +66,11 @@ use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::{Authenticators, Shown};
 use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
+use crate::gate::hold::Hold;
 use crate::gate::identity::{Identity, Verified};
 use crate::gate::interactions::{Interactions, Note, Place};
 use crate::gate::permit::Permit;
+use crate::gate::pursuit::Pursuit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Governed, RuleSet};
 use crate::gate::session::{Session, SessionKey, Sessions};
@@ -71,6 +79,7 @@ use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Timestamp};
 use crate::policy::terms::covers;
 
+pub use asking::{Asking, NotAsked};
 pub use builder::GateBuilder;
 pub use reserve::{Reserve, ReserveError};
 pub use session::SESSION_MAX;
@@ -152,6 +161,8 @@ impl Passage {
 pub struct Door {
     counts_bytes: bool,
     severs: bool,
+    /// Whether a request may do something about a refusal.
+    pursues: bool,
 }
 
 impl Door {
@@ -160,6 +171,7 @@ impl Door {
         Self {
             counts_bytes: false,
             severs: false,
+            pursues: false,
         }
     }
 
@@ -194,6 +206,8 @@ enum Want {
     /// Whether the Directory still knows the holder whom a credential of a grant stands for.
     Holder(Digest),
     Reserve(GrantId, Budgeted),
+    /// What comes after a refusal: [`Gate::look_up`] leaves it to [`Gate::resolve`].
+    Pursue(Box<Pursuit>),
 }
 
 impl fmt::Debug for Lookup {
@@ -202,6 +216,7 @@ impl fmt::Debug for Lookup {
             Want::Verify { key, .. } => write!(f, "Lookup(<redacted>, {:?})", key.source),
             Want::Holder(_) => f.write_str("Lookup(<redacted>, Grant)"),
             Want::Reserve(grant, of) => write!(f, "Lookup({grant}, {of})"),
+            Want::Pursue(pursuit) => write!(f, "Lookup({pursuit:?})"),
         }
     }
 }
@@ -210,6 +225,7 @@ impl fmt::Debug for Lookup {
 #[derive(Debug, Clone)]
 pub struct Gate {
     inner: Arc<Inner>,
+    at_once: bool,
 }
 
 #[derive(Debug)]
@@ -220,6 +236,8 @@ struct Inner {
     directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     reserve: Option<Arc<dyn Reserve>>,
+    asking: Option<Arc<dyn Asking>>,
+    hold: Option<Hold>,
     interactions: Option<Arc<Interactions>>,
     sessions: Sessions,
     step_ups: Option<Arc<StepUps>>,
@@ -245,6 +263,8 @@ impl Gate {
                 directory,
                 clock,
                 reserve: None,
+                asking: None,
+                hold: None,
                 interactions: None,
                 sessions: Sessions::new(SESSIONS),
                 step_ups: None,
@@ -253,6 +273,13 @@ impl Gate {
                 control_on_any_host: false,
             },
         }
+    }
+
+    /// The same gate for a door that can't wait for people: through this handle requests neither ask for access nor wait for it.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self
     }
 
     /// Decides by these rules from now on.
@@ -272,6 +299,11 @@ impl Gate {
     /// How many sessions are kept.
     pub fn session_count(&self) -> usize {
         self.inner.sessions.len()
+    }
+
+    /// How many requests are parked ([`hold`]).
+    pub fn parked_count(&self) -> usize {
+        self.inner.hold.as_ref().map_or(0, Hold::parked)
     }
 
     /// The live grants.
@@ -296,7 +328,8 @@ impl Gate {
 
     /// As [`Gate::decide`], for a door that can do more.
     pub fn decide_for(&self, door: Door, head: &Parts, peer: Option<IpAddr>) -> Verdict {
-        self.decide_knowing(door, head, peer, None)
+        let pursues = !self.at_once;
+        self.decide_knowing(Door { pursues, ..door }, head, peer, None)
     }
 
     /// Records an admitted request of which the door sees no more: for doors that admit and do not forward. The others begin a
@@ -316,7 +349,43 @@ impl Gate {
     }
 
     /// Awaits what [`Gate::decide`] lacked and decides again. Never answers [`Verdict::Lookup`].
+    ///
+    /// It takes as long as a credential's verification, or as a request is parked: up to [`hold::WAIT_MAX`]. Dropped before, it leaves
+    /// nothing behind but what was asked for.
     pub async fn resolve(&self, head: &Parts, peer: Option<IpAddr>, lookup: Lookup) -> Verdict {
+        match self.look_up(head, peer, lookup).await {
+            // Boxed, so that whoever only waits for a look-up has no room for this.
+            Verdict::Lookup(Lookup {
+                want: Want::Pursue(pursuit),
+                door,
+            }) => {
+                let door = Door {
+                    pursues: false,
+                    ..door
+                };
+                Box::pin(self.pursue(door, head, peer, *pursuit)).await
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Decides again and awaits what that lacks, for a door that pursues nothing.
+    async fn decide_on(
+        &self,
+        door: Door,
+        head: &Parts,
+        peer: Option<IpAddr>,
+        verified: Option<&Verified>,
+    ) -> Verdict {
+        match self.decide_knowing(door, head, peer, verified) {
+            Verdict::Lookup(lookup) => self.look_up(head, peer, lookup).await,
+            verdict => verdict,
+        }
+    }
+
+    /// Awaits what a decision lacked and decides again. The one look-up that it answers is [`Want::Pursue`], and only for a door that
+    /// pursues.
+    async fn look_up(&self, head: &Parts, peer: Option<IpAddr>, lookup: Lookup) -> Verdict {
         let Lookup { mut want, door } = lookup;
         let mut verified = None;
         for _ in 0..LOOKUPS_MAX {
@@ -329,16 +398,18 @@ impl Gate {
                         return Verdict::Refuse(Refusal::BudgetUnavailable);
                     }
                 }
+                Want::Pursue(_) => break,
             }
             match self.decide_knowing(door, head, peer, verified.as_ref()) {
                 Verdict::Lookup(next) => want = next.want,
                 verdict => return verdict,
             }
         }
-        Verdict::Refuse(match want {
-            Want::Verify { .. } | Want::Holder(_) => Refusal::AuthenticationUnavailable,
-            Want::Reserve(..) => Refusal::BudgetUnavailable,
-        })
+        match want {
+            Want::Verify { .. } | Want::Holder(_) => Verdict::Refuse(Refusal::AuthenticationUnavailable),
+            Want::Reserve(..) => Verdict::Refuse(Refusal::BudgetUnavailable),
+            Want::Pursue(_) => Verdict::Lookup(Lookup { want, door }),
+        }
     }
 
     fn decide_knowing(
@@ -352,8 +423,8 @@ impl Gate {
             Ok(target) => target,
             Err(bad) => return Verdict::Refuse(Refusal::BadTarget(bad)),
         };
-        let presented = match hygiene::inspect(head) {
-            Ok(presented) => presented,
+        let inspected = match hygiene::inspect(head) {
+            Ok(inspected) => inspected,
             Err(bad) => return Verdict::Refuse(Refusal::BadHeaders(bad)),
         };
         let now = self.inner.clock.now();
@@ -372,7 +443,7 @@ impl Gate {
             Governed::Protected { resource, exact } => (resource.def(), exact),
         };
         let enforcer = &self.inner.enforcer;
-        let bearer = presented.map(|presented| self.bearer(presented, now));
+        let bearer = inspected.presented.map(|presented| self.bearer(presented, now));
         let identity = match bearer {
             None => self.identify(head, peer, verified, now),
             Some(Some(bearer)) => self.identify_bearer(bearer, head, peer, verified, now),
@@ -393,7 +464,7 @@ impl Gate {
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
-        let changes = changes_protocol(head);
+        let changes = inspected.changes_protocol;
         if changes && !(door.severs && hygiene::asks_for_websocket(head)) {
             return Verdict::Refuse(Refusal::UpgradeRefused { resource: name() });
         }
@@ -422,6 +493,9 @@ impl Gate {
                 at: now,
                 place,
             }),
+            Answer::Refuse(refusal) if door.pursues && inspected.presented.is_none() => {
+                self.refuse_or_pursue(door, head, inspected.plea, session, refusal)
+            }
             Answer::Refuse(refusal) => Verdict::Refuse(refusal),
             Answer::Reserve(grant, of) => {
                 let want = Want::Reserve(grant, of);
@@ -471,18 +545,6 @@ impl Gate {
             Identity::Unknown(want) => return Verdict::Lookup(Lookup { want, door }),
         })
     }
-}
-
-/// Whether a request asks to go on in another protocol on the same connection (RFC 9110 §7.8). An offer of h2c alone is ignored.
-fn changes_protocol(head: &Parts) -> bool {
-    if hygiene::upgrades(&head.headers).next().is_some() {
-        return !hygiene::upgrades(&head.headers).all(hygiene::is_h2c);
-    }
-    let names_upgrade = |value: &http::HeaderValue| {
-        let mut tokens = value.as_bytes().split(|b| *b == b',');
-        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    };
-    head.headers.get_all(CONNECTION).iter().any(names_upgrade)
 }
 
 #[cfg(test)]

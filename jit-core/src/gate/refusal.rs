@@ -50,6 +50,26 @@ pub enum Refusal {
         /// When the window opens, if it is approved already.
         opens_at: Option<Timestamp>,
     },
+    /// No grant covers this, and what the request asked for in the same step does not fit a limit.
+    LimitReached {
+        /// What was wanted.
+        resource: ResourceName,
+        /// Which limit, in words.
+        limit: String,
+        /// When trying again can help.
+        retry_at: Option<Timestamp>,
+        /// The asking that stands in the way.
+        request: Option<RequestId>,
+    },
+    /// No grant covers this, and the policy does not take what the request asked for in the same step as it is.
+    AskingInvalid {
+        /// What was wanted.
+        resource: ResourceName,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// No grant covers this, and what the request asked for in the same step could not be written down just now.
+    AskingUnavailable,
     /// A grant covers this, and it is bound to a credential that was not presented.
     CredentialRequired {
         /// What was wanted.
@@ -108,10 +128,13 @@ impl Refusal {
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             // RFC 9470 §3 answers a sign-in that is too weak with a challenge, as one that is missing.
             Self::Unauthenticated | Self::StepUp { .. } => StatusCode::UNAUTHORIZED,
-            Self::AuthenticationUnavailable | Self::StaleView | Self::BudgetUnavailable | Self::LogFull => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::TooManyConcurrent { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::AuthenticationUnavailable
+            | Self::StaleView
+            | Self::BudgetUnavailable
+            | Self::AskingUnavailable
+            | Self::LogFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyConcurrent { .. } | Self::LimitReached { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::AskingInvalid { .. } => StatusCode::BAD_REQUEST,
             Self::NotOpen
             | Self::NotEligible { .. }
             | Self::ApprovalRequired { .. }
@@ -137,6 +160,9 @@ impl Refusal {
             Self::NotEligible { .. } => "not-eligible",
             Self::ApprovalRequired { .. } => "approval-required",
             Self::ApprovalPending { .. } => "approval-pending",
+            Self::LimitReached { .. } => "limit-reached",
+            Self::AskingInvalid { .. } => "invalid",
+            Self::AskingUnavailable => "audit-unavailable",
             Self::CredentialRequired { .. } => "credential-required",
             Self::StepUp { .. } => "step-up-required",
             Self::LockedDown => "locked-down",
@@ -163,6 +189,9 @@ impl Refusal {
             Self::NotEligible { .. } => "Not eligible",
             Self::ApprovalRequired { .. } => "Approval required",
             Self::ApprovalPending { .. } => "Approval pending",
+            Self::LimitReached { .. } => "Limit reached",
+            Self::AskingInvalid { .. } => "Asking not valid",
+            Self::AskingUnavailable => "Asking could not be written down",
             Self::CredentialRequired { .. } => "Credential required",
             Self::StepUp { .. } => "Stronger sign-in required",
             Self::LockedDown => "Locked down",
@@ -182,6 +211,12 @@ impl Refusal {
         Cow::Borrowed(match self {
             Self::BadTarget(bad) => return Cow::Owned(bad.to_string()),
             Self::BadHeaders(bad) => return Cow::Owned(bad.to_string()),
+            Self::LimitReached { limit, .. } => {
+                return Cow::Owned(format!("Nothing was asked for: {limit}."));
+            }
+            Self::AskingInvalid { problem, .. } => {
+                return Cow::Owned(format!("Nothing was asked for: {problem}."));
+            }
             Self::UnknownHost => "Nothing is served under this host name. Check the address.",
             Self::Unauthenticated => "Sign in, or send a valid credential, and try again.",
             Self::AuthenticationUnavailable => {
@@ -189,13 +224,16 @@ impl Refusal {
             }
             Self::NotOpen => "Nothing here is open, and nothing here can be asked for. Check the address.",
             Self::NotEligible { .. } => {
-                "You are signed in, but not as anyone who has access to anything here."
+                "You are signed in, but not as anyone who may use this or ask for it."
             }
             Self::ApprovalRequired { .. } => {
                 "You need a grant for this resource. Ask for one, then try again."
             }
             Self::ApprovalPending { .. } => {
                 "You have asked for this resource. Wait until the request is approved and its window opens, then try again."
+            }
+            Self::AskingUnavailable => {
+                "Your asking could not be written down just now, and does not count. Try again shortly."
             }
             Self::CredentialRequired { .. } => {
                 "Your grant for this resource is bound to a credential. Take one for it, and send that in the Jit-Credential header."
@@ -244,6 +282,8 @@ impl Refusal {
             Self::NotEligible { resource }
             | Self::ApprovalRequired { resource }
             | Self::ApprovalPending { resource, .. }
+            | Self::LimitReached { resource, .. }
+            | Self::AskingInvalid { resource, .. }
             | Self::CredentialRequired { resource }
             | Self::StepUp { resource, .. }
             | Self::BudgetSpent { resource }
@@ -260,14 +300,16 @@ impl Refusal {
             | Self::LockedDown
             | Self::StaleView
             | Self::BudgetUnavailable
+            | Self::AskingUnavailable
             | Self::LogFull => None,
         }
     }
 
-    /// The asking that waits for an answer or for its window.
+    /// The asking that waits for an answer or for its window, or stands in the way of another.
     pub const fn request(&self) -> Option<RequestId> {
         match self {
             Self::ApprovalPending { request, .. } => Some(*request),
+            Self::LimitReached { request, .. } => *request,
             _ => None,
         }
     }
@@ -276,19 +318,27 @@ impl Refusal {
     pub const fn can_ask(&self) -> bool {
         matches!(
             self,
-            Self::ApprovalRequired { .. } | Self::BudgetSpent { .. } | Self::GrantEnded { .. }
+            Self::ApprovalRequired { .. }
+                | Self::AskingInvalid { .. }
+                | Self::BudgetSpent { .. }
+                | Self::GrantEnded { .. }
         )
     }
 
     /// In how many seconds to try again, where that is likely to help (RFC 9110 §10.2.3).
     pub fn retry_after(&self, now: Timestamp) -> Option<u64> {
         match self {
-            Self::AuthenticationUnavailable | Self::StaleView | Self::BudgetUnavailable | Self::LogFull => {
-                Some(5)
-            }
+            Self::AuthenticationUnavailable
+            | Self::StaleView
+            | Self::BudgetUnavailable
+            | Self::AskingUnavailable
+            | Self::LogFull => Some(5),
             Self::TooManyConcurrent { .. } => Some(1),
             Self::ApprovalPending {
                 opens_at: Some(at), ..
+            }
+            | Self::LimitReached {
+                retry_at: Some(at), ..
             } => {
                 let seconds = at.signed_duration_since(now).num_seconds().saturating_add(1);
                 Some(u64::try_from(seconds).unwrap_or(0).clamp(1, 3600))

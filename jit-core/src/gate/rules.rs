@@ -9,7 +9,7 @@
 //! 4. Only the exact form can be admitted or open. What is protected in a folded form alone can't be admitted by any grant.
 //!
 //! The index is a tree of folded path segments for each host entry, so a lookup ends at the first segment that no rule names. Keys
-//! come from the operator; a stranger can look up but never insert, and std's hasher is seeded all the same.
+//! come from the operator; a stranger can look up but never insert, so that a fast hash is enough. It is seeded all the same.
 
 mod compile;
 
@@ -60,7 +60,7 @@ pub enum Governed<'r> {
     Nothing,
 }
 
-type Map<T> = HashMap<Box<str>, T>;
+type Map<T> = HashMap<Box<str>, T, foldhash::fast::RandomState>;
 
 /// The rules of one policy, compiled.
 #[derive(Debug, Clone, Default)]
@@ -172,7 +172,7 @@ impl RuleSet {
         open: &mut bool,
     ) {
         let mut node = self.node(root);
-        let mut segments = form.split('/').filter(|segment| !segment.is_empty());
+        let mut rest = form;
         let mut depth = 0;
         while let Some(here) = node {
             if deepest.is_none_or(|hit| hit.depth < depth)
@@ -189,7 +189,12 @@ impl RuleSet {
                     .open
                     .iter()
                     .any(|rule| allows(&rule.methods, method) && covers(&rule.prefix, exact_path));
-            let Some(segment) = segments.next() else { break };
+            if here.children.is_empty() {
+                break;
+            }
+            let Some(segment) = next_segment(&mut rest) else {
+                break;
+            };
             node = here.children.get(segment).and_then(|child| self.node(*child));
             depth += 1;
         }
@@ -205,6 +210,19 @@ impl RuleSet {
             governs(&resource.def.methods, method).then_some((guard, resource))
         })
     }
+}
+
+/// Takes the next segment that is not empty off a path.
+fn next_segment<'p>(path: &mut &'p str) -> Option<&'p str> {
+    while !path.is_empty() {
+        let end = path.bytes().position(|byte| byte == b'/').unwrap_or(path.len());
+        let segment = path.get(..end)?;
+        *path = path.get(end + 1..).unwrap_or_default();
+        if !segment.is_empty() {
+            return Some(segment);
+        }
+    }
+    None
 }
 
 /// What stands after each dot of a host, the longest first.

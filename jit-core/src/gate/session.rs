@@ -1,7 +1,7 @@
 //! The verified-session cache: who was behind a credential when it was last verified.
 //!
-//! 1. The key is the credential's place in the request, who reads it, and the SHA-256 of its bytes: verification depends on nothing
-//!    else. Of several credentials in one request the key holds all.
+//! 1. The key is the credential's place in the request, who reads it, and a keyed hash of its bytes ([`mark`](crate::gate::mark)):
+//!    verification depends on nothing else. Of several credentials in one request the key holds all.
 //! 2. A session lives until its credential ends, at most 60 s. Whatever the authenticator that proved it revokes is refused before that.
 //! 3. A thread that sees a user often keeps a copy of their session ([`local`](crate::gate::local)), which ends with the session: two
 //!    cores that serve one user share nothing that either writes.
@@ -10,6 +10,7 @@
 //!    of others that prove nothing.
 
 use std::cell::RefCell;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -21,6 +22,7 @@ use crate::broker::directory::Person;
 use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::Proof;
 use crate::gate::local::{self, Local, Wanted};
+use crate::gate::mark::{Mark, Marks};
 use crate::id::{Digest, Timestamp};
 
 /// The longest that a session is used without being verified again.
@@ -31,7 +33,7 @@ const NOBODY_MAX: TimeDelta = TimeDelta::seconds(5);
 const EVICTION_PAUSE: i64 = 1000;
 
 /// Everything that verification depended on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gate) struct SessionKey {
     /// Where the credential stood, or the first of several.
     pub(in crate::gate) source: CredentialSource,
@@ -39,24 +41,33 @@ pub(in crate::gate) struct SessionKey {
     pub(in crate::gate) readers: u64,
     /// Whether `credential` is over several.
     pub(in crate::gate) several: bool,
-    pub(in crate::gate) credential: Digest,
+    pub(in crate::gate) credential: Mark,
 }
 
-impl SessionKey {
-    /// The credential's digest is as good as random, whoever chose the credential.
-    fn hash(&self) -> u64 {
-        let start = self.credential.as_bytes().first_chunk();
-        start.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+impl Hash for SessionKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.credential.hash());
+    }
+}
+
+/// Takes the one number that a [`SessionKey`] hashes to as it is: a part of a mark is as good as random, whoever chose the credential.
+#[derive(Debug, Clone, Copy, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        // Nothing that is kept here hashes bytes.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
     }
 
-    /// The key of a credential that is bound to a grant. No authenticator reads it.
-    pub(in crate::gate) const fn bearer(credential: Digest) -> Self {
-        Self {
-            source: CredentialSource::Grant,
-            readers: 0,
-            several: false,
-            credential,
-        }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -128,7 +139,8 @@ struct Entry {
 /// The sessions of one gate.
 #[derive(Debug)]
 pub(in crate::gate) struct Sessions {
-    sessions: DashMap<SessionKey, Entry>,
+    sessions: DashMap<SessionKey, Entry, BuildHasherDefault<AsItIs>>,
+    marks: Marks,
     owner: u64,
     limit: usize,
     /// Counts the calls of [`Sessions::clear`].
@@ -141,7 +153,8 @@ pub(in crate::gate) struct Sessions {
 impl Sessions {
     pub(in crate::gate) fn new(limit: usize) -> Self {
         Self {
-            sessions: DashMap::new(),
+            sessions: DashMap::default(),
+            marks: Marks::new(),
             owner: local::owner(),
             limit,
             epoch: AtomicU64::new(0),
@@ -150,10 +163,25 @@ impl Sessions {
         }
     }
 
+    /// What this gate's session keys are made with.
+    pub(in crate::gate) const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The key of a credential that is bound to a grant. No authenticator reads it.
+    pub(in crate::gate) fn bearer(&self, credential: &Digest) -> SessionKey {
+        SessionKey {
+            source: CredentialSource::Grant,
+            readers: 0,
+            several: false,
+            credential: self.marks.of(credential.as_bytes()),
+        }
+    }
+
     pub(in crate::gate) fn get(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Session>> {
         let wanted = Wanted {
             owner: self.owner,
-            hash: key.hash(),
+            hash: key.credential.hash(),
             key,
             version: self.version.load(Ordering::Acquire),
         };
@@ -225,6 +253,8 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::gate::fixtures::{ANA, at, person, subject};
 
@@ -234,12 +264,14 @@ mod tests {
         credential: Digest::ZERO,
     };
 
+    /// Of one gate: its marks are the same in every test.
     fn key(n: u8) -> SessionKey {
+        static MARKS: LazyLock<Marks> = LazyLock::new(Marks::new);
         SessionKey {
             source: CredentialSource::Authorization,
             readers: 1,
             several: false,
-            credential: Digest::plain(&[n]),
+            credential: MARKS.of(&[n]),
         }
     }
 

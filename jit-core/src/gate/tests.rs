@@ -17,6 +17,7 @@ use crate::id::{Digest, LockdownId, Principal, Role};
 
 mod bearing;
 mod caching;
+mod pursuing;
 
 /// Knows the persons that it is given, and counts how often it is asked.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ mod hostile;
 mod interactions;
 mod planes;
 mod properties;
+mod pursuing;
 mod races;
 mod rig;
 mod rules;

@@ -18,6 +18,7 @@ use jit_core::broker::store::{
     Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
 };
 use jit_core::broker::{Broker, Rejection, View};
+use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::rules::RuleSet;
@@ -488,4 +489,6 @@ pub(crate) fn gate_builder(
         clock.clone(),
     )
     .with_reserve(Arc::new(broker.clone()))
+    .with_asking(Arc::new(broker.clone()))
+    .with_hold(HoldSettings::default())
 }

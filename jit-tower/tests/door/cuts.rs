@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::world::{at, gate, request};
+use crate::world::{at, builder, request, tokens};
 
 /// Tokio's time, from 1 s on.
 #[derive(Debug)]
@@ -109,7 +109,11 @@ impl House {
 
     fn with(reserve: Option<Arc<dyn Reserve>>, change: impl FnOnce(&mut request::Request)) -> Self {
         let clock = Arc::new(TokioClock::start());
-        let gate = gate(clock.clone(), reserve);
+        let mut gate = builder(clock.clone(), tokens());
+        if let Some(reserve) = reserve {
+            gate = gate.with_reserve(reserve);
+        }
+        let gate = gate.build();
         let mut request = request();
         change(&mut request);
         gate.enforcer().publish(1, &request);

@@ -1,6 +1,7 @@
 //! The layer over a plain tower service and over an axum router.
 
 mod cuts;
+mod hold;
 mod over_axum;
 mod world;
 

@@ -14,7 +14,7 @@ use jit_core::clock::Clock;
 use jit_core::gate::enforcer::{Enforcer, EnforcerSettings};
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
-use jit_core::gate::{Gate, Reserve};
+use jit_core::gate::{Gate, GateBuilder};
 use jit_core::id::{Digest, Principal, RequestId, Role, Timestamp};
 use jit_core::policy::terms::{
     AutomaticTerms, DurationTerms, LimitTerms, OpenDef, People, ReasonTerms, ResourceDef, Scope, Terms,
@@ -65,15 +65,23 @@ impl Directory for OnlyAna {
 pub(crate) struct World {
     pub(crate) gate: Gate,
     pub(crate) clock: Arc<StillClock>,
+    pub(crate) tokens: Arc<ApiTokens>,
 }
 
 impl World {
     /// The gate, at 1 s, and no grant.
     pub(crate) fn new() -> Self {
+        Self::built(|gate| gate)
+    }
+
+    /// As [`World::new`], with a gate that `build` has changed.
+    pub(crate) fn built(build: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
         let clock = Arc::new(StillClock(AtomicI64::new(1)));
+        let tokens = tokens();
         Self {
-            gate: gate(clock.clone(), None),
+            gate: build(builder(clock.clone(), tokens.clone())).build(),
             clock,
+            tokens,
         }
     }
 
@@ -93,7 +101,7 @@ impl World {
 }
 
 /// A gate that has heard everything at 0 s and believes it for five minutes.
-pub(crate) fn gate(clock: Arc<dyn Clock>, reserve: Option<Arc<dyn Reserve>>) -> Gate {
+pub(crate) fn builder(clock: Arc<dyn Clock>, tokens: Arc<ApiTokens>) -> GateBuilder {
     let open = OpenDef {
         hosts: BTreeSet::from(["app.example".to_owned()]),
         paths: BTreeSet::from(["/public".to_owned()]),
@@ -103,13 +111,14 @@ pub(crate) fn gate(clock: Arc<dyn Clock>, reserve: Option<Arc<dyn Reserve>>) -> 
     let settings = settings.with_stale_after(Span::minutes(5)).unwrap();
     let enforcer = Arc::new(Enforcer::new(settings));
     enforcer.synced(at(0));
-    let tokens = ApiTokens::new([(Digest::plain(b"ana"), "local|ana".parse().unwrap())]).unwrap();
     let rules = RuleSet::compile(&[admin()], &[open]).unwrap();
-    let builder = Gate::builder(rules, enforcer, Arc::new(tokens), Arc::new(OnlyAna), clock);
-    match reserve {
-        Some(reserve) => builder.with_reserve(reserve).build(),
-        None => builder.build(),
-    }
+    Gate::builder(rules, enforcer, tokens, Arc::new(OnlyAna), clock)
+}
+
+/// Ana's token.
+pub(crate) fn tokens() -> Arc<ApiTokens> {
+    let ana = (Digest::plain(b"ana"), "local|ana".parse().unwrap());
+    Arc::new(ApiTokens::new([ana]).unwrap())
 }
 
 fn admin() -> ResourceDef {

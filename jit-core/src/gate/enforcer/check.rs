@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::Method;
 
@@ -50,10 +51,14 @@ impl Enforcer {
             bearer: None,
             counts_bytes: false,
         };
-        self.check_as(&asker, governing, target, method, now)
+        let whole = Scope::default();
+        let covers =
+            |grant: &Grant| covers(grant, target, method) && admits(governing, &whole, target, method);
+        self.admit(&asker, &governing.name, covers, now)
     }
 
-    /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts.
+    /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts. The caller has it from
+    /// [`RuleSet::govern`](crate::gate::rules::RuleSet::govern) that `governing` covers the request's exact form.
     pub(in crate::gate) fn check_as(
         &self,
         asker: &Asker<'_>,
@@ -62,10 +67,7 @@ impl Enforcer {
         method: &Method,
         now: Timestamp,
     ) -> Answer {
-        let whole = Scope::default();
-        let covers = |grant: &Grant| {
-            admits(&grant.resource, &grant.scope, target, method) && admits(governing, &whole, target, method)
-        };
+        let covers = |grant: &Grant| covers(grant, target, method);
         self.admit(asker, &governing.name, covers, now)
     }
 
@@ -81,7 +83,7 @@ impl Enforcer {
         if self.is_stale(now) {
             return Answer::Refuse(Refusal::StaleView);
         }
-        if self.locks.load().bar(&subject.principal, person, resource) {
+        if self.locked.load(Ordering::SeqCst) && self.locks.load().bar(&subject.principal, person, resource) {
             return Answer::Refuse(Refusal::LockedDown);
         }
         if person.disabled {
@@ -212,6 +214,11 @@ impl Enforcer {
         live.used(now);
         Ok(Permit::admitted(Arc::clone(live), slot))
     }
+}
+
+/// Whether the grant's own resource and its scope cover a request.
+fn covers(grant: &Grant, target: &Target<'_>, method: &Method) -> bool {
+    admits(&grant.resource, &grant.scope, target, method)
 }
 
 /// Who asks.

@@ -12,6 +12,7 @@
 //! - `x-remote-*`: Kubernetes front proxy, mod_auth_mellon set-ups
 //! - `x-jit-*`: this gate
 //! - `jit-credential`: this gate, where a credential that is bound to a grant stands
+//! - `jit-reason`, `jit-duration`, `jit-ticket`: this gate, where a request asks for access in the same step
 //! - `x-auth-request-*`: oauth2-proxy
 //! - `x-auth-user`: common in NGINX auth_request and Traefik forwardAuth set-ups
 //! - `x-auth-username`
@@ -113,7 +114,7 @@
 //! that takes one of those for a gateway's word must not stand behind this gate unchanged.
 
 /// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the first four bytes.
-const RESERVED: [&str; 88] = [
+const RESERVED: [&str; 91] = [
     "base-url",
     "cf-access-authenticated-user-email",
     "cf-access-jwt-assertion",
@@ -128,6 +129,9 @@ const RESERVED: [&str; 88] = [
     "forwarded",
     "http2-settings",
     "jit-credential",
+    "jit-duration",
+    "jit-reason",
+    "jit-ticket",
     "mellon-",
     "oidc-",
     "proxy",
@@ -228,10 +232,18 @@ pub fn is_forwarding(name: &str) -> bool {
 
 pub(super) fn is_reserved_bytes(name: &[u8]) -> bool {
     let mut start = [0; 4];
-    for (to, from) in start.iter_mut().zip(name) {
-        *to = read(*from);
+    match name.first_chunk() {
+        Some([a, b, c, d]) => start = [read(*a), read(*b), read(*c), read(*d)],
+        None => {
+            for (to, from) in start.iter_mut().zip(name) {
+                *to = read(*from);
+            }
+        }
     }
     let start = u32::from_be_bytes(start);
+    if !FILTER.may_have(start) {
+        return false;
+    }
     let group = STARTS.partition_point(|other| *other < start);
     let starts = STARTS.get(group..).unwrap_or_default();
     let names = RESERVED.get(group..).unwrap_or_default();
@@ -267,17 +279,61 @@ const STARTS: [u32; RESERVED.len()] = {
     starts
 };
 
+/// Says of most numbers that they are none of [`STARTS`], in one look: a bit for each place that one of them hashes to.
+struct Filter([u64; 16]);
+
+static FILTER: Filter = Filter::over(&STARTS);
+
+impl Filter {
+    const fn over(mut starts: &[u32]) -> Self {
+        let mut words = [0; 16];
+        while let Some((start, others)) = starts.split_first() {
+            let place = Self::place(*start);
+            let (mut left, mut number): (&mut [u64], u32) = (&mut words, 0);
+            while let Some((word, rest)) = left.split_first_mut() {
+                if number == place / 64 {
+                    *word |= 1 << (place % 64);
+                }
+                number += 1;
+                left = rest;
+            }
+            starts = others;
+        }
+        Self(words)
+    }
+
+    const fn place(start: u32) -> u32 {
+        start.wrapping_mul(0x9e37_79b1) >> 22
+    }
+
+    fn may_have(&self, start: u32) -> bool {
+        let place = Self::place(start);
+        let word = self.0.get(place as usize / 64).copied().unwrap_or(u64::MAX);
+        word >> (place % 64) & 1 == 1
+    }
+}
+
 /// Whether `name` is `wanted` in some spelling of it.
 pub(super) fn reads_as(name: &[u8], wanted: &str) -> bool {
     name.len() == wanted.len() && name.iter().map(|b| read(*b)).eq(wanted.bytes())
 }
 
 fn read(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() {
-        byte.to_ascii_lowercase()
-    } else {
-        b'-'
-    }
+    static READ: [u8; 256] = {
+        let mut table = [0; 256];
+        let (mut left, mut byte): (&mut [u8], u8) = (&mut table, 0);
+        while let Some((slot, rest)) = left.split_first_mut() {
+            *slot = if byte.is_ascii_alphanumeric() {
+                byte.to_ascii_lowercase()
+            } else {
+                b'-'
+            };
+            byte = byte.wrapping_add(1);
+            left = rest;
+        }
+        table
+    };
+    READ.get(usize::from(byte)).copied().unwrap_or(b'-')
 }
 
 #[cfg(test)]
@@ -332,7 +388,7 @@ mod tests {
             "cookie",
             "forwardedx",
             "host",
-            "jit-reason",
+            "jit-reasons",
             "origin",
             "proxy-authorization",
             "range",

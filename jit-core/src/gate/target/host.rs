@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use super::BadTarget;
+use crate::gate::classes::Classes;
 
 /// Longest host name, in bytes (RFC 1035 §2.3.4, without the root's dot).
 const NAME_MAX: usize = 253;
@@ -72,26 +73,34 @@ fn read_port(digits: &str) -> Result<Option<u16>, BadTarget> {
     }
 }
 
+/// What may stand in a name.
+static NAME: Classes = Classes::new()
+    .with(LOWER, b"abcdefghijklmnopqrstuvwxyz0123456789-_")
+    .with(UPPER, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    .with(DOT, b".");
+// One bit each.
+const LOWER: u8 = 1;
+const UPPER: u8 = 2;
+const DOT: u8 = 4;
+
 fn read_name(text: &str) -> Result<Cow<'_, str>, BadTarget> {
     let name = text.strip_suffix('.').unwrap_or(text);
     if name.is_empty() || name.len() > NAME_MAX {
         return Err(BadTarget::Host);
     }
-    let mut before = b'.';
-    let mut upper = false;
+    let (mut before, mut seen) = (DOT, 0);
     for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
-            b'A'..=b'Z' => upper = true,
-            b'.' if before != b'.' => {}
-            _ => return Err(BadTarget::Host),
+        let class = NAME.of(byte);
+        if class == 0 || class & before == DOT {
+            return Err(BadTarget::Host);
         }
-        before = byte;
+        seen |= class;
+        before = class;
     }
-    if before == b'.' {
+    if before == DOT {
         return Err(BadTarget::Host);
     }
-    Ok(if upper {
+    Ok(if seen & UPPER != 0 {
         Cow::Owned(name.to_ascii_lowercase())
     } else {
         Cow::Borrowed(name)

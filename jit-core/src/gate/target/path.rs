@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
 use super::BadTarget;
+use crate::gate::classes::Classes;
 use crate::policy::text::is_unprintable;
 
 /// Longest path, in bytes as it came.
@@ -131,19 +132,27 @@ pub(in crate::gate) fn fold_keys(prefix: &str) -> Result<Vec<String>, BadTarget>
     Ok(path.folded().map(str::to_owned).collect())
 }
 
+/// What may stand in a plain path.
+static PLAIN: Classes = Classes::new()
+    .with(TEXT, b"abcdefghijklmnopqrstuvwxyz0123456789-_~!$&'()*+,=:@")
+    .with(SLASH, b"/")
+    .with(DOT, b".");
+const TEXT: u8 = 1;
+const SLASH: u8 = 2;
+const DOT: u8 = 3;
+
 /// One scan: whether the path is its own decoded and folded form. Everything else, and everything bad, goes the long way.
 fn is_plain(raw: &str) -> bool {
-    let mut before = 0;
+    let mut before = TEXT;
     for byte in raw.bytes() {
-        match byte {
-            b'/' if matches!(before, b'/' | b'.') => return false,
-            b'/' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {}
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => {}
-            _ => return false,
+        let class = PLAIN.of(byte);
+        // A slash after a slash or a dot, or what is of no class.
+        if class == 0 || (class == SLASH && before >= SLASH) {
+            return false;
         }
-        before = byte;
+        before = class;
     }
-    before != b'.'
+    before != DOT
 }
 
 fn decode(raw: &str) -> Result<Cow<'_, str>, BadTarget> {

@@ -1,0 +1,178 @@
+//! What is admitted ends with its grant, whatever it is doing, and how late.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::world::{Client, Served, World};
+
+const UPGRADE: &str =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AA==\r\n";
+
+/// Much longer than a cut takes on a busy machine.
+const WAIT: Duration = Duration::from_secs(10);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is printed; nothing is decided by it"
+)]
+fn stopwatch() -> Instant {
+    Instant::now()
+}
+
+/// Revokes, and prints how long the client still held its connection.
+async fn cut(what: &str, world: &World, id: jit_core::id::RequestId, client: Client) -> String {
+    let started = stopwatch();
+    let (came, ()) = tokio::join!(tokio::time::timeout(WAIT, client.rest()), world.revoke(id));
+    println!("{what}: cut after {:?}", started.elapsed());
+    came.expect(what)
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_cut() {
+    for _ in 0..5 {
+        let (world, id) = World::granted(Served::Whole, "admin").await;
+        let mut client = world.send("GET /admin/events", "").await;
+        client.until("first").await;
+        let rest = cut("silent events", &world, id, client).await;
+        // Pingora has come to its own end, before the connection's.
+        assert_eq!(world.logged.load(Ordering::SeqCst), 1);
+        // No last chunk: the client can tell that this was not the end.
+        assert_eq!(rest, "");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_ends_with_the_window() {
+    let (world, id) = World::granted(Served::Whole, "brief").await;
+    let mut client = world.send("GET /brief/events", "").await;
+    client.until("first").await;
+    let not_after = world.not_after(id).await;
+    let rest = tokio::time::timeout(WAIT, client.rest()).await.unwrap();
+    println!(
+        "silent events, window: cut {} late",
+        world.broker.now() - not_after
+    );
+    assert_eq!(rest, "");
+    assert!(world.call("GET /brief", "").await.starts_with("HTTP/1.1 403 "));
+}
+
+#[tokio::test]
+async fn a_download_that_nobody_reads_is_cut() {
+    let (world, id) = World::granted(Served::Whole, "admin").await;
+    let mut client = world.send("GET /admin/flood", "").await;
+    client.until("xxxx").await;
+    // Until every buffer on the way is full.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    cut("stalled download", &world, id, client).await;
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_its_upstream_is_cut() {
+    let (world, id) = World::granted(Served::Whole, "admin").await;
+    let client = world.send("GET /admin/mute", "").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let answer = cut("mute upstream", &world, id, client).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("/problems/grant-ended"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upload_that_stalls_is_cut() {
+    let (world, id) = World::granted(Served::Whole, "admin").await;
+    let mut client = world.send("POST /admin/mute", "Content-Length: 100\r\n").await;
+    client.0.write_all(b"a part").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    cut("stalled upload", &world, id, client).await;
+}
+
+#[tokio::test]
+async fn a_websocket_is_admitted_and_cut() {
+    let (world, id) = World::granted(Served::Whole, "admin").await;
+    let mut client = world.send("GET /admin/socket", UPGRADE).await;
+    let head = client.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    client.0.write_all(b"echo").await.unwrap();
+    client.until("echo").await;
+    cut("websocket", &world, id, client).await;
+}
+
+#[tokio::test]
+async fn one_stream_of_an_http2_connection_is_cut() {
+    let (world, id) = World::granted(Served::Whole, "admin").await;
+    let stream = tokio::net::TcpStream::connect(world.at).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut get = |path: &str| {
+        let request = http::Request::get(format!("http://app.example{path}"))
+            .version(http::Version::HTTP_2)
+            .header("authorization", "Bearer demo-ana");
+        client.send_request(request.body(()).unwrap(), true).unwrap().0
+    };
+    let (admitted, open) = (get("/admin/events"), get("/public/events"));
+    let mut admitted = admitted.await.unwrap().into_body();
+    let mut open = open.await.unwrap().into_body();
+    assert_eq!(admitted.data().await.unwrap().unwrap(), "first");
+    assert_eq!(open.data().await.unwrap().unwrap(), "first");
+    let started = stopwatch();
+    let (end, ()) = tokio::join!(tokio::time::timeout(WAIT, admitted.data()), world.revoke(id));
+    println!("http/2 stream: cut after {:?}", started.elapsed());
+    assert!(matches!(end.unwrap(), Some(Err(error)) if error.is_reset()));
+    // The other stream of that connection goes on.
+    let other = tokio::time::timeout(Duration::from_millis(200), open.data()).await;
+    assert!(other.is_err(), "{other:?}");
+}
+
+#[tokio::test]
+async fn where_nothing_is_severed_no_upgrade_is_admitted() {
+    let (world, id) = World::granted(Served::Plain, "admin").await;
+    let answer = world.call("GET /admin/socket", UPGRADE).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    // What passes octets is cut there as well, with an answer if none has begun.
+    let mut client = world.send("POST /admin/mute", "Content-Length: 100\r\n").await;
+    client.0.write_all(b"a part").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let again = world.grant("admin").await;
+    world.revoke(id).await;
+    client.0.write_all(b"another").await.unwrap();
+    let answer = tokio::time::timeout(WAIT, client.rest()).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(answer.contains("/problems/grant-ended"), "{answer}");
+    let id = again;
+    let mut client = world.send("GET /admin/flood", "").await;
+    client.until("xxxx").await;
+    cut("running download, plain", &world, id, client).await;
+}
+
+#[tokio::test]
+async fn a_budget_of_octets_is_kept_both_ways() {
+    let (world, _) = World::granted(Served::Whole, "tight").await;
+    let answer = world.call("GET /tight", "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let rest = tokio::time::timeout(WAIT, async {
+        world.send("GET /tight/flood", "").await.rest().await
+    });
+    let sent = rest.await.unwrap().matches('x').count();
+    assert!(sent <= 2000, "{sent}");
+    let answer = world.call("GET /tight", "").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+
+    let (world, _) = World::granted(Served::Whole, "tight").await;
+    let mut client = world.send("POST /tight/body", "Content-Length: 4000\r\n").await;
+    client.0.write_all(&[b'y'; 4000]).await.unwrap();
+    let answer = tokio::time::timeout(WAIT, client.rest()).await.unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn where_a_reservation_cant_be_waited_for_no_budget_of_octets_is_admitted() {
+    let (world, id) = World::granted(Served::NoSteal, "tight").await;
+    let answer = world.call("GET /tight", "").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    drop((world, id));
+    let (world, id) = World::granted(Served::NoSteal, "admin").await;
+    let mut client = world.send("GET /admin/events", "").await;
+    client.until("first").await;
+    cut("silent events, one thread", &world, id, client).await;
+}
