@@ -169,9 +169,9 @@ impl World {
         let rules = RuleSet::compile(&[resource("admin"), resource("billing")], &[open]).unwrap();
         let gate = Gate::builder(rules, enforcer, tokens.clone(), Arc::new(Crowd), clock.clone())
             .with_reserve(budget.clone())
-            .with_interactions(interactions.clone())
             .with_asking(Arc::new(Nobody))
             .with_hold(HoldSettings::default())
+            .with_interactions(interactions.clone())
             .build();
         Self {
             gate,
