@@ -60,6 +60,7 @@ fn main() -> Result<(), BoxError> {
             for (case, times) in Case::ALL.into_iter().zip(&mut times) {
                 let took = time(|| road.run(case, requests));
                 times.push(took.as_secs_f64() * 1e9 / requests as f64);
+                runtime.block_on(road.drain())?;
             }
         }
         let [bare, layer, read, decide, check, copy, refused] = times.map(|mut times| median(&mut times));

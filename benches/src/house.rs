@@ -139,7 +139,7 @@ pub fn token(n: usize) -> String {
 pub struct House {
     /// The control plane.
     pub broker: Broker,
-    interactions: Option<Arc<Interactions>>,
+    pub(crate) interactions: Option<Arc<Interactions>>,
     lead: Actor,
 }
 

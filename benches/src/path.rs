@@ -20,6 +20,7 @@ use hyper::body::Bytes;
 use jit_core::broker::directory::{Directory, Person};
 use jit_core::gate::authenticate::Subject;
 use jit_core::gate::enforcer::Answer;
+use jit_core::gate::interactions::Interactions;
 use jit_core::gate::permit::Permit;
 use jit_core::gate::target::Target;
 use jit_core::gate::{Gate, Verdict, hygiene};
@@ -37,6 +38,9 @@ const DRAWS: usize = 200_000;
 
 /// How many header fields a request has.
 pub const FIELDS: usize = 50;
+
+/// How many records there is room for before somebody has to drain them.
+pub const RECORDS: usize = 1 << 18;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +138,8 @@ impl Road {
     /// # Errors
     /// The broker's.
     pub async fn build(grants: usize, turns: Turns) -> Result<Self, BoxError> {
-        let house = House::on(Arc::new(MemoryStore::new())).await?;
+        let interactions = Arc::new(Interactions::with_places(RECORDS));
+        let house = House::recording(Arc::new(MemoryStore::new()), interactions).await?;
         let request = house.ask(0).await?;
         let real = house.approve(&request).await?.request;
         house.crowd(&real, grants)?;
@@ -194,6 +199,23 @@ impl Road {
         Ok(())
     }
 
+    /// Writes down what was recorded: to be called before [`RECORDS`] requests have come by, outside what is timed.
+    ///
+    /// # Errors
+    /// The broker's, and if a record was lost: what was measured then was something else.
+    pub async fn drain(&self) -> Result<(), BoxError> {
+        self.house.broker.flush_interactions().await?;
+        match self
+            .house
+            .interactions
+            .as_ref()
+            .map_or(0, |interactions| interactions.lost())
+        {
+            0 => Ok(()),
+            lost => Err(format!("{lost} records were lost").into()),
+        }
+    }
+
     /// The gate.
     pub const fn gate(&self) -> &Gate {
         &self.gate
@@ -210,7 +232,7 @@ impl Road {
             Case::Decide => self.each_head(rounds, |gate, head| {
                 let verdict = black_box(gate.decide(head, None));
                 assert!(matches!(verdict, Verdict::Admit(_)), "{verdict:?}");
-                record(&verdict);
+                record(gate, &verdict, head);
             }),
             Case::Read => self.each_head(rounds, |_, head| {
                 let read = (Target::read(head), hygiene::check(head));
@@ -287,8 +309,12 @@ impl Road {
     }
 }
 
-/// Where what is written down about an admitted request is measured, as a part of the way of every request. Nothing is, so far.
-fn record(_: &Verdict) {}
+/// Records an admitted request, as a part of its way. The layer does so by itself when a request ends.
+fn record(gate: &Gate, verdict: &Verdict, head: &Parts) {
+    if let Verdict::Admit(admission) = verdict {
+        gate.record_admitted(admission, head);
+    }
+}
 
 fn credential(n: u32) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
     HeaderValue::try_from(format!("Bearer {}", token(n as usize)))

@@ -27,7 +27,7 @@ struct Args {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// axum, hyper, authz, pingora (a feature), or a balancer (nginx, haproxy, haproxy-2.8, envoy, envoy-grpc, caddy, traefik), which listens at a port of its
+    /// axum, hyper, authz, pingora (built on demand: it needs cmake and some minutes), or a balancer (nginx, haproxy, haproxy-2.8, envoy, envoy-grpc, caddy, traefik), which listens at a port of its
     /// own; none serves the upstream alone, without a gate.
     #[arg(long, default_value = "axum")]
     door: Served,
@@ -40,22 +40,50 @@ struct Args {
 enum Served {
     Door(Door),
     Upstream,
+    /// A door that this build has no part of.
+    #[cfg(not(feature = "pingora"))]
+    Pingora,
 }
 
 impl FromStr for Served {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self::Upstream);
+        match text {
+            "none" => Ok(Self::Upstream),
+            #[cfg(not(feature = "pingora"))]
+            "pingora" => Ok(Self::Pingora),
+            door => door.parse().map(Self::Door),
         }
-        text.parse().map(Self::Door)
     }
+}
+
+/// Runs the build of this program that has pingora, in place of this one.
+#[cfg(not(feature = "pingora"))]
+fn with_pingora() -> std::io::Error {
+    use std::os::unix::process::CommandExt as _;
+
+    let Some(cargo) = std::env::var_os("CARGO") else {
+        let mend = "this build is without pingora; start it with: cargo run --release -p gate-target --features pingora -- --door pingora";
+        return std::io::Error::other(mend);
+    };
+    let mut command = std::process::Command::new(cargo);
+    command.args(["run", "--quiet", "-p", "gate-target", "--features", "pingora"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.arg("--").args(std::env::args_os().skip(1)).exec()
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let args = Args::parse();
+    #[cfg(not(feature = "pingora"))]
+    if let Served::Pingora = args.door {
+        eprintln!("{}", with_pingora());
+        return ExitCode::FAILURE;
+    }
+    match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -94,6 +122,9 @@ async fn run(args: Args) -> Result<(), TargetError> {
             ready(address, ALICE);
             upstream::serve(listener).await;
         }
+        // `main` has handed over.
+        #[cfg(not(feature = "pingora"))]
+        Served::Pingora => {}
     }
     Ok(())
 }

@@ -91,14 +91,15 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream()
+        let waits = self.guard.as_ref().is_some_and(Guard::holds_a_frame);
+        self.over || (self.body.is_end_stream() && !waits)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.over {
-            SizeHint::with_exact(0)
-        } else {
-            self.body.size_hint()
+        match &self.guard {
+            _ if self.over => SizeHint::with_exact(0),
+            Some(guard) if guard.holds_a_frame() => SizeHint::default(),
+            _ => self.body.size_hint(),
         }
     }
 }
@@ -270,6 +271,9 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
+            Kind::Forwarded {
+                guard: Some(guarded), ..
+            } if guarded.guard.holds_a_frame() => false,
             Kind::Forwarded { body, .. } => body.as_ref().is_none_or(Body::is_end_stream),
             Kind::Refusal { bytes } => bytes.is_empty(),
         }
@@ -277,6 +281,9 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
+            Kind::Forwarded {
+                guard: Some(guarded), ..
+            } if guarded.guard.holds_a_frame() => SizeHint::default(),
             Kind::Forwarded { body: Some(body), .. } => body.size_hint(),
             Kind::Forwarded { body: None, .. } => SizeHint::with_exact(0),
             Kind::Refusal { bytes } => SizeHint::with_exact(bytes.len() as u64),

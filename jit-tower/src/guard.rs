@@ -44,6 +44,11 @@ impl<D: bytes::Buf> Guard<D> {
         self.watch.flight()
     }
 
+    /// Whether a frame waits in here that the body has handed over already.
+    pub(crate) const fn holds_a_frame(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// What is to be done before the body is polled.
     pub(crate) fn before(&mut self, cx: &mut Context<'_>) -> Poll<Step<D>> {
         if let Some(reserving) = &mut self.reserving {

@@ -53,7 +53,7 @@ fn compare() -> Result<(), BoxError> {
             ("the layer, over the bare service", layer),
             ("Gate::decide alone", decide),
             ("of which reads the request", read),
-            ("of which checks it (and records it)", minus(decide, read)),
+            ("of which checks it and records it", minus(decide, read)),
         ];
         if grants == 1_000 {
             figure("allow_path_instructions", minus(decide, read).instructions);

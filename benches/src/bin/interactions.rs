@@ -2,6 +2,7 @@
 //!
 //! Run with `cargo run --profile bench -p benches --bin interactions`; `TMPDIR` chooses the disk.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use benches::house::{BoxError, HOST, House, token};
@@ -38,9 +39,14 @@ async fn main() -> Result<(), BoxError> {
         return Err("not admitted".into());
     };
     let begin = |admission: &Admission| Flight::begin(&gate, admission, &head);
-    let (mut recorded, mut flown, mut a_second) = (vec![], vec![], vec![]);
+    let (mut copied, mut recorded, mut flown, mut a_second) = (vec![], vec![], vec![], vec![]);
     let (mut computed, mut all) = (0.0, 0.0);
     for _ in 0..ROUNDS {
+        let watch = Stopwatch::start();
+        for _ in 0..EACH {
+            black_box((head.method.clone(), head.uri.clone()));
+        }
+        copied.push(watch.elapsed().as_nanos() as f64 / EACH as f64);
         let watch = Stopwatch::start();
         for _ in 0..EACH {
             gate.record_admitted(&admission, &head);
@@ -64,6 +70,10 @@ async fn main() -> Result<(), BoxError> {
     println!(
         "record an admitted request       {:>9.0} ns",
         median(&mut recorded)
+    );
+    println!(
+        "  copy and drop method and target {:>9.0} ns",
+        median(&mut copied)
     );
     println!("begin a flight, end and record it {:>8.0} ns", median(&mut flown));
     println!("chained and durable, a second    {:>9.0}", median(&mut a_second));

@@ -570,3 +570,28 @@ async fn a_view_that_went_stale_ends_what_it_admitted() {
     let seconds = house.seconds();
     assert!((300.0..300.01).contains(&seconds), "{seconds}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_waits_for_budget_is_not_the_end() {
+    let chest = Chest {
+        left: AtomicU64::new(400),
+        chunk: 100,
+    };
+    let house = House::with(Some(Arc::new(chest)), |request| {
+        request.grant.as_mut().unwrap().max_bytes = Some(400);
+    });
+    let whole = service_fn(async |_: Request<RequestBody<Empty<Bytes>>>| {
+        Ok::<_, Infallible>(Response::new(http_body_util::Full::new(Bytes::from(vec![
+            b'x';
+            300
+        ]))))
+    });
+    let guarded = JitLayer::new(house.gate.clone()).layer(whole);
+    let response = guarded.oneshot(asks("/admin", Empty::new())).await.unwrap();
+    let mut body = std::pin::pin!(response.into_body());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(body.as_mut().poll_frame(&mut cx).is_pending());
+    assert!(!body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), None);
+    assert_eq!(body.collect().await.unwrap().to_bytes().len(), 300);
+}
