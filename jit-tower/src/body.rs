@@ -145,6 +145,8 @@ pin_project! {
 /// What the body of an admitted request has with it.
 struct Guarded {
     guard: Guard<Bytes>,
+    /// What is left of a frame that was too long for one.
+    rest: Option<Bytes>,
     farewell: Option<Farewell>,
     connection: Option<Connection>,
     reaper: Option<Reaper>,
@@ -152,6 +154,9 @@ struct Guarded {
 
 /// From how many octets on the connection is watched as well: a peer that does not read keeps more than this from being sent.
 const REAP_FROM: u64 = 64 << 10;
+/// The longest frame that is passed on. What was passed on can't be taken back, and a body whose last frame was is over, however long the
+/// peer takes for it.
+const FRAME_MAX: usize = 64 << 10;
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn open(body: B) -> Self {
@@ -185,6 +190,7 @@ impl<B: Body> ResponseBody<B> {
                 body: Some(body),
                 guard: Some(Guarded {
                     guard: Guard::new(flight, Direction::Sent),
+                    rest: None,
                     farewell,
                     connection,
                     reaper: None,
@@ -195,6 +201,36 @@ impl<B: Body> ResponseBody<B> {
 }
 
 impl Guarded {
+    /// Whether there is something in here that the body has handed over already.
+    const fn holds_a_frame(&self) -> bool {
+        self.guard.holds_a_frame() || self.rest.is_some()
+    }
+
+    /// What is left of the last frame, or else the next one.
+    fn poll_rest<B: Body<Data = Bytes>>(
+        &mut self,
+        body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.rest.take() {
+            Some(rest) => Poll::Ready(Some(Ok(Frame::data(rest)))),
+            None => body.poll_frame(cx),
+        }
+    }
+
+    /// As much of a frame as is passed on at once.
+    fn first_of(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) if data.len() > FRAME_MAX => {
+                let first = data.split_to(FRAME_MAX);
+                self.rest = Some(data);
+                Frame::data(first)
+            }
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
+        }
+    }
+
     fn passes(&mut self, frame: &Frame<Bytes>) {
         if let (Some(farewell), Some(data)) = (&mut self.farewell, frame.data_ref()) {
             farewell.saw(data);
@@ -240,9 +276,12 @@ where
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         };
         let step = match ready!(guard.guard.before(cx)) {
-            Step::Poll => match inner.poll_frame(cx) {
+            Step::Poll => match guard.poll_rest(inner, cx) {
                 Poll::Pending => Step::Cut(ready!(guard.guard.waits(cx))),
-                Poll::Ready(Some(Ok(frame))) => ready!(guard.guard.frame(cx, frame)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    let frame = guard.first_of(frame);
+                    ready!(guard.guard.frame(cx, frame))
+                }
                 Poll::Ready(other) => {
                     *guarded = None;
                     return Poll::Ready(other.map(|frame| frame.map_err(Into::into)));
@@ -273,7 +312,7 @@ where
         match &self.kind {
             Kind::Forwarded {
                 guard: Some(guarded), ..
-            } if guarded.guard.holds_a_frame() => false,
+            } if guarded.holds_a_frame() => false,
             Kind::Forwarded { body, .. } => body.as_ref().is_none_or(Body::is_end_stream),
             Kind::Refusal { bytes } => bytes.is_empty(),
         }
@@ -283,7 +322,7 @@ where
         match &self.kind {
             Kind::Forwarded {
                 guard: Some(guarded), ..
-            } if guarded.guard.holds_a_frame() => SizeHint::default(),
+            } if guarded.holds_a_frame() => SizeHint::default(),
             Kind::Forwarded { body: Some(body), .. } => body.size_hint(),
             Kind::Forwarded { body: None, .. } => SizeHint::with_exact(0),
             Kind::Refusal { bytes } => SizeHint::with_exact(bytes.len() as u64),
