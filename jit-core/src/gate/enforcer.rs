@@ -43,7 +43,7 @@ mod settings;
 mod watch;
 
 pub use check::Answer;
-pub(in crate::gate) use check::{Asker, Bearer};
+pub(in crate::gate) use check::{Asker, Bearer, covers};
 pub use settings::{EnforcerSettings, SettingError};
 use watch::Watches;
 
@@ -192,6 +192,16 @@ impl Enforcer {
         self.bind(&mut heard);
         // After filing: a lockdown that does not see this entry yet is seen from here.
         self.kill(&heard);
+        // What is in flight asks whether it is covered still.
+        heard.usage.wake();
+    }
+
+    /// The version of a live grant that has replaced this one, if one has.
+    pub(in crate::gate) fn newer(&self, live: &Live) -> Option<Arc<Live>> {
+        if live.is_newest() {
+            return None;
+        }
+        self.ledger.get(&live.grant().id)?.grant.clone()
     }
 
     /// Has what the grant's credential opens be what the grant is now. The credential before it opens nothing any more.

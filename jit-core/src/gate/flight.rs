@@ -1,7 +1,8 @@
 //! One admitted request while it is in flight: what passes is counted, and it ends with its grant.
 //!
-//! 1. A flight is cut when its grant is shut, when a lockdown bars its holder, when its window closes, when nothing passed for its idle
-//!    timeout, when its budget of octets is used up, and when the gate's view is stale. The first cause stays.
+//! 1. A flight is cut when its grant is shut, when a newer version of its grant does not cover it, when a lockdown bars its holder, when its
+//!    window closes, when nothing passed for its idle timeout, when its budget of octets is used up, and when the gate's view is stale.
+//!    The first cause stays.
 //! 2. At a natural end it asks once more: if another live grant of the holder covers the request, the flight goes on under that one. A
 //!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential, and
 //!    of all sessions ([`Gate::forget_sessions`]).
@@ -28,10 +29,11 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::time::Sleep;
 
 use crate::approval::ask::Selector;
+use crate::approval::grant::Grant;
 use crate::gate::authenticate::Subject;
 use crate::gate::budget::{Budgeted, Draw};
 use crate::gate::cut::{Cause, Cut};
-use crate::gate::enforcer::{Answer, Asker};
+use crate::gate::enforcer::{Answer, Asker, covers};
 use crate::gate::interactions::{Note, Outcome, Place};
 use crate::gate::permit::Permit;
 use crate::gate::rules::Governed;
@@ -167,6 +169,13 @@ impl Flight {
             drop(permit);
             return Err(self.end(Cut::LockedDown));
         }
+        if let Some(newer) = self.gate.enforcer().newer(permit.live()) {
+            if !self.is_covered(newer.grant()) {
+                drop(permit);
+                return Err(self.end(Cut::Revoked));
+            }
+            *permit = permit.under(newer);
+        }
         let ends = permit.live().goes_on(now).or_else(|cut| {
             let next = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten();
             let next = next.ok_or(cut)?;
@@ -247,6 +256,12 @@ impl Flight {
             let enforcer = self.gate.enforcer();
             enforcer.bars(&subject.principal, person, permit.resource())
         })
+    }
+
+    /// Whether a grant, as it is now, covers what was asked for.
+    fn is_covered(&self, grant: &Grant) -> bool {
+        let head = self.asked.head();
+        Target::read(&head).is_ok_and(|target| covers(grant, &target, &head.method))
     }
 
     /// Another grant of the holder's that admits what was asked for.

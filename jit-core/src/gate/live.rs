@@ -4,7 +4,7 @@
 //! request path is in [`Usage`], in atomics, and outlives such a replacement.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use chrono::{SecondsFormat, TimeDelta};
 use http::HeaderValue;
@@ -25,6 +25,8 @@ pub(in crate::gate) struct Live {
     credential: Option<GrantCredential>,
     until: Timestamp,
     expires: HeaderValue,
+    /// Its number among the versions of the grant that were heard of.
+    number: u64,
     /// How much newer a use must be to be worth a write to shared memory, in milliseconds.
     grain: i64,
     usage: Arc<Usage>,
@@ -45,6 +47,7 @@ impl Live {
         usage.end_by(until);
         let tenth = grant.idle_timeout.map_or(u64::MAX, |idle| idle.as_millis() / 10);
         Self {
+            number: usage.numbers.fetch_add(1, Ordering::AcqRel) + 1,
             grain: i64::try_from(tenth.min(1000)).unwrap_or(1000),
             credential: credential.filter(|_| grant.selector == Selector::Credential),
             grant,
@@ -61,6 +64,7 @@ impl Live {
             credential: self.credential.clone(),
             until: self.until,
             expires: expires(self.until),
+            number: self.number,
             grain: self.grain,
             usage: Arc::clone(&self.usage),
         }
@@ -86,6 +90,11 @@ impl Live {
 
     pub(in crate::gate) fn usage(&self) -> &Arc<Usage> {
         &self.usage
+    }
+
+    /// Whether no later version of the grant was heard of.
+    pub(in crate::gate) fn is_newest(&self) -> bool {
+        self.usage.numbers.load(Ordering::Acquire) == self.number
     }
 
     /// Whether its window is open at `now`, nobody shut it, and it has neither lain idle nor unused for too long.
@@ -152,6 +161,8 @@ pub(in crate::gate) struct Usage {
     /// The earliest end that any version of the grant had, in microseconds since the epoch: what was admitted under an older one ends
     /// with the newest.
     ends: AtomicI64,
+    /// How many versions there were.
+    numbers: AtomicU64,
     /// Milliseconds since the epoch.
     last_use: AtomicI64,
     /// The last use that the rest of the fleet knows of, likewise.
@@ -168,6 +179,7 @@ impl Default for Usage {
         Self {
             shut: Cause::default(),
             ends: AtomicI64::new(i64::MAX),
+            numbers: AtomicU64::new(0),
             last_use: AtomicI64::new(NEVER),
             known_use: AtomicI64::new(NEVER),
             requests: Budget::default(),

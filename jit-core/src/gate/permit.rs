@@ -86,6 +86,14 @@ impl Permit {
         self.live.goes_on(now).is_ok()
     }
 
+    /// The same, under another version of its grant.
+    pub(in crate::gate) fn under(&self, live: Arc<Live>) -> Self {
+        Self {
+            live,
+            slot: self.slot.clone(),
+        }
+    }
+
     pub(in crate::gate) fn live(&self) -> &Arc<Live> {
         &self.live
     }

@@ -216,7 +216,7 @@ impl Enforcer {
 }
 
 /// Whether the grant's own resource and its scope cover a request.
-fn covers(grant: &Grant, target: &Target<'_>, method: &Method) -> bool {
+pub(in crate::gate) fn covers(grant: &Grant, target: &Target<'_>, method: &Method) -> bool {
     admits(&grant.resource, &grant.scope, target, method)
 }
 

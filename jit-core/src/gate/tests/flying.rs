@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
+use crate::gate::fixtures::scope;
 use crate::gate::flight::Flight;
 use crate::gate::interactions::Interactions;
 use crate::gate::step_up::StepUpSettings;
@@ -54,6 +55,27 @@ async fn a_locked_role_ends_what_is_in_flight_before_anything_is_written() {
         assert_eq!(flight.goes_on().is_err(), cut, "{role}");
         let expected = cut.then_some(Cut::LockedDown);
         assert_eq!(waiting.await.unwrap(), expected, "{role}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_narrowed_grant_does_not_cover_is_cut() {
+    for (methods, path, cut) in [
+        (["GET"], "/admin", None),
+        (["GET"], "/admin/users", Some(Cut::Revoked)),
+        (["POST"], "/admin", Some(Cut::Revoked)),
+    ] {
+        let world = world().publish(&active(1));
+        let flight = world.fly(Door::new(), &[ANA_TOKEN]).await;
+        let waiting = tokio::spawn({
+            let flight = Arc::clone(&flight);
+            async move { timeout(Duration::from_secs(1), flight.cut()).await.ok() }
+        });
+        tokio::task::yield_now().await;
+        let narrowed = active_with(1, |grant| grant.scope = scope(methods, [path]));
+        world.gate.enforcer().publish(2, &narrowed);
+        assert_eq!(flight.goes_on().err(), cut, "{methods:?} {path}");
+        assert_eq!(waiting.await.unwrap(), cut, "{methods:?} {path}");
     }
 }
 
