@@ -340,6 +340,11 @@ impl Enforcer {
         });
     }
 
+    /// Has everything that is in flight look again whether it may go on.
+    pub(in crate::gate) fn wake_flights(&self) {
+        self.ledger.iter().for_each(|heard| heard.usage.wake());
+    }
+
     /// Whether a lockdown that is in force keeps someone from a resource.
     pub(in crate::gate) fn bars(
         &self,

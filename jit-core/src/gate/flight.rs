@@ -1,8 +1,8 @@
 //! One admitted request while it is in flight: what passes is counted, and it ends with its grant.
 //!
-//! 1. A flight is cut when its grant is shut, when a newer version of its grant does not cover it, when a lockdown bars its holder, when its
-//!    window closes, when nothing passed for its idle timeout, when its budget of octets is used up, and when the gate's view is stale.
-//!    The first cause stays.
+//! 1. A flight is cut when its grant is shut, when a newer version of its grant does not cover it, when new rules have another resource
+//!    govern it, when a lockdown bars its holder, when its window closes, when nothing passed for its idle timeout, when its budget of
+//!    octets is used up, and when the gate's view is stale. The first cause stays.
 //! 2. At a natural end it asks once more: if another live grant of the holder covers the request, the flight goes on under that one. A
 //!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential, and
 //!    of all sessions ([`Gate::forget_sessions`]).
@@ -66,6 +66,8 @@ pub struct Flight {
     session: Arc<Session>,
     /// Of the sessions, when it began.
     epoch: u64,
+    /// The rules that it was last found to be governed by.
+    rules_number: AtomicU64,
     counts_bytes: bool,
     permit: Mutex<Permit>,
     /// The grants that it went on from.
@@ -99,6 +101,7 @@ impl Flight {
             },
             session: Arc::clone(&admission.session),
             epoch: gate.inner.sessions.epoch(),
+            rules_number: AtomicU64::new(admission.rules_number),
             counts_bytes: admission.counts_bytes,
             permit: Mutex::new(admission.permit.clone()),
             before: Mutex::default(),
@@ -168,6 +171,10 @@ impl Flight {
         if self.is_barred(&permit) {
             drop(permit);
             return Err(self.end(Cut::LockedDown));
+        }
+        if !self.is_governed(&permit) {
+            drop(permit);
+            return Err(self.end(Cut::Revoked));
         }
         if let Some(newer) = self.gate.enforcer().newer(permit.live()) {
             if !self.is_covered(newer.grant()) {
@@ -256,6 +263,28 @@ impl Flight {
             let enforcer = self.gate.enforcer();
             enforcer.bars(&subject.principal, person, permit.resource())
         })
+    }
+
+    /// Whether what was asked for is still governed by its grant's resource, or open by now. Looked up when the rules have changed.
+    fn is_governed(&self, permit: &Permit) -> bool {
+        let gate = &self.gate.inner;
+        let number = gate.rules_number.load(Ordering::Acquire);
+        if self.rules_number.load(Ordering::Relaxed) == number {
+            return true;
+        }
+        let head = self.asked.head();
+        let Ok(target) = Target::read(&head) else {
+            return false;
+        };
+        let governed = match gate.rules.load().govern(&target, &head.method) {
+            Governed::Open => true,
+            Governed::Protected { resource, exact } => exact && resource.def().name == *permit.resource(),
+            Governed::UnknownHost | Governed::Nothing => false,
+        };
+        if governed {
+            self.rules_number.store(number, Ordering::Relaxed);
+        }
+        governed
     }
 
     /// Whether a grant, as it is now, covers what was asked for.

@@ -56,6 +56,7 @@ pub mod totp;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
@@ -127,6 +128,8 @@ pub struct Admission {
     session: Arc<Session>,
     /// Whether its door counts what passes by the octet.
     counts_bytes: bool,
+    /// By which rules.
+    rules_number: u64,
     /// When the gate decided.
     at: Timestamp,
     /// Where its record will go, if that had to be settled before.
@@ -233,6 +236,8 @@ pub struct Gate {
 #[derive(Debug)]
 struct Inner {
     rules: ArcSwap<RuleSet>,
+    /// How often the rules were set anew: read before they are, counted up after they were.
+    rules_number: AtomicU64,
     enforcer: Arc<Enforcer>,
     authenticators: Authenticators,
     directory: Arc<dyn Directory>,
@@ -260,6 +265,7 @@ impl Gate {
         GateBuilder {
             inner: Inner {
                 rules: ArcSwap::from_pointee(rules),
+                rules_number: AtomicU64::new(0),
                 enforcer,
                 authenticators: authenticators.into(),
                 directory,
@@ -284,9 +290,11 @@ impl Gate {
         self
     }
 
-    /// Decides by these rules from now on.
+    /// Decides by these rules from now on. What is in flight is cut where its grant's resource does not govern it any more.
     pub fn set_rules(&self, rules: RuleSet) {
         self.inner.rules.store(Arc::new(rules));
+        self.inner.rules_number.fetch_add(1, Ordering::AcqRel);
+        self.inner.enforcer.wake_flights();
     }
 
     /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end. Second factors have to be
@@ -430,6 +438,7 @@ impl Gate {
             Err(bad) => return Verdict::Refuse(Refusal::BadHeaders(bad)),
         };
         let now = self.inner.clock.now();
+        let rules_number = self.inner.rules_number.load(Ordering::Acquire);
         let rules = self.inner.rules.load();
         let governed = rules.govern(&target, &head.method);
         let known = self.inner.control_on_any_host || !matches!(governed, Governed::UnknownHost);
@@ -493,6 +502,7 @@ impl Gate {
                 credential,
                 counts_bytes: asker.counts_bytes,
                 session,
+                rules_number,
                 at: now,
                 place,
             }),

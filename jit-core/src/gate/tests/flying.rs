@@ -79,6 +79,40 @@ async fn what_a_narrowed_grant_does_not_cover_is_cut() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_another_resource_governs_by_now_is_cut() {
+    for (resources, open_path, cut) in [
+        (
+            &[("admin", "/admin"), ("users", "/admin/users")][..],
+            "/public",
+            None,
+        ),
+        (
+            &[("root", "/"), ("admin", "/admin/users")],
+            "/public",
+            Some(Cut::Revoked),
+        ),
+        (&[("users", "/admin/users")], "/public", Some(Cut::Revoked)),
+        (&[("users", "/admin/users")], "/admin", None),
+    ] {
+        let world = world().publish(&active(1));
+        let flight = world.fly(Door::new(), &[ANA_TOKEN]).await;
+        let waiting = tokio::spawn({
+            let flight = Arc::clone(&flight);
+            async move { timeout(Duration::from_secs(1), flight.cut()).await.ok() }
+        });
+        tokio::task::yield_now().await;
+        let resources: Vec<_> = resources
+            .iter()
+            .map(|(name, path)| resource(name, path))
+            .collect();
+        let rules = RuleSet::compile(&resources, &[open(open_path)]).unwrap();
+        world.gate.set_rules(rules);
+        assert_eq!(flight.goes_on().err(), cut, "{resources:?}");
+        assert_eq!(waiting.await.unwrap(), cut, "{resources:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_record_keeps_nothing_of_what_a_connection_has_read() {
     let log = Arc::new(Interactions::with_places(8));
