@@ -203,11 +203,7 @@ impl Usage {
     }
 
     fn end_by(&self, until: Timestamp) {
-        let until = until.timestamp_micros();
-        let before = self.ends.fetch_min(until, Ordering::AcqRel);
-        if until < before && before != i64::MAX {
-            self.shorter.notify_waiters();
-        }
+        self.ends.fetch_min(until.timestamp_micros(), Ordering::AcqRel);
     }
 
     /// Has what is in flight look again whether it may go on.

@@ -304,11 +304,16 @@ async fn a_download_breaks_off_whatever_ends_its_grant() {
 async fn what_is_shortened_ends_early() {
     let house = House::new(|_| {});
     let body = house.get("/admin/download", false).await.into_body();
-    let mut shorter = request();
-    shorter.grant.as_mut().unwrap().not_after = at(40);
-    house.gate.enforcer().publish(2, &shorter);
+    let enforcer = house.gate.enforcer().clone();
+    // While the stream waits, and long before it would look again by itself.
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(19)).await;
+        let mut shorter = request();
+        shorter.grant.as_mut().unwrap().not_after = at(25);
+        enforcer.publish(2, &shorter);
+    });
     assert!(!read(body).await.1);
-    assert_about(house.seconds(), 40.0);
+    assert_about(house.seconds(), 25.0);
 }
 
 #[tokio::test(start_paused = true)]
