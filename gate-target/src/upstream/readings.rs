@@ -2,7 +2,7 @@
 //!
 //! A reading is one choice of each of: how often it is percent-decoded, whether it is cut at the first byte that ends a string, whether
 //! Unicode is folded, whether an authority is taken off, whether `;…` goes, and whether dot segments are resolved. Whatever else can be
-//! done leniently always is: overlong UTF-8 and `%uXXXX` are decoded, a backslash is a slash, slashes merge, case does not matter.
+//! done leniently always is: overlong UTF-8 and `%u` escapes are decoded, a backslash is a slash, slashes merge, case does not matter.
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -50,7 +50,7 @@ fn cut_off(text: &[u8]) -> &[u8] {
     text.get(..end.unwrap_or(text.len())).unwrap_or(text)
 }
 
-/// Percent-decodes once: `%XX`, and IIS's `%uXXXX`. What is malformed stays.
+/// Percent-decodes once: two hexadecimal digits after `%`, and IIS's four after `%u`. What is malformed stays.
 fn decoded(text: &[u8]) -> Vec<u8> {
     let number = |from: usize, digits: usize| {
         let text = text.get(from..from + digits)?;
