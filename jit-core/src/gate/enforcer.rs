@@ -35,20 +35,23 @@ use crate::gate::cut::Cut;
 use crate::gate::live::{Live, Usage};
 use crate::gate::local;
 use crate::gate::locks::Locks;
-use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
+use crate::id::{Digest, GrantId, Principal, ResourceName, Timestamp};
 use crate::span::Span;
 
 mod check;
+mod heard;
 mod settings;
 mod watch;
 
 pub use check::Answer;
 pub(in crate::gate) use check::{Asker, Bearer, covers};
+use heard::{Filing, Heard, Holder, Known, Waiting};
 pub use settings::{EnforcerSettings, SettingError};
 use watch::Watches;
 
-/// How long after a grant's end its versions are remembered, so that a publisher that lags can't bring it back.
-const AFTERLIFE: TimeDelta = TimeDelta::hours(1);
+/// How long after a grant's end it is remembered, so that a publisher that lags can't bring it back: as long as the oldest view that
+/// may admit anything.
+const AFTERLIFE: TimeDelta = TimeDelta::minutes(5);
 
 /// How many counters of changes there are: holders that share one make each other's copies be made anew.
 const VERSIONS: usize = 1024;
@@ -74,45 +77,6 @@ pub struct Enforcer {
     versions: Box<[AtomicU64]>,
     hasher: RandomState,
     watches: Watches,
-}
-
-/// What a gate remembers of one request.
-#[derive(Debug, Default)]
-struct Heard {
-    version: Version,
-    /// In a terminal state: nothing heard later counts.
-    over: bool,
-    /// Shared with the live grant, across its versions.
-    usage: Arc<Usage>,
-    /// What is live or scheduled, for lockdowns to match.
-    grant: Option<Arc<Live>>,
-    /// In whose [`Holder`] it is filed.
-    filed: Option<Principal>,
-    /// The credential that it is bound to.
-    bound: Option<Digest>,
-    /// Nothing in here matters after this; `None` while only a shut was heard of.
-    until: Option<Timestamp>,
-}
-
-/// What one principal has.
-#[derive(Debug, Default)]
-struct Holder {
-    live: Vec<Arc<Live>>,
-    waiting: Vec<Waiting>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    request: RequestId,
-    resource: ResourceName,
-    opens_at: Option<Timestamp>,
-}
-
-/// Where a request is filed.
-enum Filing {
-    Nowhere,
-    Waiting(Waiting),
-    Live(Arc<Live>),
 }
 
 impl Enforcer {
@@ -141,8 +105,11 @@ impl Enforcer {
     /// gone for good.
     pub fn publish(&self, version: Version, request: &Request) {
         let id = GrantId::from(request.id);
-        let mut heard = self.ledger.entry(id).or_default();
-        if heard.over || version <= heard.version {
+        let mut entry = self.ledger.entry(id).or_default();
+        let Heard::Open(heard) = &mut *entry else {
+            return;
+        };
+        if version <= heard.version {
             return;
         }
         heard.version = version;
@@ -150,9 +117,10 @@ impl Enforcer {
             .grant
             .as_ref()
             .map_or(request.pending_until, |grant| grant.not_after);
-        heard.until = heard.until.max(Some(end));
+        let until = heard.until.map_or(end, |until| until.max(end));
+        heard.until = Some(until);
         heard.grant = None;
-        let live = |heard: &Heard, grant: &Grant| {
+        let live = |heard: &Known, grant: &Grant| {
             let usage = Arc::clone(&heard.usage);
             Arc::new(Live::new(
                 grant.clone(),
@@ -169,17 +137,16 @@ impl Enforcer {
         let filing = match (request.state, &request.grant) {
             (State::Pending, _) => Filing::Waiting(wait(None)),
             (State::Scheduled, Some(grant)) => {
-                heard.grant = Some(live(&heard, grant));
+                heard.grant = Some(live(heard, grant));
                 Filing::Waiting(wait(Some(grant.not_before)))
             }
             (State::Active, Some(grant)) => {
-                let live = live(&heard, grant);
+                let live = live(heard, grant);
                 heard.grant = Some(Arc::clone(&live));
                 Filing::Live(live)
             }
             // A terminal state, or a grant that is said to be there and is not.
             _ => {
-                heard.over = request.state.is_terminal();
                 heard.usage.shut(Cut::of(request.state));
                 Filing::Nowhere
             }
@@ -188,12 +155,15 @@ impl Enforcer {
             .grant
             .as_ref()
             .map_or(&request.requester.principal, |grant| &grant.holder);
-        self.file(id, &mut heard, holder, filing);
-        self.bind(&mut heard);
+        self.file(id, heard, holder, filing);
+        self.bind(heard);
         // After filing: a lockdown that does not see this entry yet is seen from here.
-        self.kill(&heard);
+        self.kill(heard);
         // What is in flight asks whether it is covered still.
         heard.usage.wake();
+        if request.state.is_terminal() {
+            *entry = Heard::Over { until };
+        }
     }
 
     /// The version of a live grant that has replaced this one, if one has.
@@ -201,11 +171,11 @@ impl Enforcer {
         if live.is_newest() {
             return None;
         }
-        self.ledger.get(&live.grant().id)?.grant.clone()
+        self.ledger.get(&live.grant().id)?.known()?.grant.clone()
     }
 
     /// Has what the grant's credential opens be what the grant is now. The credential before it opens nothing any more.
-    fn bind(&self, heard: &mut Heard) {
+    fn bind(&self, heard: &mut Known) {
         let bound = heard
             .grant
             .as_ref()
@@ -239,7 +209,7 @@ impl Enforcer {
     }
 
     /// Files a request with its holder, in place of what was filed before. A grant that stays live is never missing in between.
-    fn file(&self, id: GrantId, heard: &mut Heard, holder: &Principal, filing: Filing) {
+    fn file(&self, id: GrantId, heard: &mut Known, holder: &Principal, filing: Filing) {
         let drop_old = |holder: &mut Holder| {
             holder
                 .waiting
@@ -267,18 +237,20 @@ impl Enforcer {
         self.changed(principal);
     }
 
-    /// The hash of a holder, and the version of what they hold: to be read before that is.
-    fn copies(&self, holder: &Principal) -> (u64, u64) {
-        let hash = self.hasher.hash_one(holder);
-        let version = self
-            .version(hash)
-            .map_or(0, |version| version.load(Ordering::Acquire));
-        (hash, version)
+    /// The hash of a holder, always the same here.
+    pub(in crate::gate) fn hash(&self, holder: &Principal) -> u64 {
+        self.hasher.hash_one(holder)
+    }
+
+    /// The version of what the holder of this hash holds: to be read before that is.
+    fn copies(&self, hash: u64) -> u64 {
+        self.version(hash)
+            .map_or(0, |version| version.load(Ordering::Acquire))
     }
 
     /// What a holder holds has changed: from here on no copy of what it was counts, and whoever waits for it looks again.
     fn changed(&self, holder: &Principal) {
-        if let Some(version) = self.version(self.hasher.hash_one(holder)) {
+        if let Some(version) = self.version(self.hash(holder)) {
             version.fetch_add(1, Ordering::AcqRel);
         }
         self.watches.wake(holder);
@@ -304,12 +276,16 @@ impl Enforcer {
     ///
     /// For a grant that was never published this is remembered as long as the enforcer lives.
     pub fn shut(&self, grant: GrantId, why: Cut) {
-        self.ledger.entry(grant).or_default().usage.shut(why);
+        if let Heard::Open(heard) = &*self.ledger.entry(grant).or_default() {
+            heard.usage.shut(why);
+        }
     }
 
     /// Whether a grant was shut here, or has ended.
     pub fn is_shut(&self, grant: GrantId) -> bool {
-        self.ledger.get(&grant).is_some_and(|heard| heard.usage.is_shut())
+        self.ledger
+            .get(&grant)
+            .is_some_and(|heard| heard.known().is_none_or(|known| known.usage.is_shut()))
     }
 
     /// Puts the lockdowns in force that were so at `version` of their stream, and shuts every grant that one of them matches: for
@@ -334,15 +310,24 @@ impl Enforcer {
 
     /// What is in flight looks again as well: whom a locked role bars is not for a grant to say.
     fn kill_all(&self) {
-        self.ledger.iter().for_each(|heard| {
-            self.kill(&heard);
+        self.each_known(|heard| {
+            self.kill(heard);
             heard.usage.wake();
         });
     }
 
-    /// Has everything that is in flight look again whether it may go on.
-    pub(in crate::gate) fn wake_flights(&self) {
-        self.ledger.iter().for_each(|heard| heard.usage.wake());
+    /// The rules have changed: copies are made anew, with what governs them now, and everything in flight looks again whether it may go on.
+    pub(in crate::gate) fn rules_changed(&self) {
+        for version in &self.versions {
+            version.fetch_add(1, Ordering::AcqRel);
+        }
+        self.each_known(|heard| heard.usage.wake());
+    }
+
+    fn each_known(&self, work: impl Fn(&Known)) {
+        self.ledger
+            .iter()
+            .for_each(|heard| heard.known().into_iter().for_each(&work));
     }
 
     /// Whether a lockdown that is in force keeps someone from a resource.
@@ -355,7 +340,7 @@ impl Enforcer {
         self.locked.load(Ordering::SeqCst) && self.locks.load().bar(principal, person, resource)
     }
 
-    fn kill(&self, heard: &Heard) {
+    fn kill(&self, heard: &Known) {
         if let Some(live) = &heard.grant
             && self.locks.load().kill(live.grant())
         {
@@ -386,15 +371,15 @@ impl Enforcer {
 
     /// Adds what was durably reserved for this gate to what is left of a grant's budget. 0 says that nothing is left to reserve.
     pub fn allow(&self, grant: GrantId, of: Budgeted, more: u64) {
-        if let Some(heard) = self.ledger.get(&grant) {
-            heard.usage.budget(of).allow(more);
+        if let Some(usage) = self.usage(grant) {
+            usage.budget(of).allow(more);
         }
     }
 
     /// A use that another gate saw.
     pub fn note_use(&self, grant: GrantId, at: Timestamp) {
-        if let Some(heard) = self.ledger.get(&grant) {
-            heard.usage.note(at);
+        if let Some(usage) = self.usage(grant) {
+            usage.note(at);
         }
     }
 
@@ -403,7 +388,7 @@ impl Enforcer {
     pub fn drain_uses(&self) -> Vec<(GrantId, Timestamp)> {
         self.ledger
             .iter()
-            .filter_map(|heard| Some((*heard.key(), heard.usage.drain()?)))
+            .filter_map(|heard| Some((*heard.key(), heard.known()?.usage.drain()?)))
             .collect()
     }
 
@@ -411,9 +396,11 @@ impl Enforcer {
     pub fn sweep(&self, now: Timestamp) {
         self.ledger.retain(|id, heard| {
             let kept = heard
-                .until
+                .until()
                 .is_none_or(|until| until.checked_add_signed(AFTERLIFE).is_none_or(|end| now < end));
-            if !kept {
+            if let Heard::Open(heard) = heard
+                && !kept
+            {
                 if let Some(holder) = heard.filed.clone() {
                     self.file(*id, heard, &holder, Filing::Nowhere);
                 }
@@ -436,7 +423,7 @@ impl Enforcer {
 
     /// The grant's changing part, for the one that reserves.
     pub(in crate::gate) fn usage(&self, grant: GrantId) -> Option<Arc<Usage>> {
-        self.ledger.get(&grant).map(|heard| Arc::clone(&heard.usage))
+        Some(Arc::clone(&self.ledger.get(&grant)?.known()?.usage))
     }
 }
 

@@ -34,7 +34,7 @@ use crate::gate::authenticate::Subject;
 use crate::gate::budget::{Budgeted, Draw};
 use crate::gate::cut::{Cause, Cut};
 use crate::gate::enforcer::{Answer, Asker, covers};
-use crate::gate::interactions::{Note, Outcome, Place};
+use crate::gate::interactions::{Note, Outcome, Path, Place};
 use crate::gate::permit::Permit;
 use crate::gate::rules::Governed;
 use crate::gate::session::Session;
@@ -322,13 +322,14 @@ impl Flight {
         };
         let asker = Asker {
             subject,
+            hash: session.hash,
             person: person.as_ref()?,
             bearer: None,
             counts_bytes: self.counts_bytes,
         };
         match gate
             .enforcer
-            .check_as(&asker, resource.def(), &target, &head.method, now)
+            .check_as(&asker, resource, &target, &head.method, now)
         {
             Answer::Admit(permit) => Some(permit),
             Answer::Refuse(_) | Answer::Reserve(..) => None,
@@ -358,7 +359,7 @@ impl Drop for Flight {
             live: Arc::clone(permit.live()),
             before: std::mem::take(before),
             method: std::mem::take(&mut self.asked.method),
-            path: self.asked.uri.path().into(),
+            path: Path::of(&self.asked.uri),
             began: self.began,
             outcome: Some(outcome),
         };

@@ -171,7 +171,8 @@ impl Gate {
             .resolve(&subject.principal, now)
             .await
             .map_err(|error| AuthError::Unavailable { source: error.into() })?;
-        Session::new(subject, proof, person, now).ok_or(AuthError::Invalid)
+        let hash = self.inner.enforcer.hash(&subject.principal);
+        Session::new(subject, hash, proof, person, now).ok_or(AuthError::Invalid)
     }
 
     fn remember(

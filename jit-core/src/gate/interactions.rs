@@ -5,8 +5,8 @@
 //!    record fills it. A request for which there is none is refused, whatever its grant allows.
 //! 3. Else the place is taken when the record is made. Where there is none, the record is lost, and that it was is counted under its
 //!    grant. The count is written down like a record.
-//! 4. Each thread has its favourite ring and turns to others' only when that is full. To record never waits. It allocates for the path
-//!    alone, which is copied: a record keeps nothing else of a request in memory. To count a loss may allocate: it happens when nobody
+//! 4. Each thread has its favourite ring and turns to others' only when that is full. To record never waits. It allocates only for
+//!    a long path, which is copied as any other is: a record keeps nothing of a request's memory. To count a loss may allocate: it happens when nobody
 //!    drains.
 //!
 //! # Caveats
@@ -27,7 +27,7 @@ use crate::policy::terms::OnFull;
 use losses::Losses;
 pub(crate) use losses::Lost;
 pub(crate) use note::Note;
-pub(in crate::gate) use note::Outcome;
+pub(in crate::gate) use note::{Outcome, Path};
 
 /// How many places there are, unless said otherwise: some 15 MB.
 pub const PLACES: usize = 65_536;

@@ -17,11 +17,14 @@ use crate::approval::grant::Grant;
 use crate::gate::budget::{Budget, Budgeted};
 use crate::gate::cut::{Cause, Cut};
 use crate::id::Timestamp;
+use crate::policy::terms::ResourceDef;
 
 /// A grant within its view.
 #[derive(Debug)]
 pub(in crate::gate) struct Live {
     grant: Grant,
+    /// The rule that the grant's own resource equals, where that was looked into.
+    rule: Option<Arc<ResourceDef>>,
     credential: Option<GrantCredential>,
     until: Timestamp,
     expires: HeaderValue,
@@ -51,16 +54,18 @@ impl Live {
             grain: i64::try_from(tenth.min(1000)).unwrap_or(1000),
             credential: credential.filter(|_| grant.selector == Selector::Credential),
             grant,
+            rule: None,
             expires: expires(until),
             until,
             usage,
         }
     }
 
-    /// The same grant, in memory of its own. What changes about it is shared.
-    pub(in crate::gate) fn copy(&self) -> Self {
+    /// The same grant, in memory of its own. What changes about it is shared. `rule` is what governs it, as far as is known.
+    pub(in crate::gate) fn copy(&self, rule: Option<&Arc<ResourceDef>>) -> Self {
         Self {
             grant: self.grant.clone(),
+            rule: rule.filter(|rule| ***rule == self.grant.resource).cloned(),
             credential: self.credential.clone(),
             until: self.until,
             expires: expires(self.until),
@@ -77,6 +82,11 @@ impl Live {
 
     pub(in crate::gate) fn grant(&self) -> &Grant {
         &self.grant
+    }
+
+    /// Whether the grant's own resource is known to be what `rule` says, with nothing changed: what the rule governs, it admits.
+    pub(in crate::gate) fn is_of(&self, rule: &Arc<ResourceDef>) -> bool {
+        self.rule.as_ref().is_some_and(|own| Arc::ptr_eq(own, rule))
     }
 
     pub(in crate::gate) fn expires(&self) -> &HeaderValue {

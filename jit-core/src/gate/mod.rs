@@ -69,7 +69,7 @@ use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
 use crate::gate::hold::Hold;
 use crate::gate::identity::{Identity, Verified};
-use crate::gate::interactions::{Interactions, Note, Place};
+use crate::gate::interactions::{Interactions, Note, Path, Place};
 use crate::gate::permit::Permit;
 use crate::gate::pursuit::Pursuit;
 use crate::gate::refusal::Refusal;
@@ -294,7 +294,7 @@ impl Gate {
     pub fn set_rules(&self, rules: RuleSet) {
         self.inner.rules.store(Arc::new(rules));
         self.inner.rules_number.fetch_add(1, Ordering::AcqRel);
-        self.inner.enforcer.wake_flights();
+        self.inner.enforcer.rules_changed();
     }
 
     /// Verifies everyone anew: after a change in the Directory that must not wait for the sessions to end. Second factors have to be
@@ -350,7 +350,7 @@ impl Gate {
                 live: Arc::clone(admission.permit.live()),
                 before: Vec::new(),
                 method: head.method.clone(),
-                path: head.uri.path().into(),
+                path: Path::of(&head.uri),
                 began: admission.at,
                 outcome: None,
             };
@@ -451,7 +451,7 @@ impl Gate {
             Governed::UnknownHost => return Verdict::Refuse(Refusal::UnknownHost),
             Governed::Nothing => return Verdict::Refuse(Refusal::NotOpen),
             Governed::Open => return self.open(door, self.identify(head, peer, verified, now)),
-            Governed::Protected { resource, exact } => (resource.def(), exact),
+            Governed::Protected { resource, exact } => (resource, exact),
         };
         let enforcer = &self.inner.enforcer;
         let bearer = inspected.presented.map(|presented| self.bearer(presented, now));
@@ -471,7 +471,7 @@ impl Gate {
         if !exact {
             return Verdict::Refuse(Refusal::NotOpen);
         }
-        let name = || resource.name.clone();
+        let name = || resource.def().name.clone();
         let Some(person) = &session.person else {
             return Verdict::Refuse(Refusal::NotEligible { resource: name() });
         };
@@ -481,6 +481,7 @@ impl Gate {
         }
         let asker = Asker {
             subject: &session.subject,
+            hash: session.hash,
             person,
             bearer: bearer.flatten(),
             // What was read from a severed connection would have to be given back.

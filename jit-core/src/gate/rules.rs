@@ -14,6 +14,7 @@
 mod compile;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use http::Method;
 
@@ -27,7 +28,7 @@ use crate::policy::terms::{ResourceDef, Scope, covers};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
     id: u32,
-    def: ResourceDef,
+    def: Arc<ResourceDef>,
 }
 
 impl Resource {
@@ -38,6 +39,11 @@ impl Resource {
 
     /// What it protects.
     pub fn def(&self) -> &ResourceDef {
+        &self.def
+    }
+
+    /// The same, for whoever has to know later that it was this one: no other has its place in memory meanwhile.
+    pub(in crate::gate) fn rule(&self) -> &Arc<ResourceDef> {
         &self.def
     }
 }
@@ -237,14 +243,21 @@ fn parents(host: &str) -> impl Iterator<Item = &str> {
 /// the resource's, and both allow the method. Whether the resource is the governing one is [`RuleSet::govern`]'s to say.
 pub fn admits(def: &ResourceDef, scope: &Scope, target: &Target<'_>, method: &Method) -> bool {
     let path = target.path().as_str();
-    let under = |prefixes: &BTreeSet<String>| prefixes.iter().any(|prefix| covers(prefix, path));
     def.hosts
         .iter()
         .any(|host| host_matches(host, target.host().as_str()))
-        && under(&def.paths)
-        && (scope.paths.is_empty() || under(&scope.paths))
+        && under(&def.paths, path)
         && allows(&def.methods, method)
-        && allows(&scope.methods, method)
+        && within(scope, target, method)
+}
+
+/// Whether a scope leaves in what its resource admits.
+pub(in crate::gate) fn within(scope: &Scope, target: &Target<'_>, method: &Method) -> bool {
+    (scope.paths.is_empty() || under(&scope.paths, target.path().as_str())) && allows(&scope.methods, method)
+}
+
+fn under(prefixes: &BTreeSet<String>, path: &str) -> bool {
+    prefixes.iter().any(|prefix| covers(prefix, path))
 }
 
 /// Whether the exact method may pass. GET lets HEAD pass, which asks for less.

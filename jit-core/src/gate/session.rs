@@ -75,6 +75,8 @@ impl Hasher for AsItIs {
 #[derive(Debug)]
 pub(in crate::gate) struct Session {
     pub(in crate::gate) subject: Arc<Subject>,
+    /// The enforcer's hash of the subject's principal.
+    pub(in crate::gate) hash: u64,
     /// `None`: nobody that the Directory knows, or disabled.
     pub(in crate::gate) person: Option<Person>,
     /// What proved it.
@@ -88,6 +90,7 @@ impl Session {
     /// Verified at `now`. `None` when the credential has ended.
     pub(in crate::gate) fn new(
         subject: Subject,
+        hash: u64,
         proof: Proof,
         person: Option<Person>,
         now: Timestamp,
@@ -98,6 +101,7 @@ impl Session {
         let ends = subject.expires_at.map_or(longest, |end| end.min(longest));
         (now < ends).then(|| Self {
             subject: Arc::new(subject),
+            hash,
             person,
             proof,
             ends,
@@ -124,6 +128,7 @@ impl Session {
                 assurance,
                 ..Subject::clone(&self.subject)
             }),
+            hash: self.hash,
             person: self.person.clone(),
             proof: self.proof,
             ends: self.ends,
@@ -292,7 +297,7 @@ mod tests {
     }
 
     fn session(now: i64) -> Arc<Session> {
-        Arc::new(Session::new(subject(ANA), PROOF, Some(person("ana")), at(now)).unwrap())
+        Arc::new(Session::new(subject(ANA), 0, PROOF, Some(person("ana")), at(now)).unwrap())
     }
 
     #[test]
@@ -310,7 +315,7 @@ mod tests {
                 expires_at: expires,
                 ..subject(ANA)
             };
-            let session = Session::new(subject, PROOF, person, at(0)).unwrap();
+            let session = Session::new(subject, 0, PROOF, person, at(0)).unwrap();
             assert!(
                 session.is_good(at(last)) && !session.is_good(at(first_out)),
                 "{session:?}"
@@ -320,7 +325,7 @@ mod tests {
             expires_at: Some(at(0)),
             ..subject(ANA)
         };
-        assert!(Session::new(ended, PROOF, Some(person("ana")), at(0)).is_none());
+        assert!(Session::new(ended, 0, PROOF, Some(person("ana")), at(0)).is_none());
     }
 
     #[test]

@@ -15,7 +15,6 @@ use http::request::Parts;
 
 use crate::approval::ask::Assurance;
 use crate::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
-use crate::gate::classes::Classes;
 use crate::id::{Digest, Principal, Timestamp};
 
 const SCHEME: &[u8] = b"bearer";
@@ -150,15 +149,15 @@ impl Authenticator for ApiTokens {
 
 /// RFC 6750 §2.1: `b64token`.
 fn is_token(bytes: &[u8]) -> bool {
-    static BODY: Classes = Classes::new().with(
-        1,
-        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/",
-    );
+    let may_stand = |b: &u8| b.is_ascii_alphanumeric() | matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     if bytes.len() > TOKEN_MAX {
         return false;
     }
-    // All of it, most often; each byte only ever looks up whether it may stand here.
-    let body = match bytes.iter().position(|b| BODY.of(*b) == 0) {
+    // All of it, most often: without a branch for each byte, so that many are looked at in one step.
+    if bytes.iter().fold(true, |all, b| all & may_stand(b)) {
+        return !bytes.is_empty();
+    }
+    let body = match bytes.iter().position(|b| !may_stand(b)) {
         None => bytes.len(),
         Some(padding) if bytes.iter().skip(padding).all(|b| *b == b'=') => padding,
         Some(_) => 0,

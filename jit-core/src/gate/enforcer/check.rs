@@ -15,7 +15,7 @@ use crate::gate::live::Live;
 use crate::gate::local::{self, Local, Wanted};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
-use crate::gate::rules::admits;
+use crate::gate::rules::{Resource, admits, within};
 use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
 use crate::policy::terms::{ResourceDef, Scope};
@@ -46,14 +46,15 @@ impl Enforcer {
     ) -> Answer {
         let asker = Asker {
             subject,
+            hash: self.hash(&subject.principal),
             person,
             bearer: None,
             counts_bytes: false,
         };
         let whole = Scope::default();
         let covers =
-            |grant: &Grant| covers(grant, target, method) && admits(governing, &whole, target, method);
-        self.admit(&asker, &governing.name, covers, now)
+            |live: &Live| covers(live.grant(), target, method) && admits(governing, &whole, target, method);
+        self.admit(&asker, &governing.name, None, covers, now)
     }
 
     /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts. The caller has it from
@@ -61,13 +62,21 @@ impl Enforcer {
     pub(in crate::gate) fn check_as(
         &self,
         asker: &Asker<'_>,
-        governing: &ResourceDef,
+        governing: &Resource,
         target: &Target<'_>,
         method: &Method,
         now: Timestamp,
     ) -> Answer {
-        let covers = |grant: &Grant| covers(grant, target, method);
-        self.admit(asker, &governing.name, covers, now)
+        let (rule, name) = (governing.rule(), &governing.def().name);
+        let covers = |live: &Live| {
+            let grant = live.grant();
+            if live.is_of(rule) {
+                within(&grant.scope, target, method)
+            } else {
+                covers(grant, target, method)
+            }
+        };
+        self.admit(asker, name, Some(rule), covers, now)
     }
 
     /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
@@ -75,10 +84,16 @@ impl Enforcer {
         &self,
         asker: &Asker<'_>,
         resource: &ResourceName,
-        covers: impl Fn(&Grant) -> bool,
+        rule: Option<&Arc<ResourceDef>>,
+        covers: impl Fn(&Live) -> bool,
         now: Timestamp,
     ) -> Answer {
-        let &Asker { subject, person, .. } = asker;
+        let &Asker {
+            subject,
+            hash,
+            person,
+            ..
+        } = asker;
         if self.is_stale(now) {
             return Answer::Refuse(Refusal::StaleView);
         }
@@ -90,7 +105,7 @@ impl Enforcer {
                 resource: resource.clone(),
             });
         }
-        let (hash, version) = self.copies(&subject.principal);
+        let version = self.copies(hash);
         let wanted = Wanted {
             owner: self.owner,
             hash,
@@ -111,7 +126,7 @@ impl Enforcer {
             Ok(permit) => {
                 local::keep(&COPIES, &wanted, || {
                     let few = holder.live.len() <= COPIES_MAX;
-                    few.then(|| holder.live.iter().map(|live| Arc::new(live.copy())).collect())
+                    few.then(|| holder.live.iter().map(|live| Arc::new(live.copy(rule))).collect())
                 });
                 return Answer::Admit(permit);
             }
@@ -132,7 +147,7 @@ impl Enforcer {
                     live.grant().selector == Selector::Credential
                         && live.grant().resource.name == resource
                         && live.is_open(now)
-                        && covers(live.grant())
+                        && covers(live)
                 };
                 if asker.bearer.is_none() && holder.live.iter().any(|live| bound(&live)) {
                     Refusal::CredentialRequired { resource }
@@ -148,12 +163,12 @@ impl Enforcer {
         live: &[Arc<Live>],
         asker: &Asker<'_>,
         resource: &ResourceName,
-        covers: &impl Fn(&Grant) -> bool,
+        covers: &impl Fn(&Live) -> bool,
         now: Timestamp,
     ) -> Result<Permit, Option<Hindrance>> {
         let candidate = |live: &&Arc<Live>| {
             let grant = live.grant();
-            asker.opens(live) && grant.resource.name == *resource && live.is_open(now) && covers(grant)
+            asker.opens(live) && grant.resource.name == *resource && live.is_open(now) && covers(live)
         };
         let order = |live: &Arc<Live>| (live.until(), live.grant().id);
         let mut hindrance: Option<Hindrance> = None;
@@ -224,6 +239,8 @@ pub(in crate::gate) fn covers(grant: &Grant, target: &Target<'_>, method: &Metho
 #[derive(Debug, Clone, Copy)]
 pub(in crate::gate) struct Asker<'a> {
     pub(in crate::gate) subject: &'a Subject,
+    /// [`Enforcer::hash`] of the subject's principal.
+    pub(in crate::gate) hash: u64,
     pub(in crate::gate) person: &'a Person,
     /// The credential that named them, where it was one that is bound to a grant.
     pub(in crate::gate) bearer: Option<Bearer>,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use http::Method;
+use http::{Method, Uri};
+use smallvec::SmallVec;
 
 use crate::gate::cut::Cut;
 use crate::gate::live::Live;
@@ -19,10 +20,25 @@ pub(crate) struct Note {
     /// The grants that it was under before, in order.
     pub(in crate::gate) before: Vec<GrantId>,
     pub(in crate::gate) method: Method,
-    /// As it came, without the query. A copy: an `http::Uri` may keep all of what a connection has read in memory.
-    pub(in crate::gate) path: Box<str>,
+    pub(in crate::gate) path: Path,
     pub(in crate::gate) began: Timestamp,
     pub(in crate::gate) outcome: Option<Outcome>,
+}
+
+/// The path of a request as it came, without the query. A copy: an `http::Uri` may keep all of what a connection has read in memory.
+/// Most paths fit in here and take no memory besides.
+#[derive(Debug)]
+pub(in crate::gate) struct Path(SmallVec<[u8; 64]>);
+
+impl Path {
+    pub(in crate::gate) fn of(uri: &Uri) -> Self {
+        Self(SmallVec::from_slice(uri.path().as_bytes()))
+    }
+
+    pub(in crate::gate) fn as_str(&self) -> &str {
+        // It was text.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// What became of it, where the door sees that.
@@ -74,10 +90,11 @@ impl Note {
     /// The canonical path, without the query. What could rewrite the text around it is percent-encoded; a canonical path has no `%` of
     /// its own, so that no two paths are written alike.
     pub(crate) fn path(&self) -> String {
-        match CanonicalPath::read(&self.path) {
+        let came = self.path.as_str();
+        match CanonicalPath::read(came) {
             Ok(path) => printable(path.as_str()),
             // It was admitted, so this can't be. It is shown as it came.
-            Err(_) => printable(&self.path),
+            Err(_) => printable(came),
         }
     }
 }

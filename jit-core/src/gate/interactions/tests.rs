@@ -9,7 +9,7 @@ fn note(live: &Arc<Live>, path: &str) -> Note {
         live: Arc::clone(live),
         before: Vec::new(),
         method: http::Method::GET,
-        path: path.into(),
+        path: Path::of(&path.parse().unwrap()),
         began: at(0),
         outcome: None,
     }

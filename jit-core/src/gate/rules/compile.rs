@@ -1,6 +1,7 @@
 //! Building the index: everything that is not canonical, and every ambiguity, is found here and not at the first request.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use http::Method;
 
@@ -117,7 +118,10 @@ impl RuleSet {
                 }
             }
         }
-        self.resources.push(Resource { id, def: def.clone() });
+        self.resources.push(Resource {
+            id,
+            def: Arc::new(def.clone()),
+        });
         Ok(())
     }
 
