@@ -117,6 +117,9 @@ impl Live {
         if now >= self.until || self.usage.is_shut() {
             return false;
         }
+        if self.grant.idle_timeout.is_none() && self.grant.use_within.is_none() {
+            return true;
+        }
         // Before the first use the first-use limit rules, where there is one.
         let (limit, since) = match (self.usage.last_use(), self.grant.use_within) {
             (Some(last), _) => (self.grant.idle_timeout, last),
