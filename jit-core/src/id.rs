@@ -4,10 +4,13 @@
 //! bits, so that knowing one id says nothing about any other (RFC 9562 §6.9 asks the same of unguessable UUIDs).
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A moment on the UTC time line. The core never reads a clock: see [`crate::clock`].
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
@@ -74,12 +77,48 @@ fn check_text(what: &'static str, text: &str) -> Result<(), ParseError> {
     }
 }
 
+/// Written as text and read from it. By hand: serde's own way through `String` would make a copy of every name of every request that
+/// is read or written, only to drop it.
+macro_rules! as_text {
+    ($name:ident, |$value:ident, $to:ident| $write:expr) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, $to: S) -> Result<S::Ok, S::Error> {
+                let $value = self;
+                $write
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_string($crate::id::FromText(std::marker::PhantomData))
+            }
+        }
+    };
+}
+pub(crate) use as_text;
+
+/// Reads what has a grammar out of a text.
+pub(crate) struct FromText<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err = ParseError>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
+
+        as_text!($name, |name, to| to.serialize_str(name.as_str()));
 
         impl $name {
             /// Parses the name.
@@ -173,14 +212,23 @@ name_type!(
 );
 
 /// (issuer, subject): the only identity. An e-mail address is display text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "RawPrincipal", into = "RawPrincipal")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "RawPrincipal")]
 pub struct Principal {
     issuer: Arc<str>,
     subject: Arc<str>,
 }
 
-#[derive(Serialize, Deserialize)]
+impl Serialize for Principal {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("Principal", 2)?;
+        fields.serialize_field("issuer", self.issuer())?;
+        fields.serialize_field("subject", self.subject())?;
+        fields.end()
+    }
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPrincipal {
     issuer: String,
@@ -191,15 +239,6 @@ impl TryFrom<RawPrincipal> for Principal {
     type Error = ParseError;
     fn try_from(raw: RawPrincipal) -> Result<Self, ParseError> {
         Self::new(&raw.issuer, &raw.subject)
-    }
-}
-
-impl From<Principal> for RawPrincipal {
-    fn from(p: Principal) -> Self {
-        Self {
-            issuer: p.issuer.as_ref().to_owned(),
-            subject: p.subject.as_ref().to_owned(),
-        }
     }
 }
 
@@ -261,9 +300,10 @@ impl FromStr for Principal {
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u128);
+
+        as_text!($name, |id, to| to.collect_str(id));
 
         impl $name {
             /// 128 bits from the operating system.
@@ -289,7 +329,8 @@ macro_rules! random_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "_{:032x}"), self.0)
+                f.write_str(concat!($prefix, "_"))?;
+                hex(&self.0.to_be_bytes(), &mut [0; 32], f)
             }
         }
 
@@ -353,10 +394,21 @@ impl From<GrantId> for RequestId {
     }
 }
 
+/// In lower case, into `text`, which has room for two digits of each byte. By hand: a record of the log holds several digests, and
+/// formatting each byte would cost more than hashing it.
+fn hex(bytes: &[u8], text: &mut [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + (n - 10) };
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
+}
+
 /// SHA-256 (FIPS 180-4) in text as 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
+
+as_text!(Digest, |digest, to| to.collect_str(digest));
 
 impl Digest {
     /// The digest of nothing yet: what the first record of a chain points back to.
@@ -392,13 +444,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: a record of the log holds several of these, and formatting each byte would cost more than hashing it.
-        let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + (n - 10) };
-        let mut text = [0; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        hex(&self.0, &mut [0; 64], f)
     }
 }
 

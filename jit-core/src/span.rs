@@ -4,18 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::id::{ParseError, Timestamp, as_text};
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
-
-use crate::id::{ParseError, Timestamp};
 
 /// A length of time, longer than zero and at most [`Span::MAX`], in whole milliseconds.
 ///
 /// The bounds are in the type: no sum of a few spans and a date of this age can leave the calendar, and a window of
 /// zero length, which nobody means, can't be written.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(u64);
+
+as_text!(Span, |span, to| to.collect_str(span));
 
 impl Span {
     /// 366 days.

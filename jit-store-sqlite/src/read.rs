@@ -154,7 +154,10 @@ pub(crate) fn natural(row: &SqliteRow, name: &str) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| damaged(format_args!("{name} is {number}")))
 }
 
-fn parsed<T: FromStr<Err: std::fmt::Display>>(row: &SqliteRow, name: &str) -> Result<T, StoreError> {
+pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    row: &SqliteRow,
+    name: &str,
+) -> Result<T, StoreError> {
     let text: &str = column(row, name)?;
     text.parse().map_err(damaged)
 }

@@ -261,21 +261,22 @@ impl Broker {
             }
             unchanged.push((StreamId::Lockdowns, lockdowns.version));
         }
+        let mut kills = Vec::new();
         let revokes = revokes(&events);
-        let mut parts = vec![Part {
-            version: loaded.version,
-            before: Some(loaded.state.clone()),
-            events,
-        }];
         if revokes {
-            let mut kills = self.kill_descendants(request, now).await?;
+            kills = self.kill_descendants(request, now).await?;
             while kills.len() > DESCENDANTS_MAX {
                 let last = kills.split_off(kills.len() - DESCENDANTS_MAX);
                 self.commit(last, &mut person, Vec::new(), now).await?;
                 person = self.person(&request.requester.person).await?;
             }
-            parts.append(&mut kills);
         }
+        let mut parts = vec![Part {
+            version: loaded.version,
+            before: Some(loaded.state),
+            events,
+        }];
+        parts.append(&mut kills);
         let mut views = self.commit(parts, &mut person, unchanged, now).await?;
         if views.is_empty() {
             return Err(StoreError::Invalid {

@@ -15,7 +15,7 @@ const WINDOW: TimeDelta = TimeDelta::minutes(1);
 /// From so many persons on, those whose last review is long over are forgotten.
 const FORGET_FROM: usize = 1000;
 
-/// When each person's reviews of the last minute were written.
+/// When each person's reviews of the last minute were written, in the order of time.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     persons: Mutex<HashMap<PersonId, VecDeque<Timestamp>>>,
@@ -31,7 +31,7 @@ impl Pace {
             persons.retain(|_, times| times.back().is_some_and(recent));
         }
         let times = persons.entry(person.clone()).or_default();
-        times.retain(recent);
+        while times.pop_front_if(|at| !recent(at)).is_some() {}
         if times.len() >= usize::try_from(most.max(1)).unwrap_or(usize::MAX) {
             return Err(Refused::LimitReached {
                 limit: format!("you have reviewed {most} times within a minute"),
@@ -39,7 +39,36 @@ impl Pace {
                 request: None,
             });
         }
-        times.push_back(now);
+        // Of two at once the one that began later may come first.
+        let place = times.partition_point(|at| *at <= now);
+        times.insert(place, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn a_review_counts_for_a_minute_in_whatever_order_they_come() -> Result<(), Box<dyn std::error::Error>> {
+        let (pace, ada) = (Pace::default(), PersonId::new("ada")?);
+        pace.take(&ada, 3, at(1))?;
+        pace.take(&ada, 3, at(5))?;
+        pace.take(&ada, 3, at(0))?;
+        let Err(Refused::LimitReached { retry_at, .. }) = pace.take(&ada, 3, at(59)) else {
+            return Err("a fourth within the minute".into());
+        };
+        assert_eq!(retry_at, Some(at(60)), "when the first of them is over");
+        pace.take(&ada, 3, at(60))?;
+        pace.take(&ada, 3, at(61))?;
+        assert!(pace.take(&ada, 3, at(64)).is_err());
+        pace.take(&PersonId::new("bob")?, 3, at(64))?;
+        pace.take(&ada, 3, at(65))?;
         Ok(())
     }
 }

@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
 use jit_core::approval::audit::{self, Tail};
 use jit_core::broker::store::{Batch, Cell, Facets, Put, Record, Snapshot, StoreError, StreamId, Version};
 use serde::Serialize;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Executor, Row, SqliteConnection};
 use tokio::sync::oneshot;
 
 use super::Job;
-use crate::read::{self, natural};
+use crate::read::{self, natural, parsed};
 
 /// What is remembered of this many streams, and as many cells, before all of it is forgotten.
 const REMEMBERED_MAX: usize = 65_536;
@@ -21,25 +22,30 @@ const REMEMBERED_MAX: usize = 65_536;
 ///
 /// Rows come as JSON arrays. SQLite reads JSON integers as 64-bit ones, so numbers beyond 2^53 are exact. Hashes, bodies and states
 /// are not in them but in one run of bytes, by place and length: they would be escaped, parsed and unescaped several times over.
-/// `WHERE true` tells the parser that `ON` is no join's. Facets are updated apart from the rest and only where they differ: naming a column of an index
-/// makes SQLite write that index's page again, and what a commit costs is its pages.
+/// `LIMIT -1` takes nothing away: it keeps each row's text at hand, which `json_each` would else put together anew for each of its fields.
+/// `WHERE true` tells the parser that `ON` is no join's. Facets are updated apart from the rest and from each other, and only where they
+/// differ: naming a column of an index makes SQLite write that index's page again, and what a commit costs is its pages.
 const PREPARE: &str = "
 CREATE TEMP VIEW commits (events, streams, cells, bytes) AS SELECT NULL, NULL, NULL, NULL WHERE false;
 CREATE TEMP TRIGGER a_commit INSTEAD OF INSERT ON commits BEGIN
     INSERT INTO events (position, stream, version, at, previous, hash, body)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(NEW.bytes, value ->> 4, 32),
-        substr(NEW.bytes, (value ->> 4) + 32, 32), CAST(substr(NEW.bytes, (value ->> 4) + 64, value ->> 5) AS TEXT)
-    FROM json_each(NEW.events);
+    SELECT item ->> 0, item ->> 1, item ->> 2, item ->> 3, substr(NEW.bytes, item ->> 4, 32),
+        substr(NEW.bytes, (item ->> 4) + 32, 32), CAST(substr(NEW.bytes, (item ->> 4) + 64, item ->> 5) AS TEXT)
+    FROM (SELECT value AS item FROM json_each(NEW.events) LIMIT -1) WHERE true;
 
     INSERT INTO streams (id, created, version, state_kind, resource, requester, state)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-        CAST(substr(NEW.bytes, value ->> 6, value ->> 7) AS TEXT)
-    FROM json_each(NEW.streams) WHERE true
+    SELECT item ->> 0, item ->> 1, item ->> 2, item ->> 3, item ->> 4, item ->> 5,
+        CAST(substr(NEW.bytes, item ->> 6, item ->> 7) AS TEXT)
+    FROM (SELECT value AS item FROM json_each(NEW.streams) LIMIT -1) WHERE true
     ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state;
 
-    UPDATE streams SET state_kind = value ->> 3, resource = value ->> 4, requester = value ->> 5
-    FROM json_each(NEW.streams) WHERE streams.id = value ->> 0
-    AND (state_kind, resource, requester) IS NOT (value ->> 3, value ->> 4, value ->> 5);
+    UPDATE streams SET state_kind = item ->> 3
+    FROM (SELECT value AS item FROM json_each(NEW.streams) LIMIT -1)
+    WHERE created = item ->> 1 AND id = item ->> 0 AND state_kind IS NOT item ->> 3;
+
+    UPDATE streams SET resource = item ->> 4, requester = item ->> 5
+    FROM (SELECT value AS item FROM json_each(NEW.streams) LIMIT -1)
+    WHERE created = item ->> 1 AND id = item ->> 0 AND (resource, requester) IS NOT (item ->> 4, item ->> 5);
 
     INSERT INTO cells (name, version, value)
     SELECT value ->> 0, value ->> 1, value ->> 2
@@ -59,7 +65,7 @@ struct Known {
 pub(super) struct Session {
     tail: Tail,
     newest: u64,
-    streams: HashMap<String, Known>,
+    streams: HashMap<StreamId, Known>,
     cells: HashMap<String, Version>,
 }
 
@@ -98,9 +104,8 @@ impl Session {
             self.cells.clear();
         }
 
-        let unknown: HashSet<&str> = group
+        let unknown: HashSet<&StreamId> = group
             .streams()
-            .map(String::as_str)
             .filter(|id| !self.streams.contains_key(*id))
             .collect();
         if !unknown.is_empty() {
@@ -109,14 +114,13 @@ impl Session {
                 .fetch_all(&mut *connection)
                 .await;
             self.streams
-                .extend(unknown.into_iter().map(|id| (id.to_owned(), Known::default())));
+                .extend(unknown.into_iter().map(|id| (id.clone(), Known::default())));
             for row in rows.map_err(StoreError::unavailable)? {
                 let known = Known {
                     created: natural(&row, "created")?,
                     version: natural(&row, "version")?,
                 };
-                self.streams
-                    .insert(row.try_get("id").map_err(StoreError::unavailable)?, known);
+                self.streams.insert(parsed(&row, "id")?, known);
             }
         }
 
@@ -142,7 +146,7 @@ impl Session {
         Ok(())
     }
 
-    fn stream(&self, id: &str) -> Known {
+    fn stream(&self, id: &StreamId) -> Known {
         self.streams.get(id).copied().unwrap_or_default()
     }
 }
@@ -174,8 +178,6 @@ pub(super) fn check(batch: &Batch) -> Result<(), StoreError> {
 
 struct Append {
     batch: Batch,
-    /// The ids as text, in the order of [`Batch::expectations`].
-    ids: Vec<String>,
     reply: oneshot::Sender<Result<Vec<Record>, StoreError>>,
     result: Result<Vec<Record>, StoreError>,
 }
@@ -189,7 +191,6 @@ struct CellPut {
 
 /// A stream's row as the group leaves it.
 struct StreamRow {
-    stream: StreamId,
     known: Known,
     state: String,
     facets: Facets,
@@ -199,7 +200,7 @@ struct StreamRow {
 pub(super) struct Group {
     appends: Vec<Append>,
     puts: Vec<CellPut>,
-    changed: HashMap<String, StreamRow>,
+    changed: HashMap<StreamId, StreamRow>,
 }
 
 impl Group {
@@ -207,18 +208,11 @@ impl Group {
         let (mut appends, mut puts) = (Vec::new(), Vec::new());
         for job in jobs {
             match job {
-                Job::Append(batch, reply) => {
-                    let ids = batch
-                        .expectations()
-                        .map(|(stream, _)| stream.to_string())
-                        .collect();
-                    appends.push(Append {
-                        batch,
-                        ids,
-                        reply,
-                        result: Ok(Vec::new()),
-                    });
-                }
+                Job::Append(batch, reply) => appends.push(Append {
+                    batch,
+                    reply,
+                    result: Ok(Vec::new()),
+                }),
                 Job::Put(name, put, reply) => puts.push(CellPut {
                     name,
                     put,
@@ -235,25 +229,29 @@ impl Group {
         }
     }
 
-    fn streams(&self) -> impl Iterator<Item = &String> {
-        self.appends.iter().flat_map(|append| &append.ids)
+    fn streams(&self) -> impl Iterator<Item = &StreamId> {
+        let expectations = self.appends.iter().flat_map(|append| append.batch.expectations());
+        expectations.map(|(stream, _)| stream)
     }
 
     fn cells(&self) -> impl Iterator<Item = &String> {
         self.puts.iter().map(|put| &put.name)
     }
 
+    /// What was kept of the log, in order.
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        let kept = self
+            .appends
+            .iter()
+            .filter_map(|append| append.result.as_ref().ok());
+        kept.flatten()
+    }
+
     /// Decides each job on what the ones before it leave behind.
     pub(super) fn decide(&mut self, session: &mut Session) {
         for append in &mut self.appends {
-            append.result = check_versions(session, &append.batch, &append.ids).map(|()| {
-                keep(
-                    session,
-                    &mut self.changed,
-                    mem::take(&mut append.batch),
-                    &append.ids,
-                )
-            });
+            append.result = check_versions(session, &append.batch)
+                .map(|()| keep(session, &mut self.changed, mem::take(&mut append.batch)));
         }
         for CellPut {
             name, put, result, ..
@@ -287,14 +285,13 @@ impl Group {
             .map(|(name, cell)| (name, cell.version, &cell.value))
             .collect();
 
-        let records = self
-            .appends
-            .iter()
-            .filter_map(|append| append.result.as_ref().ok())
-            .flatten();
+        let size = self.records().map(|record| 64 + record.body.len()).sum::<usize>()
+            + self.changed.values().map(|row| row.state.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(1 + size);
         // Never empty: a value of no bytes would be bound as NULL.
-        let mut bytes = vec![0];
-        let events: Vec<_> = records
+        bytes.push(0);
+        let events: Vec<_> = self
+            .records()
             .map(|record| {
                 let at = record.at.timestamp_micros();
                 let hashes = [record.previous.as_bytes().as_slice(), record.hash.as_bytes()];
@@ -333,19 +330,24 @@ impl Group {
             .bind(json(&streams)?)
             .bind(json(&cells)?)
             .bind(bytes);
-        query.execute(connection).await.map_err(StoreError::unavailable)?;
-        Ok(())
+        // The first thing that is told of it is its outcome. Waiting for the end of the answer would be waiting for the other thread
+        // a second time.
+        let mut told = connection.fetch_many(query);
+        match told.try_next().await.map_err(StoreError::unavailable)? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::unavailable("the commit's outcome is not known")),
+        }
     }
 
     /// The streams that it changes.
     pub(super) fn changed(&self) -> impl Iterator<Item = &StreamId> {
-        self.changed.values().map(|row| &row.stream)
+        self.changed.keys()
     }
 
     /// What it leaves of them; to be taken once, after it was written.
     pub(super) fn snapshots(&mut self) -> impl Iterator<Item = Snapshot> {
-        self.changed.drain().map(|(_, row)| Snapshot {
-            stream: row.stream,
+        self.changed.drain().map(|(stream, row)| Snapshot {
+            stream,
             version: row.known.version,
             created: row.known.created,
             state: row.state,
@@ -375,23 +377,18 @@ impl Group {
     }
 }
 
-fn check_versions(session: &Session, batch: &Batch, ids: &[String]) -> Result<(), StoreError> {
-    let mut checks = ids.iter().zip(batch.expectations());
-    checks.try_for_each(|(id, (_, expected))| {
-        StoreError::check_version(id, expected, session.stream(id).version)
+fn check_versions(session: &Session, batch: &Batch) -> Result<(), StoreError> {
+    let mut checks = batch.expectations();
+    checks.try_for_each(|(stream, expected)| {
+        StoreError::check_version(stream, expected, session.stream(stream).version)
     })
 }
 
 /// Moves the session and the rows on by a batch whose versions have been checked.
-fn keep(
-    session: &mut Session,
-    changed: &mut HashMap<String, StreamRow>,
-    batch: Batch,
-    ids: &[String],
-) -> Vec<Record> {
+fn keep(session: &mut Session, changed: &mut HashMap<StreamId, StreamRow>, batch: Batch) -> Vec<Record> {
     let mut records = Vec::new();
-    for (write, id) in batch.writes.into_iter().zip(ids) {
-        let mut known = session.stream(id);
+    for write in batch.writes {
+        let mut known = session.stream(&write.stream);
         known.version += 1;
         if known.created == 0 {
             session.newest += 1;
@@ -400,11 +397,10 @@ fn keep(
         let drafts = write.events.into_iter();
         records
             .extend(drafts.map(|draft| audit::link(&mut session.tail, &write.stream, known.version, draft)));
-        session.streams.insert(id.clone(), known);
+        session.streams.insert(write.stream.clone(), known);
         changed.insert(
-            id.clone(),
+            write.stream,
             StreamRow {
-                stream: write.stream,
                 known,
                 state: write.state,
                 facets: write.facets,
