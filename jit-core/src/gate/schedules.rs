@@ -12,7 +12,6 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Schedul
 use shuttle::sync::Barrier;
 use shuttle::{Config, Runner};
 
-use crate::approval::grant::Grant;
 use crate::approval::lockdown::{self, Lockdown};
 use crate::approval::request::Request;
 use crate::approval::state::State;
@@ -145,10 +144,8 @@ fn enforcer() -> Enforcer {
 
 /// A grant of Bo's.
 fn of_bo(n: u128) -> Request {
-    active_with(n, |grant| hand_to_bo(grant))
-}
-
-fn hand_to_bo(grant: &mut Grant) {
-    grant.holder = "local|bo".parse().unwrap();
-    grant.person = "bo".parse().unwrap();
+    active_with(n, |grant| {
+        grant.holder = "local|bo".parse().unwrap();
+        grant.person = "bo".parse().unwrap();
+    })
 }

@@ -82,7 +82,7 @@ fn a_copy_of_a_session_ends_with_a_clear() {
 #[test]
 fn a_copy_of_a_session_ends_when_it_is_forgotten() {
     gone("copies of sessions that race a forget", |sessions| {
-        sessions.forget(&key(1))
+        sessions.forget(&key(1));
     });
 }
 
