@@ -12,6 +12,7 @@ mod bench;
 mod corpus;
 mod crash;
 mod mutants;
+mod schedules;
 mod tally;
 mod test;
 mod workspace;
@@ -21,6 +22,7 @@ const COMMANDS: &[Command] = &[
     test::COMMAND,
     crash::COMMAND,
     corpus::COMMAND,
+    schedules::COMMAND,
     mutants::COMMAND,
     bench::COMMAND,
 ];

@@ -1,9 +1,10 @@
 //! What is left, at this gate, of what was durably reserved of a grant's budget.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
+
+use crate::gate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a budget counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

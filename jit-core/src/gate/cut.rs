@@ -1,8 +1,7 @@
 //! Why something that was admitted is not any more.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use crate::approval::state::State;
+use crate::gate::sync::atomic::{AtomicU8, Ordering};
 
 /// Why what was admitted under a grant is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

@@ -16,12 +16,8 @@
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use chrono::TimeDelta;
-use dashmap::DashMap;
-use foldhash::fast::RandomState;
 
 use crate::approval::grant::Grant;
 use crate::approval::lockdown::Lockdown;
@@ -35,6 +31,9 @@ use crate::gate::cut::Cut;
 use crate::gate::live::{Live, Usage};
 use crate::gate::local;
 use crate::gate::locks::Locks;
+use crate::gate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use crate::gate::sync::dashmap::{self, DashMap};
+use crate::gate::sync::{ArcSwap, RandomState};
 use crate::id::{Digest, GrantId, Principal, ResourceName, Timestamp};
 use crate::span::Span;
 

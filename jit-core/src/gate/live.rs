@@ -4,7 +4,6 @@
 //! request path is in [`Usage`], in atomics, and outlives such a replacement.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use chrono::{SecondsFormat, TimeDelta};
 use http::HeaderValue;
@@ -16,6 +15,7 @@ use crate::approval::credential::GrantCredential;
 use crate::approval::grant::Grant;
 use crate::gate::budget::{Budget, Budgeted};
 use crate::gate::cut::{Cause, Cut};
+use crate::gate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::id::Timestamp;
 use crate::policy::terms::ResourceDef;
 

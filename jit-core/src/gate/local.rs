@@ -9,7 +9,8 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::LocalKey;
+
+use crate::gate::sync::LocalKey;
 
 /// How many copies of one kind a thread keeps.
 pub(in crate::gate) const PLACES: usize = 256;
@@ -120,6 +121,7 @@ pub(in crate::gate) fn keep<K: Eq + Clone, V>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::sync::thread_local;
 
     thread_local! {
         static COPIES: RefCell<Local<u64, u64>> = const { RefCell::new(Local::new()) };

@@ -45,8 +45,11 @@ mod pursuit;
 pub mod refusal;
 mod reserve;
 pub mod rules;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod session;
 pub mod step_up;
+mod sync;
 pub mod target;
 pub mod tokens;
 #[cfg(feature = "totp")]

@@ -12,10 +12,8 @@
 use std::cell::RefCell;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use chrono::TimeDelta;
-use dashmap::DashMap;
 
 use crate::approval::ask::Assurance;
 use crate::broker::directory::Person;
@@ -23,6 +21,9 @@ use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::Proof;
 use crate::gate::local::{self, Local, Wanted};
 use crate::gate::mark::{Mark, Marks};
+use crate::gate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use crate::gate::sync::dashmap::DashMap;
+use crate::gate::sync::thread_local;
 use crate::id::{Digest, Timestamp};
 
 /// The longest that a session is used without being verified again.

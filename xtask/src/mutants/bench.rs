@@ -8,12 +8,16 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::Result;
+use crate::schedules;
 use crate::tally::Tally;
 use crate::workspace::{cargo, stopwatch};
 
 /// The longest that one test binary may run: long enough for slow machines, short enough that a planted deadlock does not stop
 /// the run.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// What the table calls the unit tests that are built for `cargo xtask schedules`.
+const SCHEDULES: &str = "schedules";
 
 /// Where the copy is built and tested.
 #[derive(Debug)]
@@ -64,23 +68,21 @@ impl Bench {
     /// Builds one test binary of `package` and runs those of its tests that one of `filters` names.
     pub(crate) fn run(&self, package: &str, target: &str, filters: &[&str]) -> Result<Run> {
         let mut command = cargo();
-        command.current_dir(&self.root).args([
-            "test",
-            "--no-run",
-            "--quiet",
-            "--all-features",
-            "-p",
-            package,
-        ]);
-        match target {
-            "lib" => command.arg("--lib"),
-            name => command.args(["--test", name]),
-        };
-        let output = command
+        command
+            .current_dir(&self.root)
+            .args(["test", "--no-run", "--quiet", "-p", package])
             .arg("--message-format=json-render-diagnostics")
             .env("CARGO_TARGET_DIR", &self.target)
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .output()?;
+            .env("CARGO_PROFILE_DEV_DEBUG", "0");
+        match target {
+            "lib" => command.args(["--all-features", "--lib"]),
+            SCHEDULES => {
+                schedules::instrument(&mut command, &self.target.join(SCHEDULES));
+                command.args(["--features", schedules::FEATURES, "--lib"])
+            }
+            name => command.args(["--all-features", "--test", name]),
+        };
+        let output = command.output()?;
         if !output.status.success() {
             return Ok(Run::DidNotCompile(
                 String::from_utf8_lossy(&output.stderr).into_owned(),

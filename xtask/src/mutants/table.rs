@@ -31,8 +31,8 @@ pub(crate) struct Mutant {
 pub(crate) struct Test {
     /// Its package.
     pub(crate) package: String,
-    /// Which of the package's test binaries it is in: `lib` for unit tests, or the name of an integration test. Only this one
-    /// is built.
+    /// Which of the package's test binaries it is in: `lib` for unit tests, `schedules` for those of `cargo xtask schedules`, or the
+    /// name of an integration test. Only this one is built.
     pub(crate) target: String,
     /// Its name or a part of it.
     pub(crate) filter: String,

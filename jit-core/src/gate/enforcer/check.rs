@@ -16,6 +16,7 @@ use crate::gate::local::{self, Local, Wanted};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Resource, admits, within};
+use crate::gate::sync::thread_local;
 use crate::gate::target::Target;
 use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
 use crate::policy::terms::{ResourceDef, Scope};

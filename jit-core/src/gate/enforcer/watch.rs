@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use dashmap::{DashMap, Entry};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::Enforcer;
+use crate::gate::sync::dashmap::{DashMap, Entry};
 use crate::id::Principal;
 
 /// Who waits for which holder.
