@@ -14,7 +14,9 @@ use pingora::{Error, ErrorType};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::identity::Identity;
+use crate::switch::Switch;
 use crate::ticket::{Decided, Ticket};
+use crate::words::Words;
 use crate::{head, refuse, sever};
 
 const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
@@ -153,11 +155,16 @@ impl JitGate {
     ///
     /// # Errors
     /// It must not be answered: the flight was cut.
-    pub fn response_filter(&self, response: &mut ResponseHeader, ticket: &Ticket) -> pingora::Result<()> {
+    pub fn response_filter(&self, response: &mut ResponseHeader, ticket: &mut Ticket) -> pingora::Result<()> {
         goes_on(ticket)?;
         if let Some(flight) = ticket.flight() {
-            flight.answered(response.status);
             response.insert_header(EXPIRES, flight.permit().expires().clone())?;
+            let words = Words::of(response);
+            if words.any() {
+                sever::will_speak();
+            }
+            flight.answered(response.status);
+            ticket.words = words;
         }
         Ok(())
     }
@@ -166,27 +173,32 @@ impl JitGate {
     ///
     /// # Errors
     /// It must not go: the flight was cut.
-    pub fn response_body_filter(&self, body: Option<&Bytes>, ticket: &Ticket) -> pingora::Result<()> {
+    pub fn response_body_filter(&self, body: Option<&Bytes>, ticket: &mut Ticket) -> pingora::Result<()> {
         let Some(flight) = flight(ticket)? else {
             return Ok(());
         };
         let mut left = octets(body);
         loop {
             match flight.pass(Direction::Sent, left) {
-                Ok(passed) if passed >= left => return Ok(()),
+                Ok(passed) if passed >= left => break,
                 Ok(passed) => left -= passed,
                 Err(Stop::Reserve) => reserve_now(flight).map_err(severed)?,
                 Err(Stop::Cut(cut)) => return Err(severed(cut)),
             }
         }
+        if let Some(data) = body {
+            ticket.words.passes(data);
+        }
+        Ok(())
     }
 
-    /// Answers a request whose flight was cut before its answer began. `None`: it was not cut, or not then, and the failure is the proxy's.
+    /// Answers a request whose flight was cut before its answer began, or says the last words on its answer where there is room for them.
+    /// `None`: neither, and the failure is the proxy's.
     pub async fn fail_to_proxy(&self, session: &mut Session, ticket: &Ticket) -> Option<FailToProxy> {
         let flight = ticket.flight()?;
         let cut = flight.goes_on().err()?;
         if session.response_written().is_some() {
-            return None;
+            return Self::say_last(session, ticket, cut).await;
         }
         let resource = flight.permit().resource().clone();
         let refusal = Refusal::GrantEnded { resource, cut };
@@ -197,6 +209,19 @@ impl JitGate {
         flight.answered(refusal.status());
         Some(FailToProxy {
             error_code: refusal.status().as_u16(),
+            can_reuse_downstream: false,
+        })
+    }
+
+    async fn say_last(session: &mut Session, ticket: &Ticket, cut: Cut) -> Option<FailToProxy> {
+        let words = ticket.words.last(session, cut)?;
+        session.set_keepalive(None);
+        session.write_response_body(Some(words), true).await.ok()?;
+        if let Some(switch) = Switch::of(session) {
+            switch.linger();
+        }
+        Some(FailToProxy {
+            error_code: status_of(cut),
             can_reuse_downstream: false,
         })
     }
@@ -262,11 +287,14 @@ fn goes_on(ticket: &Ticket) -> pingora::Result<()> {
 
 /// The status is for a proxy that does not call [`JitGate::fail_to_proxy`]. Pingora closes the connection in any case.
 fn severed(cut: Cut) -> Box<Error> {
-    let status = match cut {
+    Error::explain(ErrorType::HTTPStatus(status_of(cut)), cut.sentence()).into_in()
+}
+
+const fn status_of(cut: Cut) -> u16 {
+    match cut {
         Cut::StaleView | Cut::BudgetUnavailable => 503,
         _ => 403,
-    };
-    Error::explain(ErrorType::HTTPStatus(status), cut.sentence()).into_in()
+    }
 }
 
 /// Takes away what must not reach an upstream. Every field is edited by its name, so that pingora keeps the spelling of the others.

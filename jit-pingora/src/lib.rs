@@ -17,7 +17,8 @@
 //!    its idle timeout, and nothing passes once the grant has ended. The response says in `X-Jit-Expires` when that will be.
 //! 6. [`Severing`] ends an admitted request as soon as its grant ends, whatever it waits for: a silent stream of events, a client that
 //!    does not read, an upstream that does not answer. Over HTTP/1 the connection is closed, with a refusal if no answer has begun; over
-//!    HTTP/2 one stream is reset.
+//!    HTTP/2 one stream is reset. Over HTTP/1 the client is told why ([`jit_core::gate::farewell`]): a stream of events gets one more
+//!    event, a WebSocket a close frame (code 1008), if the response stands between two of them.
 //! 7. WebSocket is admitted where the request can be severed, and no other change of protocol is.
 //! 8. Upstreams are told who asks if [`JitGate::introducing`] says so, and nothing otherwise.
 //!
@@ -66,9 +67,11 @@
 //!   `upstream_request_filter`. `early_request_filter` and pingora's modules come before the decision.
 //! - Without [`Severing`], by pingora's own `http_proxy_service`, a request ends when its next octet would pass, and WebSocket is refused.
 //! - A request that is severed over HTTP/2 is dropped: pingora calls neither `logging` nor `fail_to_proxy` for it, and it gets no answer if
-//!   none has begun. Over HTTP/1 that holds for one that waits for something else than its client for a second more. Each is logged by
-//!   `tracing`, with its grant; count what must not be missed when the `CTX` is dropped.
-//! - There are no last words: no event on a stream of events, no close frame on a WebSocket.
+//!   none has begun. Over HTTP/1 that holds for one that waits for something else than its client (an upstream that takes no more of an
+//!   upload) for 50 ms more, or takes longer than a second to come to its end. Each is logged by `tracing`, with its grant; count what must
+//!   not be missed when the `CTX` is dropped.
+//! - There are no last words over HTTP/2, nor without [`Severing`] on a response that waits: pingora gives nobody else the stream while it
+//!   serves a request, and calls no filter. There are none on what pingora compresses on its way out.
 //! - Where no upstream is the control API, build the gate [without it](jit_core::gate::GateBuilder::without_control_api): else its
 //!   paths reach an application without a grant, and with the caller's credential.
 //! - What a proxy writes to the session by itself is severed, but not counted.
@@ -90,6 +93,7 @@ mod refuse;
 mod sever;
 mod switch;
 mod ticket;
+mod words;
 
 use std::sync::Arc;
 

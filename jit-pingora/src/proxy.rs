@@ -98,7 +98,7 @@ where
         ctx: &mut P::CTX,
     ) -> Result<()> {
         self.inner.response_filter(session, response, ctx).await?;
-        self.gate.response_filter(response, ctx.as_ref())
+        self.gate.response_filter(response, ctx.as_mut())
     }
 
     fn response_body_filter(
@@ -109,7 +109,7 @@ where
         ctx: &mut P::CTX,
     ) -> Result<Option<Duration>> {
         let delay = self.inner.response_body_filter(session, body, end, ctx)?;
-        self.gate.response_body_filter(body.as_ref(), ctx.as_ref())?;
+        self.gate.response_body_filter(body.as_ref(), ctx.as_mut())?;
         Ok(delay)
     }
 
@@ -239,7 +239,7 @@ where
         ctx: &mut P::CTX,
     ) -> Result<Option<Bytes>> {
         let body = self.inner.response_trailer_filter(session, trailers, ctx).await?;
-        self.gate.response_body_filter(body.as_ref(), ctx.as_ref())?;
+        self.gate.response_body_filter(body.as_ref(), ctx.as_mut())?;
         Ok(body)
     }
 

@@ -4,13 +4,14 @@
 //! that serves a request is watched here. When its flight is cut,
 //!
 //! - over HTTP/1 the client's connection is switched off: whatever pingora reads or writes there fails, and pingora ends the request as it ends
-//!   every failed one, logging included. Nothing passes meanwhile but an answer, if none has begun.
-//! - the future is dropped, over HTTP/1 if it has not ended soon, over HTTP/2 at once: pingora lets go of the upstream's connection, and
-//!   the client's stream is reset.
+//!   every failed one, logging included. Nothing passes meanwhile but an answer, if none has begun, or the last words on one.
+//! - the future is dropped, over HTTP/1 if it takes no notice or has not ended soon, over HTTP/2 at once: pingora lets go of the upstream's
+//!   connection, and the client's stream is reset.
 
 use std::fmt;
 use std::future::pending;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,25 +24,30 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use tokio::sync::oneshot;
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
-use crate::switch::{Switch, Switched};
+use crate::switch::{State, Switch, Switched};
 
-/// How long pingora has to come to its own end, once nothing passes any more.
+/// How long pingora has to take notice, once nothing passes any more. It does so at once, unless it waits for something else than the client.
+const NOTICE: Duration = Duration::from_millis(50);
+/// How long it has after that to come to its own end.
 const GRACE: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
     /// Where the request that this task serves leaves its flight.
-    static SEAT: Seat;
+    static SEAT: Arc<Seat>;
 }
 
 #[derive(Debug)]
-struct Seat(Mutex<Option<oneshot::Sender<Arc<Flight>>>>);
+struct Seat {
+    waiting: Mutex<Option<oneshot::Sender<Arc<Flight>>>>,
+    /// There is something to say on the answer when it is cut.
+    speaks: AtomicBool,
+}
 
 impl Seat {
     fn lock(&self) -> MutexGuard<'_, Option<oneshot::Sender<Arc<Flight>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,6 +63,12 @@ pub(crate) fn board(flight: &Arc<Flight>) {
         // Nobody waits where the request has ended already.
         let _: Result<(), Arc<Flight>> = waiting.send(Arc::clone(flight));
     }
+}
+
+/// The answer of the request that is being served has room for last words.
+pub(crate) fn will_speak() {
+    // Where nothing is severed there is nobody to wait for them.
+    let _ = SEAT.try_with(|seat| seat.speaks.store(true, Ordering::SeqCst));
 }
 
 /// A proxy whose requests end with their flights, whatever they wait for. [`service`](crate::service) makes one.
@@ -105,9 +117,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Watching<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let (boards, boarded) = oneshot::channel();
-        let seat = Seat(Mutex::new(Some(boards)));
+        let seat = Arc::new(Seat {
+            waiting: Mutex::new(Some(boards)),
+            speaks: AtomicBool::new(false),
+        });
         let switch = Switch::of(&session);
-        let mut serving = pin!(SEAT.scope(seat, self.app.process_new_http(session, shutdown)));
+        let served = self.app.process_new_http(session, shutdown);
+        let mut serving = pin!(SEAT.scope(Arc::clone(&seat), served));
         let (flight, cut) = tokio::select! {
             biased;
             reused = &mut serving => return reused,
@@ -116,9 +132,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Watching<A> {
         let (permit, status) = (flight.permit(), flight.status());
         tracing::info!(grant = %permit.grant_id(), holder = %permit.holder(), ?status, %cut, "a request was severed");
         if let Some(switch) = switch {
-            switch.end(status.is_none());
-            // Pingora comes to its own end now, unless it waits for something else than the client.
-            let _: Result<_, Elapsed> = timeout(GRACE, serving).await;
+            let speaks = status.is_none() || seat.speaks.load(Ordering::SeqCst);
+            wind_up(&switch, speaks, serving).await;
         }
         None
     }
@@ -133,6 +148,26 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Watching<A> {
 
     async fn http_cleanup(&self) {
         self.app.http_cleanup().await;
+    }
+}
+
+/// Lets a request come to its own end, without its client.
+async fn wind_up<F: Future>(switch: &Switch, speaks: bool, mut serving: Pin<&mut F>) {
+    for state in [State::Answering, State::Off] {
+        if state == State::Answering && !speaks {
+            continue;
+        }
+        switch.set(state);
+        let patience = async {
+            sleep(NOTICE).await;
+            if switch.is_noticed() {
+                sleep(GRACE).await;
+            }
+        };
+        tokio::select! {
+            _ = &mut serving => return,
+            () = patience => {}
+        }
     }
 }
 

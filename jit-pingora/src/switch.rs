@@ -1,8 +1,8 @@
 //! A client's connection that can be ended from outside.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,16 +15,30 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
-const ON: u8 = 0;
-const ANSWERING: u8 = 1;
-const OFF: u8 = 2;
+/// How long a peer that was told why may still take what was sent to it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What still passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum State {
+    On,
+    /// An answer, or the last words on one.
+    Answering,
+    Off,
+}
 
 /// Ends one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Switch {
     state: AtomicU8,
+    /// Somebody was told.
+    noticed: AtomicBool,
+    lingers: AtomicBool,
     reader: Mutex<Option<Waker>>,
     writer: Mutex<Option<Waker>>,
 }
@@ -37,10 +51,10 @@ impl Switch {
         Some(Arc::clone(&switched.switch))
     }
 
-    /// From now on nothing is read, and nothing written but an answer if there still has to be one. Whoever waits hears of it.
-    pub(crate) fn end(&self, answering: bool) {
-        self.state
-            .store(if answering { ANSWERING } else { OFF }, Ordering::SeqCst);
+    /// From now on nothing passes but what this state lets pass. Whoever waits hears of it.
+    pub(crate) fn set(&self, state: State) {
+        self.noticed.store(false, Ordering::SeqCst);
+        self.state.store(state as u8, Ordering::SeqCst);
         for waiting in [&self.reader, &self.writer] {
             let waker = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(waker) = waker {
@@ -49,16 +63,29 @@ impl Switch {
         }
     }
 
+    /// Whether pingora knows that it has to come to an end.
+    pub(crate) fn is_noticed(&self) -> bool {
+        self.noticed.load(Ordering::SeqCst)
+    }
+
+    /// The last words were said: the client gets the time to take them. Closing a socket that has unread octets would take them back.
+    pub(crate) fn linger(&self) {
+        self.lingers.store(true, Ordering::SeqCst);
+    }
+
+    fn is_beyond(&self, most: State) -> bool {
+        self.state.load(Ordering::SeqCst) > most as u8
+    }
+
     /// Polls unless the state forbids it, before or after.
     fn poll<T>(
         &self,
         waiting: &Mutex<Option<Waker>>,
-        most: u8,
+        most: State,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let off = || self.state.load(Ordering::SeqCst) > most;
-        if !off() {
+        if !self.is_beyond(most) {
             match poll(cx) {
                 Poll::Pending => {
                     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +98,8 @@ impl Switch {
             }
         }
         // Looked at again after the waker is there: no end is missed in between.
-        if off() {
+        if self.is_beyond(most) {
+            self.noticed.store(true, Ordering::SeqCst);
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "the grant has ended",
@@ -102,8 +130,44 @@ impl Switched {
         poll: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let Self { stream, switch } = self;
-        switch.poll(&switch.writer, ANSWERING, cx, |cx| poll(Pin::new(stream), cx))
+        let polled = switch.poll(&switch.writer, State::Answering, cx, |cx| {
+            poll(Pin::new(&mut *stream), cx)
+        });
+        if polled.is_ready() {
+            self.part(cx);
+        }
+        polled
     }
+
+    /// Once nothing passes, the client hears of the end however long pingora takes for its own.
+    fn part(&mut self, cx: &mut Context<'_>) {
+        if self.switch.is_beyond(State::Answering) {
+            // What can't be sent at once is given up with the connection.
+            let _: Poll<io::Result<()>> = Pin::new(&mut self.stream).poll_shutdown(cx);
+        }
+    }
+}
+
+impl Drop for Switched {
+    fn drop(&mut self) {
+        if !self.switch.lingers.load(Ordering::SeqCst) {
+            return;
+        }
+        let nothing: Stream = Box::new(Cursor::new(Vec::new()));
+        let stream = std::mem::replace(&mut self.stream, nothing);
+        if let Ok(runtime) = Handle::try_current() {
+            // Whether the client took them or not, the connection is over.
+            runtime.spawn(async { timeout(LINGER, leave(stream)).await });
+        }
+    }
+}
+
+/// Says that nothing more will come, and reads until the client has left.
+async fn leave(mut stream: Stream) -> io::Result<()> {
+    tokio::io::AsyncWriteExt::shutdown(&mut stream).await?;
+    let mut buffer = [0; 1024];
+    while stream.read(&mut buffer).await? > 0 {}
+    Ok(())
 }
 
 impl AsyncRead for Switched {
@@ -113,7 +177,13 @@ impl AsyncRead for Switched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { stream, switch } = &mut *self;
-        switch.poll(&switch.reader, ON, cx, |cx| Pin::new(stream).poll_read(cx, buf))
+        let polled = switch.poll(&switch.reader, State::On, cx, |cx| {
+            Pin::new(&mut *stream).poll_read(cx, buf)
+        });
+        if polled.is_ready() {
+            self.part(cx);
+        }
+        polled
     }
 }
 

@@ -9,6 +9,7 @@ use jit_core::gate::refusal::Refusal;
 use jit_core::gate::step_up::CredentialId;
 
 use crate::identity::Identity;
+use crate::words::Words;
 
 /// What was decided on one request. It belongs into the `CTX` of a proxy, a new one for each request.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Ticket {
     pub(crate) decided: Decided,
     /// What the upstream is told of the caller, if it is told anything.
     pub(crate) identity: Option<Identity>,
+    /// What the client is told if the response is cut.
+    pub(crate) words: Words,
 }
 
 /// The decision.

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
+#[cfg(doc)]
 use jit_core::gate::cut::Cut;
 use jit_core::gate::flight::{Direction, Flight};
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 
 use crate::BoxError;
-use crate::connection::{Connection, Reaper};
-use crate::farewell::Farewell;
+use crate::admitted::{AdmittedBody, Next};
 use crate::guard::{Guard, Step};
+use crate::slot::Slot;
 
 pin_project! {
     /// The request's body on its way to the inner service: its data while the grant lasts, and never its trailers.
@@ -117,7 +120,8 @@ pin_project! {
     /// The inner service's body, or that of a refusal.
     ///
     /// The body of an admitted request keeps it in flight until it ends, is cut or is dropped: until then the request counts among the
-    /// grant's concurrent ones. When the grant ends first, the inner body is dropped; what has not been handed over by then is not sent.
+    /// grant's concurrent ones. When the grant ends first, the inner body is dropped, over HTTP/2 even if nobody polls this one; what has not been
+    /// handed over by then is not sent.
     /// A stream of events (`text/event-stream`) that stands between two events gets one more, named `jit-grant-ended`.
     ///
     /// # Errors
@@ -131,10 +135,16 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        Forwarded {
+        Open {
             #[pin]
-            body: Option<B>,
-            guard: Option<Guarded>,
+            body: B,
+        },
+        Admitted {
+            #[pin]
+            body: Option<AdmittedBody<B>>,
+        },
+        Slotted {
+            slot: Slot<B>,
         },
         Refusal {
             bytes: Bytes,
@@ -142,29 +152,10 @@ pin_project! {
     }
 }
 
-/// What the body of an admitted request has with it.
-struct Guarded {
-    guard: Guard<Bytes>,
-    /// What is left of a frame that was too long for one.
-    rest: Option<Bytes>,
-    farewell: Option<Farewell>,
-    connection: Option<Connection>,
-    reaper: Option<Reaper>,
-}
-
-/// From how many octets on the connection is watched as well: a peer that does not read keeps more than this from being sent.
-const REAP_FROM: u64 = 64 << 10;
-/// The longest frame that is passed on. What was passed on can't be taken back, and a body whose last frame was is over, however long the
-/// peer takes for it.
-const FRAME_MAX: usize = 64 << 10;
-
 impl<B> ResponseBody<B> {
     pub(crate) const fn open(body: B) -> Self {
         Self {
-            kind: Kind::Forwarded {
-                body: Some(body),
-                guard: None,
-            },
+            kind: Kind::Open { body },
         }
     }
 
@@ -175,77 +166,20 @@ impl<B> ResponseBody<B> {
     }
 }
 
-impl<B: Body> ResponseBody<B> {
-    pub(crate) fn admitted(
-        body: B,
-        flight: Arc<Flight>,
-        farewell: Option<Farewell>,
-        connection: Option<Connection>,
-    ) -> Self {
-        if body.is_end_stream() {
-            return Self::open(body);
-        }
-        Self {
-            kind: Kind::Forwarded {
-                body: Some(body),
-                guard: Some(Guarded {
-                    guard: Guard::new(flight, Direction::Sent),
-                    rest: None,
-                    farewell,
-                    connection,
-                    reaper: None,
-                }),
-            },
-        }
-    }
-}
-
-impl Guarded {
-    /// Whether there is something in here that the body has handed over already.
-    const fn holds_a_frame(&self) -> bool {
-        self.guard.holds_a_frame() || self.rest.is_some()
-    }
-
-    /// What is left of the last frame, or else the next one.
-    fn poll_rest<B: Body<Data = Bytes>>(
-        &mut self,
-        body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.rest.take() {
-            Some(rest) => Poll::Ready(Some(Ok(Frame::data(rest)))),
-            None => body.poll_frame(cx),
-        }
-    }
-
-    /// As much of a frame as is passed on at once.
-    fn first_of(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
-        match frame.into_data() {
-            Ok(mut data) if data.len() > FRAME_MAX => {
-                let first = data.split_to(FRAME_MAX);
-                self.rest = Some(data);
-                Frame::data(first)
+impl<B: Body<Data = Bytes> + Send + 'static> ResponseBody<B> {
+    pub(crate) fn admitted(body: AdmittedBody<B>, version: Version) -> Self {
+        // One stream among others of a connection need not be polled ever again.
+        let slot = match Handle::try_current() {
+            Ok(runtime) if version >= Version::HTTP_2 => Slot::new(body, &runtime),
+            _ => {
+                return Self {
+                    kind: Kind::Admitted { body: Some(body) },
+                };
             }
-            Ok(data) => Frame::data(data),
-            Err(frame) => frame,
+        };
+        Self {
+            kind: Kind::Slotted { slot },
         }
-    }
-
-    fn passes(&mut self, frame: &Frame<Bytes>) {
-        if let (Some(farewell), Some(data)) = (&mut self.farewell, frame.data_ref()) {
-            farewell.saw(data);
-        }
-        let flight = self.guard.flight();
-        if self.reaper.is_none() && flight.passed(Direction::Sent) >= REAP_FROM {
-            let connection = self.connection.take();
-            self.reaper = connection.map(|connection| connection.reap(Arc::clone(flight)));
-        }
-    }
-
-    /// The last words, where there are some.
-    fn farewell(&self, cut: Cut) -> Result<Frame<Bytes>, BoxError> {
-        let words = self.farewell.as_ref().and_then(|farewell| farewell.say(cut));
-        words.map(Frame::data).ok_or_else(|| cut.into())
     }
 }
 
@@ -261,70 +195,45 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let (mut body, guarded) = match self.project().kind.project() {
-            KindProj::Forwarded { body, guard } => (body, guard),
+        let mut admitted = match self.project().kind.project() {
+            KindProj::Admitted { body } => body,
+            KindProj::Open { body } => {
+                let frame = ready!(body.poll_frame(cx));
+                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            }
+            KindProj::Slotted { slot } => return slot.poll_frame(cx),
             KindProj::Refusal { bytes } if bytes.is_empty() => return Poll::Ready(None),
             KindProj::Refusal { bytes } => {
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
             }
         };
-        let Some(inner) = body.as_mut().as_pin_mut() else {
+        let Some(body) = admitted.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let Some(guard) = guarded else {
-            let frame = ready!(inner.poll_frame(cx));
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        };
-        let step = match ready!(guard.guard.before(cx)) {
-            Step::Poll => match guard.poll_rest(inner, cx) {
-                Poll::Pending => Step::Cut(ready!(guard.guard.waits(cx))),
-                Poll::Ready(Some(Ok(frame))) => {
-                    let frame = guard.first_of(frame);
-                    ready!(guard.guard.frame(cx, frame))
-                }
-                Poll::Ready(other) => {
-                    *guarded = None;
-                    return Poll::Ready(other.map(|frame| frame.map_err(Into::into)));
-                }
-            },
-            step => step,
-        };
-        match step {
-            Step::Pass(frame) => {
-                guard.passes(&frame);
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Step::Cut(cut) => {
-                let last = guard.farewell(cut);
-                *guarded = None;
-                body.set(None);
-                Poll::Ready(Some(last))
-            }
-            // Nothing else asks for another poll; if it did, this would be the way to get it.
-            Step::Poll => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
+        match ready!(body.poll_next(cx)) {
+            Next::Frame(frame) => Poll::Ready(Some(Ok(frame))),
+            Next::Last(last) => {
+                admitted.set(None);
+                Poll::Ready(last)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Forwarded {
-                guard: Some(guarded), ..
-            } if guarded.holds_a_frame() => false,
-            Kind::Forwarded { body, .. } => body.as_ref().is_none_or(Body::is_end_stream),
+            Kind::Open { body } => body.is_end_stream(),
+            Kind::Admitted { body } => body.as_ref().is_none_or(AdmittedBody::is_end_stream),
+            Kind::Slotted { slot } => slot.is_end_stream(),
             Kind::Refusal { bytes } => bytes.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Forwarded {
-                guard: Some(guarded), ..
-            } if guarded.holds_a_frame() => SizeHint::default(),
-            Kind::Forwarded { body: Some(body), .. } => body.size_hint(),
-            Kind::Forwarded { body: None, .. } => SizeHint::with_exact(0),
+            Kind::Open { body } => body.size_hint(),
+            Kind::Admitted { body: Some(body) } => body.size_hint(),
+            Kind::Admitted { body: None } => SizeHint::with_exact(0),
+            Kind::Slotted { slot } => slot.size_hint(),
             Kind::Refusal { bytes } => SizeHint::with_exact(bytes.len() as u64),
         }
     }
@@ -333,8 +242,8 @@ where
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Forwarded { guard: Some(_), .. } => "admitted",
-            Kind::Forwarded { .. } => "open",
+            Kind::Admitted { .. } | Kind::Slotted { .. } => "admitted",
+            Kind::Open { .. } => "open",
             Kind::Refusal { .. } => "refusal",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()

@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use jit_core::gate::authenticate::{CredentialSource, Subject};
 use jit_core::gate::cut::Cut;
+use jit_core::gate::farewell::Events;
 use jit_core::gate::flight::{Flight, Watch};
 use jit_core::gate::permit::Permit;
 use jit_core::gate::refusal::Refusal;
@@ -19,9 +20,9 @@ use jit_core::gate::{Gate, Lookup, Verdict, hygiene};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::admitted::AdmittedBody;
 use crate::body::{RequestBody, ResponseBody};
 use crate::connection::Connection;
-use crate::farewell::Farewell;
 use crate::peer::connection;
 use crate::refuse::{RefusalResponder, refuse};
 
@@ -32,6 +33,7 @@ struct Admitted<R> {
     responder: R,
     /// What the client would take for an answer.
     accept: Option<HeaderValue>,
+    version: Version,
 }
 
 impl<R: RefusalResponder> Admitted<R> {
@@ -60,7 +62,10 @@ impl<R: RefusalResponder> Admitted<R> {
     }
 
     /// The answer of the inner service goes out.
-    fn answer<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+    fn answer<B: Body<Data = Bytes> + Send + 'static>(
+        self,
+        mut response: Response<B>,
+    ) -> Response<ResponseBody<B>> {
         let flight = Arc::clone(self.watch.flight());
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         // What was decided on as a request alone is not upgraded, whatever made the service think so: nothing would end or limit it.
@@ -79,8 +84,14 @@ impl<R: RefusalResponder> Admitted<R> {
             }
             return response.map(ResponseBody::open);
         }
-        let farewell = Farewell::of(response.headers());
-        response.map(|body| ResponseBody::admitted(body, flight, farewell, self.connection))
+        let events = Events::of(response.headers());
+        response.map(|body| {
+            if body.is_end_stream() {
+                return ResponseBody::open(body);
+            }
+            let body = AdmittedBody::new(body, flight, events, self.connection);
+            ResponseBody::admitted(body, self.version)
+        })
     }
 }
 
@@ -217,6 +228,7 @@ where
         connection: connection(&head.extensions).cloned(),
         responder: responder.clone(),
         accept: head.headers.get(header::ACCEPT).cloned(),
+        version: head.version,
     });
     Kind::Forwarded {
         future: service.call(Request::from_parts(head, RequestBody::new(body, flight))),
@@ -245,7 +257,7 @@ where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
     R: RefusalResponder + Clone,
     ReqBody: Body,
-    ResBody: Body,
+    ResBody: Body<Data = Bytes> + Send + 'static,
 {
     type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
 

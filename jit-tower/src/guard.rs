@@ -18,6 +18,8 @@ pub(crate) struct Guard<D> {
     /// A frame that waits for budget, and how many of its octets have some.
     held: Option<Box<(Frame<D>, u64)>>,
     reserving: Option<Reserving>,
+    /// Somebody else waits for the end.
+    is_watched: bool,
 }
 
 /// What became of a poll.
@@ -37,7 +39,18 @@ impl<D: bytes::Buf> Guard<D> {
             direction,
             held: None,
             reserving: None,
+            is_watched: false,
         }
+    }
+
+    /// Leaves it to somebody else to wait for the end, by [`Guard::cut`], and to poll the body then.
+    pub(crate) const fn leave_watch(&mut self) {
+        self.is_watched = true;
+    }
+
+    /// Ready when the body is to be cut.
+    pub(crate) fn cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        self.watch.poll_cut(cx)
     }
 
     pub(crate) const fn flight(&self) -> &Arc<Flight> {
@@ -71,7 +84,10 @@ impl<D: bytes::Buf> Guard<D> {
 
     /// Ready when what can't go on now never will.
     pub(crate) fn waits(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
-        self.watch.poll_cut(cx)
+        if self.is_watched {
+            return Poll::Pending;
+        }
+        self.cut(cx)
     }
 
     /// Counts a frame whole or not at all: what was taken of the budget for one that is then cut is lost.

@@ -77,17 +77,18 @@
 /// What a body fails with.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+mod admitted;
 mod body;
 pub mod connection;
 #[cfg(feature = "axum")]
 mod extract;
-mod farewell;
 mod future;
 mod guard;
 mod layer;
 mod peer;
 mod refuse;
 mod service;
+mod slot;
 
 pub use body::{RequestBody, ResponseBody};
 #[cfg(feature = "axum")]

@@ -1,6 +1,7 @@
 use std::mem;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use jit_core::gate::{Gate, Verdict};
 use tower_service::Service;
@@ -35,7 +36,7 @@ where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>> + Clone,
     R: RefusalResponder + Clone,
     ReqBody: Body,
-    ResBody: Body,
+    ResBody: Body<Data = Bytes> + Send + 'static,
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;

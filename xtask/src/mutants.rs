@@ -13,6 +13,7 @@ use crate::mutants::bench::{Bench, Run};
 use crate::mutants::copy::Copy;
 use crate::mutants::table::Mutant;
 use crate::tally::Tally;
+use crate::test::{ON_PINGORA, PINGORA, WITHOUT};
 use crate::workspace::{Workspace, stopwatch};
 
 mod bench;
@@ -55,8 +56,10 @@ fn run(mut args: Args) -> Result<ExitCode> {
     let file = workspace.root.join("xtask/mutants.toml");
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mutants = table::parse(&text).map_err(|error| format!("xtask/mutants.toml: {error}"))?;
+    let without = std::env::var(WITHOUT).unwrap_or_default();
     let mutants: Vec<_> = table::select(mutants, only.as_deref())?
         .into_iter()
+        .filter(|mutant| can_be_tried(mutant, &without))
         .step_by(every)
         .collect();
     if list {
@@ -106,6 +109,11 @@ fn run(mut args: Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Whether its tests can be built without what `cargo xtask test --without` names.
+fn can_be_tried(mutant: &Mutant, without: &str) -> bool {
+    !(without.split(',').any(|product| product == PINGORA) && ON_PINGORA.contains(&&*mutant.test.package))
 }
 
 /// Where each bug goes and the file's text with it in, made before anything is built so that a stale entry shows at once.
@@ -242,6 +250,16 @@ mod tests {
             })
             .collect();
         assert!(stale.is_empty(), "{}", stale.join("\n"));
+    }
+
+    #[test]
+    fn what_needs_pingora_is_left_out_without_it() {
+        let (mut on_pingora, other) = (mutant("a"), mutant("b"));
+        on_pingora.test.package = "jit-pingora".to_owned();
+        for (without, tried) in [("", true), ("nginx", true), ("nginx,pingora", false)] {
+            assert_eq!(can_be_tried(&on_pingora, without), tried, "{without}");
+            assert!(can_be_tried(&other, without), "{without}");
+        }
     }
 
     #[test]

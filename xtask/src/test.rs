@@ -31,13 +31,13 @@ struct Step {
 /// Products that tests start for real. One that can't be started is a failure, unless `--without` names it.
 const PRODUCTS: [&str; 7] = ["nginx", "haproxy", "envoy", "caddy", "traefik", "idp", PINGORA];
 /// A library that needs a system package and minutes to build. What depends on it is left out with it.
-const PINGORA: &str = "pingora";
+pub(crate) const PINGORA: &str = "pingora";
 /// The packages that can't be built without it.
-const ON_PINGORA: [&str; 2] = ["jit-pingora", "pingora-gate"];
-/// The package that has it behind a feature, its only one.
-const WITH_PINGORA: &str = "gate-target";
+pub(crate) const ON_PINGORA: [&str; 2] = ["jit-pingora", "pingora-gate"];
+/// The packages that have it behind a feature, their only one.
+const WITH_PINGORA: [&str; 2] = ["gate-target", "benches"];
 /// Where the tests read what `--without` said.
-const WITHOUT: &str = "JIT_TEST_WITHOUT";
+pub(crate) const WITHOUT: &str = "JIT_TEST_WITHOUT";
 
 /// What the run has come to so far.
 #[derive(Debug, Default)]
@@ -182,14 +182,14 @@ fn scopes(pingora: bool) -> Vec<Scope> {
     if pingora {
         return vec![whole];
     }
-    for package in ON_PINGORA.into_iter().chain([WITH_PINGORA]) {
+    for package in ON_PINGORA.into_iter().chain(WITH_PINGORA) {
         whole.arguments.extend(["--exclude", package]);
     }
-    let rest = Scope {
-        of: Some(WITH_PINGORA),
-        arguments: vec!["-p", WITH_PINGORA],
-    };
-    vec![whole, rest]
+    let rest = WITH_PINGORA.map(|package| Scope {
+        of: Some(package),
+        arguments: vec!["-p", package],
+    });
+    [whole].into_iter().chain(rest).collect()
 }
 
 /// Installs cmake, where it is missing: a compression library of pingora's is built with it.
@@ -417,7 +417,7 @@ mod tests {
     #[test]
     fn without_pingora_nothing_asks_for_it() {
         let workspace = Workspace::load().unwrap();
-        for package in ON_PINGORA.into_iter().chain([WITH_PINGORA]) {
+        for package in ON_PINGORA.into_iter().chain(WITH_PINGORA) {
             assert!(workspace.packages.iter().any(|p| p.name == package), "{package}");
         }
         for step in full_steps(&workspace, false)
@@ -436,13 +436,14 @@ mod tests {
                 let built = names("-p", package) || every("--workspace") && !names("--exclude", package);
                 assert!(!built, "{}: {arguments:?}", step.name);
             }
-            let built =
-                names("-p", WITH_PINGORA) || every("--workspace") && !names("--exclude", WITH_PINGORA);
-            assert!(
-                !(built && every("--all-features")),
-                "{}: {arguments:?}",
-                step.name
-            );
+            for package in WITH_PINGORA {
+                let built = names("-p", package) || every("--workspace") && !names("--exclude", package);
+                assert!(
+                    !(built && every("--all-features")),
+                    "{}: {arguments:?}",
+                    step.name
+                );
+            }
             assert_ne!(step.name, "cmake, for pingora");
         }
     }

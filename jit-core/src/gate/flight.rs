@@ -4,8 +4,9 @@
 //!    govern it, when a lockdown bars its holder, when its window closes, when nothing passed for its idle timeout, when its budget of
 //!    octets is used up, and when the gate's view is stale. The first cause stays.
 //! 2. At a natural end it asks once more: if another live grant of the holder covers the request, the flight goes on under that one. A
-//!    grant that was taken away ends what was admitted under it, whatever else its holder has; so does the end of the credential, and
-//!    of all sessions ([`Gate::forget_sessions`]).
+//!    grant that was taken away ends what was admitted under it, whatever else its holder has. A credential that has ended or was revoked
+//!    keeps a flight from going on under another grant, and so does the end of all sessions ([`Gate::forget_sessions`]). None of them
+//!    cuts in mid-grant: whoever has to be cut at once loses the grant, or is locked down.
 //! 3. What passes counts as use of the grant.
 //! 4. Whoever waits registers first and reads the grant then: no end is missed in between.
 //! 5. When nobody holds it any more it is recorded, if the gate records.
@@ -13,20 +14,14 @@
 //!
 //! # Caveats
 //! - A grant whose budget would have to be reserved first does not take over at a natural end.
-//! - [`Watch`] needs a Tokio runtime with time enabled.
+//! - [`Watch`] and [`Flight::reserve`] need a Tokio runtime, with time enabled.
+
+mod watch;
 
 use std::fmt;
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
-use tokio::sync::futures::OwnedNotified;
-use tokio::time::Sleep;
 
 use crate::approval::ask::Selector;
 use crate::approval::grant::Grant;
@@ -41,11 +36,10 @@ use crate::gate::session::Session;
 use crate::gate::target::Target;
 use crate::gate::{Admission, Gate};
 use crate::id::{GrantId, Timestamp};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 
-/// The longest that a flight goes without looking at the clock: a wall clock that is set forward ends grants early.
-const LOOK_MAX: Duration = Duration::from_secs(15);
-/// The shortest wait. The timer counts in these.
-const TICK: Duration = Duration::from_millis(1);
+pub use watch::Watch;
 
 /// Which way octets pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -405,72 +399,5 @@ pub enum Stop {
 impl From<Cut> for Stop {
     fn from(cut: Cut) -> Self {
         Self::Cut(cut)
-    }
-}
-
-/// Waits for the cut of a flight, in a `poll` function.
-#[derive(Debug)]
-pub struct Watch {
-    flight: Arc<Flight>,
-    armed: Option<Armed>,
-}
-
-#[derive(Debug)]
-struct Armed {
-    shorter: Pin<Box<OwnedNotified>>,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Watch {
-    /// Watches `flight`. Nothing is armed before the first [`Watch::poll_cut`].
-    pub const fn new(flight: Arc<Flight>) -> Self {
-        Self { flight, armed: None }
-    }
-
-    /// The flight that it watches.
-    pub const fn flight(&self) -> &Arc<Flight> {
-        &self.flight
-    }
-
-    /// Whether something had to be waited for.
-    pub const fn is_armed(&self) -> bool {
-        self.armed.is_some()
-    }
-
-    /// Ready when the flight is to be cut; else the task is woken when it may have to be.
-    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
-        loop {
-            match &mut self.armed {
-                None => match self.arm() {
-                    Ok(armed) => self.armed = Some(armed),
-                    Err(cut) => return Poll::Ready(cut),
-                },
-                Some(armed) => {
-                    if armed.shorter.as_mut().poll(cx).is_pending()
-                        && armed.timer.as_mut().poll(cx).is_pending()
-                    {
-                        return Poll::Pending;
-                    }
-                    self.armed = None;
-                }
-            }
-        }
-    }
-
-    fn arm(&self) -> Result<Armed, Cut> {
-        // It counts from here on, and the grant is read after that. What goes on under another grant has to wait on that one.
-        loop {
-            let permit = self.flight.permit();
-            let shorter = permit.live().usage().shorter();
-            let ends = self.flight.goes_on()?;
-            if self.flight.current().grant_id() == permit.grant_id() {
-                let left = ends.signed_duration_since(self.flight.gate.now());
-                let left = left.to_std().unwrap_or_default().clamp(TICK, LOOK_MAX);
-                return Ok(Armed {
-                    shorter: Box::pin(shorter),
-                    timer: Box::pin(tokio::time::sleep(left)),
-                });
-            }
-        }
     }
 }

@@ -28,6 +28,7 @@ pub mod challenge;
 mod classes;
 pub mod cut;
 pub mod enforcer;
+pub mod farewell;
 #[cfg(test)]
 mod fixtures;
 pub mod flight;

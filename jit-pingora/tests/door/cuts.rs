@@ -88,14 +88,37 @@ async fn an_upload_that_stalls_is_cut() {
 }
 
 #[tokio::test]
-async fn a_websocket_is_admitted_and_cut() {
-    let (world, id) = World::granted(Served::Whole, "admin").await;
-    let mut client = world.send("GET /admin/socket", UPGRADE).await;
-    let head = client.until("\r\n\r\n").await;
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    client.0.write_all(b"echo").await.unwrap();
-    client.until("echo").await;
-    cut("websocket", &world, id, client).await;
+async fn a_stream_of_events_is_told_why_it_ends() {
+    let event =
+        "event: jit-grant-ended\ndata: {\"cause\":\"revoked\",\"detail\":\"the grant was revoked\"}\n\n";
+    let last = format!("{:X}\r\n{event}\r\n0\r\n\r\n", event.len());
+    // In the middle of an event there is nothing to say, and the client can tell that this was not the end.
+    for (path, came, says) in [
+        ("whole", "data: 1\n\n\r\n", &*last),
+        ("half", "data: 1\n\r\n", ""),
+    ] {
+        let (world, id) = World::granted(Served::Whole, "admin").await;
+        let mut client = world.send(&format!("GET /admin/feed/{path}"), "").await;
+        client.until(came).await;
+        let rest = cut(path, &world, id, client).await;
+        assert_eq!(rest, says, "{path}");
+        assert_eq!(world.logged.load(Ordering::SeqCst), 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_is_closed_with_a_reason_between_two_frames() {
+    let close = b"\x88\x17\x03\xf0the grant was revoked";
+    for (sent, says) in [(&b"\x82\x04echo"[..], &close[..]), (b"\x82\x05echo", b"")] {
+        let (world, id) = World::granted(Served::Whole, "admin").await;
+        let mut client = world.send("GET /admin/socket", UPGRADE).await;
+        let head = client.until("\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        client.0.write_all(sent).await.unwrap();
+        client.until("echo").await;
+        let rest = cut("websocket", &world, id, client).await;
+        assert_eq!(rest, String::from_utf8_lossy(says));
+    }
 }
 
 #[tokio::test]
@@ -159,10 +182,10 @@ async fn a_budget_of_octets_is_kept_both_ways() {
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 
     let (world, _) = World::granted(Served::Whole, "tight").await;
-    let mut client = world.send("POST /tight/body", "Content-Length: 4000\r\n").await;
+    let mut client = world.send("POST /tight/swallow", "Content-Length: 4000\r\n").await;
     client.0.write_all(&[b'y'; 4000]).await.unwrap();
     let answer = tokio::time::timeout(WAIT, client.rest()).await.unwrap();
-    assert!(!answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 }
 
 #[tokio::test]

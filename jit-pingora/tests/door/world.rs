@@ -314,6 +314,15 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
             .await?;
         std::future::pending::<()>().await;
+    } else if let Some(data) = path.split_once("/feed/").and_then(|(_, name)| match name {
+        "whole" => Some("9\r\ndata: 1\n\n\r\n"),
+        "half" => Some("8\r\ndata: 1\n\r\n"),
+        _ => None,
+    }) {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(data.as_bytes()).await?;
+        std::future::pending::<()>().await;
     } else if path.ends_with("/flood") {
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -333,6 +342,9 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             .await?;
         let (mut read, mut write) = stream.split();
         tokio::io::copy(&mut read, &mut write).await?;
+    } else if path.ends_with("/swallow") {
+        stream.read_exact(&mut [0; 4000]).await?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await?;
     } else if path.ends_with("/body") {
         // The body with its framing, trailers included, for as long as it comes.
         let mut body = Vec::new();

@@ -24,7 +24,6 @@ use tokio::task::AbortHandle;
 #[cfg(feature = "axum")]
 mod listener;
 mod severable;
-mod websocket;
 
 #[cfg(feature = "axum")]
 pub use listener::{Accepted, SeverableListener};

@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use jit_core::gate::cut::Cut;
+use jit_core::gate::farewell::Frames;
 use jit_core::gate::flight::{Direction, Flight, Stop};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
 
-use crate::connection::websocket::Frames;
 use crate::connection::{Connection, Line, once};
 
 /// How long a peer that was told why may still take what was sent to it.
@@ -106,7 +106,7 @@ where
         let upgraded = Upgraded {
             flight,
             guard,
-            frames: Frames::new(),
+            frames: Frames::with_head(),
         };
         let mut state = self.state();
         if state.stream.is_some() {

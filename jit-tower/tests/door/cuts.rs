@@ -198,6 +198,11 @@ async fn answer(
             to.send("a part".into()).await.unwrap();
             to.closed().await;
         }),
+        "/admin/kept" => filled(async move |to| {
+            let _ = to.send("a part".into()).await;
+            to.closed().await;
+            "let go".clone_into(&mut upload.lock().unwrap());
+        }),
         "/admin/whole" => filled(async |to| to.send(vec![b'x'; 2 << 20].into()).await.unwrap_or(())),
         "/admin/endless" => filled(async |to| while to.send(vec![b'x'; 16 << 10].into()).await.is_ok() {}),
         "/admin/steps" | "/public" => filled(async |to| {
@@ -608,4 +613,54 @@ async fn a_frame_that_waits_for_budget_is_not_the_end() {
     assert!(!body.is_end_stream());
     assert_eq!(body.size_hint().exact(), None);
     assert_eq!(body.collect().await.unwrap().to_bytes().len(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_nobody_polls_holds_up_no_other() {
+    let chest = Chest {
+        left: AtomicU64::new(1000),
+        chunk: 100,
+    };
+    let house = House::with(Some(Arc::new(chest)), |request| {
+        request.grant.as_mut().unwrap().max_bytes = Some(1000);
+    });
+    let whole = service_fn(async |_: Request<RequestBody<Empty<Bytes>>>| {
+        Ok::<_, Infallible>(Response::new(http_body_util::Full::new(Bytes::from(vec![
+            b'x';
+            300
+        ]))))
+    });
+    let guarded = JitLayer::new(house.gate.clone()).layer(whole);
+    let send = || guarded.clone().oneshot(asks("/admin", Empty::new()));
+    // It has begun to reserve, and does not get to know what came of it.
+    let left = send().await.unwrap();
+    let mut left = std::pin::pin!(left.into_body());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(left.as_mut().poll_frame(&mut cx).is_pending());
+    let other = send().await.unwrap().into_body().collect();
+    let other = timeout(Duration::from_secs(50), other).await.expect("held up");
+    assert_eq!(other.unwrap().to_bytes().len(), 300);
+    // Nothing of what was reserved is lost.
+    assert_eq!(left.collect().await.unwrap().to_bytes().len(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_a_window_keeps_nothing_of_the_application() {
+    let house = House::new(|_| {});
+    let stream = TokioIo::new(house.connect(false));
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://app.example/admin/kept").header("authorization", "Bearer ana");
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    // From 1 s on.
+    sleep(Duration::from_millis(98_900)).await;
+    assert_eq!(*house.upload.lock().unwrap(), "");
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(*house.upload.lock().unwrap(), "let go");
 }

@@ -1,18 +1,19 @@
-//! The last words on a stream of events that is cut.
+//! The last event of a stream that is cut.
 
-use bytes::Bytes;
 use http::{HeaderMap, header};
-use jit_core::gate::cut::Cut;
 
-/// A stream of events (WHATWG HTML §9.2): between two of them there is room for one more.
-pub(crate) struct Farewell {
+use crate::gate::cut::Cut;
+
+/// Follows a stream of events (WHATWG HTML §9.2): between two of them there is room for one more.
+#[derive(Debug)]
+pub struct Events {
     /// What the stream ended with so far, its last two octets.
     tail: [u8; 2],
 }
 
-impl Farewell {
-    /// For an answer with this head, if it is a stream of plain events.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+impl Events {
+    /// For an answer with this header, if it is a stream of plain events.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
         let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
         let essence = kind.split(|b| *b == b';').next()?.trim_ascii();
         let plain = essence.eq_ignore_ascii_case(b"text/event-stream")
@@ -21,22 +22,23 @@ impl Farewell {
         plain.then_some(Self { tail: *b"\n\n" })
     }
 
-    pub(crate) fn saw(&mut self, data: &[u8]) {
+    /// Notes what is sent.
+    pub fn sent(&mut self, data: &[u8]) {
         match data {
             [] => {}
-            [one] => self.tail = [self.tail[1], *one],
+            [one] => {
+                let [_, before] = self.tail;
+                self.tail = [before, *one];
+            }
             [.., before, last] => self.tail = [*before, *last],
         }
     }
 
-    /// One more event. In the middle of another one there is nothing to say: it would be taken for whole.
-    pub(crate) fn say(&self, cut: Cut) -> Option<Bytes> {
+    /// The last event, `jit-grant-ended`. In the middle of another one there is nothing to say: it would be taken for whole.
+    pub fn last(&self, cut: Cut) -> Option<String> {
         (self.tail == *b"\n\n").then(|| {
             let (cause, detail) = (cut.as_str(), cut.sentence());
-            let event = format!(
-                "event: jit-grant-ended\ndata: {{\"cause\":\"{cause}\",\"detail\":\"{detail}\"}}\n\n"
-            );
-            Bytes::from(event)
+            format!("event: jit-grant-ended\ndata: {{\"cause\":\"{cause}\",\"detail\":\"{detail}\"}}\n\n")
         })
     }
 }
@@ -48,13 +50,13 @@ mod tests {
     #[test]
     fn words_come_between_events_alone() {
         let mut headers = HeaderMap::new();
-        assert!(Farewell::of(&headers).is_none());
+        assert!(Events::of(&headers).is_none());
         headers.insert(
             header::CONTENT_TYPE,
             "Text/Event-Stream; charset=utf-8".parse().unwrap(),
         );
-        let mut farewell = Farewell::of(&headers).unwrap();
-        let words = farewell.say(Cut::Revoked).unwrap();
+        let mut events = Events::of(&headers).unwrap();
+        let words = events.last(Cut::Revoked).unwrap();
         let expected =
             "event: jit-grant-ended\ndata: {\"cause\":\"revoked\",\"detail\":\"the grant was revoked\"}\n\n";
         assert_eq!(words, expected);
@@ -66,10 +68,10 @@ mod tests {
             ("", true),
             ("data: 3\n", false),
         ] {
-            farewell.saw(data.as_bytes());
-            assert_eq!(farewell.say(Cut::Expired).is_some(), says, "after {data:?}");
+            events.sent(data.as_bytes());
+            assert_eq!(events.last(Cut::Expired).is_some(), says, "after {data:?}");
         }
         headers.insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
-        assert!(Farewell::of(&headers).is_none());
+        assert!(Events::of(&headers).is_none());
     }
 }

@@ -1,13 +1,13 @@
 //! Where frames begin in what a server sends over an upgraded connection (RFC 6455 §5.2).
 
-use jit_core::gate::cut::Cut;
+use crate::gate::cut::Cut;
 
 /// The close code for an end that a policy wants (RFC 6455 §7.4.1).
 const POLICY_VIOLATION: u16 = 1008;
 
-/// Follows what is sent: the head of the 101, then frames.
+/// Follows what a server sends over a WebSocket: between two frames there is room for the one that closes it.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub struct Frames {
     at: At,
 }
 
@@ -24,12 +24,20 @@ enum At {
 const END_OF_HEAD: &[u8; 4] = b"\r\n\r\n";
 
 impl Frames {
-    pub(super) const fn new() -> Self {
+    /// Of a stream that begins with its first frame.
+    pub const fn after_head() -> Self {
+        Self {
+            at: At::Header([0; 10], 0),
+        }
+    }
+
+    /// Of a stream that begins with the head of the 101.
+    pub const fn with_head() -> Self {
         Self { at: At::Head(0) }
     }
 
-    /// Notes what was sent.
-    pub(super) fn sent(&mut self, mut data: &[u8]) {
+    /// Notes what is sent.
+    pub fn sent(&mut self, mut data: &[u8]) {
         while let [first, rest @ ..] = data {
             match &mut self.at {
                 At::Head(seen) => {
@@ -71,8 +79,8 @@ impl Frames {
         }
     }
 
-    /// The frame that closes the connection, if there is room for one here: between two frames.
-    pub(super) fn close(&self, cut: Cut) -> Option<Vec<u8>> {
+    /// The frame that closes the connection (code 1008, with the reason), if there is room for one here: between two frames.
+    pub fn close(&self, cut: Cut) -> Option<Vec<u8>> {
         let At::Header(_, 0) = self.at else { return None };
         let reason = cut.sentence().as_bytes();
         let length = u8::try_from(reason.len() + 2)
@@ -91,7 +99,10 @@ fn payload(header: &[u8; 10], seen: usize) -> Option<u64> {
     let mask = u64::from(second >> 7) * 4;
     let length = match (second & 0x7f, seen) {
         (_, 0..=1) => return None,
-        (126, 4) => u64::from(u16::from_be_bytes([rest[0], rest[1]])),
+        (126, 4) => {
+            let [high, low, ..] = *rest;
+            u64::from(u16::from_be_bytes([high, low]))
+        }
         (127, 10) => u64::from_be_bytes(*rest),
         (126 | 127, _) => return None,
         (short, _) => u64::from(short),
@@ -130,7 +141,7 @@ mod tests {
             ends.push(stream.len());
         }
         for step in [1, 2, 3, 7, 1000, 70_000] {
-            let mut frames = Frames::new();
+            let mut frames = Frames::with_head();
             let mut sent = 0;
             for part in stream.chunks(step) {
                 frames.sent(part);
@@ -142,10 +153,12 @@ mod tests {
                 );
             }
         }
-        let mut frames = Frames::new();
+        let mut frames = Frames::with_head();
         frames.sent(head);
         let close = frames.close(Cut::Revoked).unwrap();
         assert_eq!(&close[..4], [0x88, 23, 0x03, 0xf0]);
         assert_eq!(&close[4..], b"the grant was revoked");
+        // Without a head it begins between two frames.
+        assert_eq!(Frames::after_head().close(Cut::Revoked), Some(close));
     }
 }
