@@ -182,7 +182,9 @@ async fn a_budget_of_octets_is_kept_both_ways() {
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 
     let (world, _) = World::granted(Served::Whole, "tight").await;
-    let mut client = world.send("POST /tight/swallow", "Content-Length: 4000\r\n").await;
+    let mut client = world
+        .send("POST /tight/swallow", "Content-Length: 4000\r\n")
+        .await;
     client.0.write_all(&[b'y'; 4000]).await.unwrap();
     let answer = tokio::time::timeout(WAIT, client.rest()).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");

@@ -344,7 +344,9 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         tokio::io::copy(&mut read, &mut write).await?;
     } else if path.ends_with("/swallow") {
         stream.read_exact(&mut [0; 4000]).await?;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await?;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .await?;
     } else if path.ends_with("/body") {
         // The body with its framing, trailers included, for as long as it comes.
         let mut body = Vec::new();

@@ -637,7 +637,7 @@ async fn a_body_that_nobody_polls_holds_up_no_other() {
     let mut left = std::pin::pin!(left.into_body());
     let mut cx = Context::from_waker(std::task::Waker::noop());
     assert!(left.as_mut().poll_frame(&mut cx).is_pending());
-    let other = send().await.unwrap().into_body().collect();
+    let other = async { send().await.unwrap().into_body().collect().await };
     let other = timeout(Duration::from_secs(50), other).await.expect("held up");
     assert_eq!(other.unwrap().to_bytes().len(), 300);
     // Nothing of what was reserved is lost.
