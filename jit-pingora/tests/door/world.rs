@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +26,7 @@ use pingora::services::listening::Service;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const POLICY: &str = r#"
 [control]
@@ -117,11 +117,11 @@ pub(crate) struct World {
     pub(crate) broker: Broker,
     pub(crate) at: SocketAddr,
     /// How many requests pingora has logged.
-    pub(crate) logged: Arc<AtomicUsize>,
+    logged: watch::Sender<usize>,
 }
 
 /// A proxy with one upstream.
-struct To(SocketAddr, Arc<AtomicUsize>);
+struct To(SocketAddr, watch::Sender<usize>);
 
 #[async_trait]
 impl ProxyHttp for To {
@@ -136,7 +136,7 @@ impl ProxyHttp for To {
     }
 
     async fn logging(&self, _: &mut Session, _: Option<&pingora::Error>, _: &mut Ticket) {
-        self.1.fetch_add(1, Ordering::SeqCst);
+        self.1.send_modify(|logged| *logged += 1);
     }
 }
 
@@ -170,8 +170,8 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = listener.local_addr().unwrap();
         tokio::spawn(serve(listener));
-        let logged = Arc::new(AtomicUsize::new(0));
-        let at = start(served, gate, To(upstream, Arc::clone(&logged)));
+        let logged = watch::Sender::new(0);
+        let at = start(served, gate, To(upstream, logged.clone()));
         let world = Self { broker, at, logged };
         while TcpStream::connect(at).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -214,6 +214,12 @@ impl World {
             expires_at: None,
         };
         self.broker.identify(&subject).await.unwrap()
+    }
+
+    /// Until pingora has logged so many requests.
+    pub(crate) async fn logged(&self, count: usize) {
+        let mut logged = self.logged.subscribe();
+        logged.wait_for(|logged| *logged == count).await.unwrap();
     }
 
     /// Sends ana's request and hands back the connection.
