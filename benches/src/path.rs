@@ -190,6 +190,8 @@ impl Road {
                 return Err("no permit".into());
             }
         }
+        // What the rounds before have put aside.
+        self.bare.0.take();
         let mut refused = request();
         refused.headers_mut().insert(AUTHORIZATION, self.stranger.clone());
         let response = self.jit.call(empty(refused)).await?;
