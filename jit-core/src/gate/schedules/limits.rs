@@ -37,6 +37,14 @@ fn never_more_at_once_than_the_limit() {
     });
 }
 
+fn draw_thrice(ana: &Asks, enforcer: &Enforcer, admitted: &AtomicU32) {
+    for _ in 0..3 {
+        if ana.gets_in(enforcer, at(1)) {
+            admitted.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
 #[test]
 fn a_budget_is_used_exactly() {
     let ana = ana();
@@ -45,13 +53,7 @@ fn a_budget_is_used_exactly() {
         let (enforcer, admitted) = (enforcer(), AtomicU32::new(0));
         enforcer.publish(1, &request);
         enforcer.allow(grant_id(1), Budgeted::Requests, 3);
-        let draw = || {
-            for _ in 0..3 {
-                if ana.gets_in(&enforcer, at(1)) {
-                    admitted.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-        };
+        let draw = || draw_thrice(&ana, &enforcer, &admitted);
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(draw);
@@ -78,13 +80,7 @@ fn a_place_is_given_back_when_the_budget_is_empty() {
         let (enforcer, admitted) = (enforcer(), AtomicU32::new(0));
         enforcer.publish(1, &request);
         enforcer.allow(grant_id(1), Budgeted::Requests, 2);
-        let draw = || {
-            for _ in 0..3 {
-                if ana.gets_in(&enforcer, at(1)) {
-                    admitted.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-        };
+        let draw = || draw_thrice(&ana, &enforcer, &admitted);
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(draw);
