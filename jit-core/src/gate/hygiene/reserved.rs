@@ -113,7 +113,7 @@
 //! Names that applications give to their own clients (`X-Auth-Token`, `X-User-Id`, `X-Api-Key`, `Impersonate-User`) are not in it: an upstream
 //! that takes one of those for a gateway's word must not stand behind this gate unchanged.
 
-/// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the first four bytes.
+/// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the start.
 const RESERVED: [&str; 91] = [
     "base-url",
     "cf-access-authenticated-user-email",
@@ -231,16 +231,7 @@ pub fn is_forwarding(name: &str) -> bool {
 }
 
 pub(super) fn is_reserved_bytes(name: &[u8]) -> bool {
-    let mut start = [0; 4];
-    match name.first_chunk() {
-        Some([a, b, c, d]) => start = [read(*a), read(*b), read(*c), read(*d)],
-        None => {
-            for (to, from) in start.iter_mut().zip(name) {
-                *to = read(*from);
-            }
-        }
-    }
-    let start = u32::from_be_bytes(start);
+    let start = start_of(name);
     if !FILTER.may_have(start) {
         return false;
     }
@@ -261,18 +252,33 @@ pub(super) fn is_reserved_bytes(name: &[u8]) -> bool {
         })
 }
 
-/// The first four bytes of each reserved name, as a number that sorts as they do. Most names of a request part from the list here.
-const STARTS: [u32; RESERVED.len()] = {
+/// As many bytes as the shortest name that ends with `-` has, read as they are compared and filled up with `-`, as a number that
+/// sorts as they do: five, and six behind `x-`, where most names are.
+#[inline]
+const fn start_of(name: &[u8]) -> u64 {
+    let [a, b, c, d, e, f] = match name.first_chunk() {
+        Some(start) => *start,
+        None => match *name {
+            [a, b, c, d, e] => [a, b, c, d, e, 0],
+            [a, b, c, d] => [a, b, c, d, 0, 0],
+            [a, b, c] => [a, b, c, 0, 0, 0],
+            [a, b] => [a, b, 0, 0, 0, 0],
+            [a] => [a, 0, 0, 0, 0, 0],
+            _ => [0; 6],
+        },
+    };
+    let [a, b] = [read(a), read(b)];
+    let f = if a == b'x' && b == b'-' { read(f) } else { b'-' };
+    u64::from_be_bytes([0, 0, a, b, read(c), read(d), read(e), f])
+}
+
+/// [`start_of`] each reserved name. Most names of a request part from the list here.
+const STARTS: [u64; RESERVED.len()] = {
     let mut starts = [0; RESERVED.len()];
-    let mut left: &mut [u32] = &mut starts;
+    let mut left: &mut [u64] = &mut starts;
     let mut names: &[&str] = &RESERVED;
     while let (Some((to, others)), Some((name, rest))) = (left.split_first_mut(), names.split_first()) {
-        *to = match *name.as_bytes() {
-            [a, b, c, d, ..] => u32::from_be_bytes([a, b, c, d]),
-            [a, b, c] => u32::from_be_bytes([a, b, c, 0]),
-            [a, b] => u32::from_be_bytes([a, b, 0, 0]),
-            _ => 0,
-        };
+        *to = start_of(name.as_bytes());
         left = others;
         names = rest;
     }
@@ -285,11 +291,11 @@ struct Filter([u64; 16]);
 static FILTER: Filter = Filter::over(&STARTS);
 
 impl Filter {
-    const fn over(mut starts: &[u32]) -> Self {
+    const fn over(mut starts: &[u64]) -> Self {
         let mut words = [0; 16];
         while let Some((start, others)) = starts.split_first() {
             let place = Self::place(*start);
-            let (mut left, mut number): (&mut [u64], u32) = (&mut words, 0);
+            let (mut left, mut number): (&mut [u64], u64) = (&mut words, 0);
             while let Some((word, rest)) = left.split_first_mut() {
                 if number == place / 64 {
                     *word |= 1 << (place % 64);
@@ -302,14 +308,14 @@ impl Filter {
         Self(words)
     }
 
-    const fn place(start: u32) -> u32 {
-        start.wrapping_mul(0x9e37_79b1) >> 22
+    const fn place(start: u64) -> u64 {
+        start.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54
     }
 
-    fn may_have(&self, start: u32) -> bool {
+    fn may_have(&self, start: u64) -> bool {
         let place = Self::place(start);
-        let word = self.0.get(place as usize / 64).copied().unwrap_or(u64::MAX);
-        word >> (place % 64) & 1 == 1
+        let word = usize::try_from(place / 64).ok().and_then(|word| self.0.get(word));
+        word.is_none_or(|word| word >> (place % 64) & 1 == 1)
     }
 }
 
@@ -318,7 +324,9 @@ pub(super) fn reads_as(name: &[u8], wanted: &str) -> bool {
     name.len() == wanted.len() && name.iter().map(|b| read(*b)).eq(wanted.bytes())
 }
 
-fn read(byte: u8) -> u8 {
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the table has a place for every byte")]
+const fn read(byte: u8) -> u8 {
     static READ: [u8; 256] = {
         let mut table = [0; 256];
         let (mut left, mut byte): (&mut [u8], u8) = (&mut table, 0);
@@ -333,7 +341,7 @@ fn read(byte: u8) -> u8 {
         }
         table
     };
-    READ.get(usize::from(byte)).copied().unwrap_or(b'-')
+    READ[byte as usize]
 }
 
 #[cfg(test)]
@@ -342,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_list_can_be_searched() {
-        assert!(RESERVED.is_sorted());
+        assert!(RESERVED.is_sorted() && STARTS.is_sorted());
         for (one, other) in RESERVED.iter().zip(RESERVED.iter().skip(1)) {
             assert!(
                 one != other && !(one.ends_with('-') && other.starts_with(one)),
