@@ -42,10 +42,10 @@ struct Args {
     /// The database file; it is made if absent.
     #[arg(long, default_value = "quickstart.db")]
     db: PathBuf,
-    /// A policy file (.toml, .yaml, .json) in place of the built-in one.
+    /// A policy file (.toml, .json; .yaml with the feature of that name) in place of the built-in one.
     #[arg(long)]
     policy: Option<PathBuf>,
-    /// A people file (.toml, .yaml, .json) in place of the built-in one.
+    /// A people file (.toml, .json; .yaml with the feature of that name) in place of the built-in one.
     #[arg(long)]
     people: Option<PathBuf>,
 }
