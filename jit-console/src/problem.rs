@@ -120,7 +120,7 @@ impl Kind {
         }
     }
 
-    const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Unauthenticated => "Nobody is signed in",
             Self::NotFound => "There is no such thing",
@@ -238,7 +238,7 @@ impl Problem {
         made
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -248,7 +248,7 @@ impl Problem {
         self.more.field.as_deref()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }

@@ -1,0 +1,373 @@
+//! Sessions of browsers: who is signed in, at the console and at the guarded origins.
+//!
+//! 1. A session is known by the SHA-256 of the 256 random bits in its cookie, and only for the place that it was made for: the
+//!    console's session opens nothing guarded, and a guarded origin's nothing at the console.
+//! 2. It ends [`IDLE`] after its last use, [`LIFE`] after the sign-in, or when the sign-in that it belongs to is ended. At a guarded origin
+//!    its uses are counted when the gate verifies it again, which is within a minute.
+//! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
+//! 4. [`Session::token`] binds a form to the session and to what the form is about.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use http::HeaderMap;
+use http::header::COOKIE;
+use http::request::Parts;
+use jit_core::approval::ask::Assurance;
+use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use jit_core::gate::hygiene::{self, GATE_COOKIE};
+use jit_core::id::{Digest, Principal, Timestamp};
+
+use super::handoff::Return;
+use super::slips::random;
+
+pub use jit_core::gate::hygiene::CONSOLE_COOKIE;
+
+/// How long a session lives without being used.
+pub(super) const IDLE: TimeDelta = TimeDelta::minutes(30);
+/// How long a session lives at most.
+pub(super) const LIFE: TimeDelta = TimeDelta::hours(12);
+/// Most sessions of one person, at all places.
+const EACH_MAX: usize = 20;
+/// Most ways back that one session keeps.
+const RETURNS_MAX: usize = 32;
+/// The length of a session's cookie: 32 bytes in base64url without padding (RFC 4648 §5).
+const COOKIE_LEN: usize = 43;
+
+/// Where a session counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// At the console.
+    Console,
+    /// At guarded origins.
+    Guarded,
+}
+
+/// Who is signed in.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) subject: Subject,
+    place: Place,
+    /// The same for all sessions that came from one sign-in.
+    sign_in: Digest,
+    /// What forms are bound to the session with.
+    secret: Digest,
+    used_at: Timestamp,
+    ends_at: Timestamp,
+    /// Where its person came from, the latest last.
+    returns: VecDeque<(String, Return)>,
+}
+
+impl Session {
+    /// Where its person came from, by the name of the slip.
+    pub(super) fn way_back(&self, name: &str) -> Option<&Return> {
+        let mut returns = self.returns.iter();
+        returns.find(|(known, _)| known == name).map(|(_, way)| way)
+    }
+
+    /// What a form must carry that does `action` to `what`.
+    pub(super) fn token(&self, action: &str, what: &str) -> Digest {
+        let secret = self.secret.to_string();
+        Digest::of([secret.as_bytes(), action.as_bytes(), what.as_bytes()])
+    }
+
+    /// Whether a form carries what it must.
+    pub(super) fn expects(&self, token: &str, action: &str, what: &str) -> bool {
+        // Hashed on both sides, so that how long it takes to compare them says nothing.
+        let expected = self.token(action, what).to_string();
+        Digest::plain(token.as_bytes()) == Digest::plain(expected.as_bytes())
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        now < self.ends_at && now.signed_duration_since(self.used_at) < IDLE
+    }
+}
+
+/// Every session there is.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<Digest, Session>>);
+
+impl Sessions {
+    /// Signs `principal` in at the console; answers the cookie's value.
+    pub(super) fn sign_in(
+        &self,
+        principal: &Principal,
+        assurance: Assurance,
+        now: Timestamp,
+    ) -> Result<String, getrandom::Error> {
+        let ends_at = now + LIFE;
+        let sign_in = Digest::plain(random(32)?.as_bytes());
+        let subject = Subject {
+            principal: principal.clone(),
+            assurance,
+            claims: BTreeMap::new(),
+            expires_at: Some(ends_at),
+        };
+        self.begin(subject, Place::Console, sign_in, ends_at, now)
+    }
+
+    /// Carries a console's session to guarded origins; answers the cookie's value there. `None` when it has ended meanwhile.
+    pub(super) fn carry(
+        &self,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<Option<String>, getrandom::Error> {
+        let lives = self.lock().values().any(|other| other.sign_in == session.sign_in);
+        if !lives || !session.is_live(now) {
+            return Ok(None);
+        }
+        let subject = session.subject.clone();
+        self.begin(subject, Place::Guarded, session.sign_in, session.ends_at, now)
+            .map(Some)
+    }
+
+    fn begin(
+        &self,
+        subject: Subject,
+        place: Place,
+        sign_in: Digest,
+        ends_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<String, getrandom::Error> {
+        let cookie = random(32)?;
+        let secret = Digest::plain(random(32)?.as_bytes());
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| session.is_live(now));
+        let own = || {
+            let all = sessions.iter();
+            all.filter(|(_, session)| session.subject.principal == subject.principal)
+        };
+        if own().count() >= EACH_MAX {
+            let oldest = own().min_by_key(|(_, session)| session.used_at).map(|(key, _)| *key);
+            if let Some(key) = oldest {
+                sessions.remove(&key);
+            }
+        }
+        sessions.insert(
+            Digest::plain(cookie.as_bytes()),
+            Session {
+                subject,
+                place,
+                sign_in,
+                secret,
+                used_at: now,
+                ends_at,
+                returns: VecDeque::new(),
+            },
+        );
+        Ok(cookie)
+    }
+
+    /// The session of this cookie at `place`, which is thereby used.
+    pub(super) fn find(&self, cookie: &str, place: Place, now: Timestamp) -> Option<Session> {
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(&Digest::plain(cookie.as_bytes()))?;
+        if session.place != place || !session.is_live(now) {
+            return None;
+        }
+        session.used_at = session.used_at.max(now);
+        Some(session.clone())
+    }
+
+    /// Keeps where the person came from for as long as the session lives.
+    pub(super) fn remember(&self, cookie: &str, name: &str, way: Return) {
+        let mut sessions = self.lock();
+        if let Some(session) = sessions.get_mut(&Digest::plain(cookie.as_bytes()))
+            && session.way_back(name).is_none()
+        {
+            if session.returns.len() >= RETURNS_MAX {
+                session.returns.pop_front();
+            }
+            session.returns.push_back((name.to_owned(), way));
+        }
+    }
+
+    /// Ends every session that came from the same sign-in.
+    pub(super) fn sign_out(&self, session: &Session) {
+        self.lock().retain(|_, other| other.sign_in != session.sign_in);
+    }
+
+    fn has(&self, key: &Digest) -> bool {
+        self.lock().contains_key(key)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
+        // Nothing in here can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sessions({})", self.lock().len())
+    }
+}
+
+/// The value of the one cookie of this name. `None` when there is none, or more than one.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let fields = headers.get_all(COOKIE).iter();
+    let mut values = fields
+        .filter_map(|field| field.to_str().ok())
+        .flat_map(|field| field.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value);
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Sets a cookie that scripts can't read, until the browser is closed; an empty value takes it away.
+pub(super) fn set_cookie(name: &str, value: &str) -> String {
+    let life = if value.is_empty() { "; Max-Age=0" } else { "" };
+    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{life}")
+}
+
+/// Who is signed in at the guarded origins: an authenticator that reads the gate's own cookie.
+#[derive(Debug, Clone)]
+pub struct GuardedSessions(Arc<Sessions>);
+
+impl GuardedSessions {
+    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
+        Self(sessions)
+    }
+}
+
+#[async_trait]
+impl Authenticator for GuardedSessions {
+    fn present<'r>(&self, head: &'r Parts, _peer: Option<IpAddr>) -> Presented<'r> {
+        match hygiene::gate_cookie(&head.headers) {
+            None => Presented::Nothing,
+            // A cookie from before a restart, or of something else: nobody is signed in by it, and nothing is wrong with the request.
+            Some(value) if value.len() != COOKIE_LEN => Presented::Nothing,
+            Some(value) => Presented::Credential {
+                bytes: value.as_bytes().into(),
+                source: CredentialSource::Cookie,
+            },
+        }
+    }
+
+    async fn verify(
+        &self,
+        credential: &[u8],
+        source: CredentialSource,
+        now: Timestamp,
+    ) -> Result<Subject, AuthError> {
+        let cookie = std::str::from_utf8(credential).map_err(|_| AuthError::Invalid)?;
+        match self.0.find(cookie, Place::Guarded, now) {
+            Some(session) if source == CredentialSource::Cookie => Ok(session.subject),
+            _ => Err(AuthError::Invalid),
+        }
+    }
+
+    fn revoked(&self, credential: &Digest) -> bool {
+        !self.0.has(credential)
+    }
+}
+
+/// The cookie of a guarded origin.
+pub(super) const GUARDED_COOKIE: &str = GATE_COOKIE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    /// So many seconds on.
+    fn at(seconds: i64) -> Timestamp {
+        sample::at(0) + TimeDelta::seconds(seconds)
+    }
+
+    fn alice() -> Principal {
+        Principal::new("demo", "alice").unwrap()
+    }
+
+    fn signed_in(sessions: &Sessions, now: Timestamp) -> (String, Session) {
+        let cookie = sessions.sign_in(&alice(), Assurance::default(), now).unwrap();
+        let session = sessions.find(&cookie, Place::Console, now).unwrap();
+        (cookie, session)
+    }
+
+    #[test]
+    fn a_session_ends_idle_or_old() {
+        let sessions = Sessions::default();
+        let (cookie, _) = signed_in(&sessions, at(0));
+        assert_eq!(cookie.len(), COOKIE_LEN, "256 bits");
+        assert!(sessions.find(&cookie, Place::Console, at(1799)).is_some());
+        assert!(sessions.find(&cookie, Place::Console, at(1799 + 1800)).is_none(), "idle");
+
+        let (cookie, _) = signed_in(&sessions, at(0));
+        for minute in (0..12 * 60).step_by(20) {
+            assert!(sessions.find(&cookie, Place::Console, at(minute * 60)).is_some(), "{minute}");
+        }
+        assert!(sessions.find(&cookie, Place::Console, at(12 * 3600)).is_none(), "old");
+    }
+
+    #[test]
+    fn a_session_counts_at_its_own_place_until_the_sign_in_ends() {
+        let sessions = Sessions::default();
+        let (console, session) = signed_in(&sessions, at(0));
+        let guarded = sessions.carry(&session, at(1)).unwrap().unwrap();
+        assert!(sessions.find(&console, Place::Guarded, at(2)).is_none());
+        assert!(sessions.find(&guarded, Place::Console, at(2)).is_none());
+        assert!(sessions.find(&guarded, Place::Guarded, at(2)).is_some());
+        let (other, _) = signed_in(&sessions, at(3));
+        sessions.sign_out(&session);
+        assert!(sessions.find(&console, Place::Console, at(4)).is_none());
+        assert!(sessions.find(&guarded, Place::Guarded, at(4)).is_none());
+        assert!(!sessions.has(&Digest::plain(guarded.as_bytes())), "the gate is told");
+        assert_eq!(sessions.carry(&session, at(4)).unwrap(), None, "nothing begins after");
+        assert!(sessions.find(&other, Place::Console, at(4)).is_some(), "another browser's");
+    }
+
+    #[test]
+    fn one_person_has_a_bounded_number() {
+        let sessions = Sessions::default();
+        let (first, _) = signed_in(&sessions, at(0));
+        let (second, _) = signed_in(&sessions, at(1));
+        for second in 2..=EACH_MAX {
+            signed_in(&sessions, at(i64::try_from(second).unwrap()));
+        }
+        assert_eq!(sessions.lock().len(), EACH_MAX);
+        assert!(sessions.find(&first, Place::Console, at(30)).is_none());
+        assert!(sessions.find(&second, Place::Console, at(30)).is_some());
+    }
+
+    #[test]
+    fn a_form_is_bound_to_its_session_and_its_matter() {
+        let sessions = Sessions::default();
+        let (_, session) = signed_in(&sessions, at(0));
+        let (_, other) = signed_in(&sessions, at(0));
+        let token = session.token("review", "digest-1").to_string();
+        assert!(session.expects(&token, "review", "digest-1"));
+        for (session, action, what) in [
+            (&other, "review", "digest-1"),
+            (&session, "revoke", "digest-1"),
+            (&session, "review", "digest-2"),
+        ] {
+            assert!(!session.expects(&token, action, what), "{action} {what}");
+        }
+        assert!(!session.expects("", "review", "digest-1"));
+    }
+
+    #[test]
+    fn a_doubled_cookie_is_none() {
+        for (fields, want) in [
+            (&["a=1; b=2"][..], Some("1")),
+            (&["b=2;a=1"], Some("1")),
+            (&["b=2", "a=1"], Some("1")),
+            (&["a=1; a=1"], None),
+            (&["a=1", "a=2"], None),
+            (&["aa=1"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(COOKIE, field.parse().unwrap());
+            }
+            assert_eq!(cookie(&headers, "a"), want, "{fields:?}");
+        }
+    }
+}

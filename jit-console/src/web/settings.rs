@@ -1,0 +1,94 @@
+//! What an app decides about its console.
+
+use jit_core::id::Principal;
+
+/// What an app decides about its console.
+#[derive(Debug, Clone)]
+pub struct ConsoleSettings {
+    pub(super) origin: String,
+    pub(super) guarded_scheme: &'static str,
+    pub(super) entrance: String,
+    pub(super) demo_people: Vec<DemoPerson>,
+}
+
+/// Someone whom a visitor of a demonstration may be, without any proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an identity and what to call it")]
+pub struct DemoPerson {
+    /// Who the visitor then is.
+    pub principal: Principal,
+    /// What the button says.
+    pub name: String,
+    /// What they may do, in a few words.
+    pub about: String,
+}
+
+/// Why a text is no origin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the origin {origin:?} must read like \"https://access.example.com\" or \"http://127.0.0.1:8081\", with nothing after the host and port")]
+pub struct OriginError {
+    origin: String,
+}
+
+impl ConsoleSettings {
+    /// A console that browsers reach at `origin`.
+    ///
+    /// # Errors
+    /// [`OriginError`] unless it is `http://` or `https://`, a host and maybe a port.
+    pub fn new(origin: impl Into<String>) -> Result<Self, OriginError> {
+        let origin = origin.into();
+        let host = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        match host {
+            Some(host) if !host.is_empty() && host.len() <= 255 && host.bytes().all(plain) => Ok(Self {
+                origin,
+                guarded_scheme: "https",
+                entrance: "/_jit/enter".to_owned(),
+                demo_people: Vec::new(),
+            }),
+            _ => Err(OriginError { origin }),
+        }
+    }
+
+    /// Guarded origins are reached over plain HTTP: for a demonstration on one machine.
+    #[must_use]
+    pub fn with_guarded_http(mut self) -> Self {
+        self.guarded_scheme = "http";
+        self
+    }
+
+    /// Lets every visitor be one of these people, without any proof. For demonstrations and tests on one machine.
+    #[must_use]
+    pub fn dangerous_with_demo_people(mut self, people: impl IntoIterator<Item = DemoPerson>) -> Self {
+        self.demo_people = people.into_iter().collect();
+        self
+    }
+
+    /// Where browsers reach the console, without a slash at its end.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_a_host_and_a_port() {
+        for (origin, good) in [
+            ("https://access.example.com", true),
+            ("http://127.0.0.1:8081", true),
+            ("http://[::1]:8081", true),
+            ("https://access.example.com/", false),
+            ("https://access.example.com/console", false),
+            ("https://user@access.example.com", false),
+            ("https://", false),
+            ("access.example.com", false),
+            ("javascript:alert(1)", false),
+            ("https://a\r\nb", false),
+        ] {
+            assert_eq!(ConsoleSettings::new(origin).is_ok(), good, "{origin:?}");
+        }
+    }
+}
