@@ -2,13 +2,14 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use jit_core::approval::ask::Assurance;
 use serde::Deserialize;
 
+use crate::extract::Params;
 use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
@@ -31,11 +32,9 @@ struct LoginPage<'c> {
 }
 
 /// Who are you?
-pub(super) async fn login(
-    State(console): State<Console>,
-    params: Option<Query<LoginParams>>,
-) -> Result<Response, Failure> {
-    let to = params.and_then(|Query(params)| params.to).unwrap_or_default();
+pub(super) async fn login(State(console): State<Console>, params: Params) -> Result<Response, Failure> {
+    let params: LoginParams = params.read()?;
+    let to = params.to.unwrap_or_default();
     page(&LoginPage {
         frame: Frame::bare("Sign in"),
         people: &console.0.settings.demo_people,

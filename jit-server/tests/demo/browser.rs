@@ -1,0 +1,205 @@
+//! A person with a browser: sent to the console, signed in there, and sent back.
+
+use crate::client::{Answer, Browser, Running, get, send, start};
+
+const PAGE: &str = "/admin/users?page=2";
+
+/// Where the page that comes after the sign-in leads.
+fn way_in(demo: &Running, page: &Answer) -> String {
+    assert_eq!(page.status, 200, "{page:?}");
+    let start = format!("{}/_jit/enter?code=", demo.guarded);
+    let at = page
+        .text
+        .find(&start)
+        .unwrap_or_else(|| panic!("no way in: {page:?}"));
+    let way = &page.text[at..];
+    way[..way.find('"').unwrap()].to_owned()
+}
+
+/// Up to the page at the console that leads back, signed in as the person of this number.
+async fn signed_in(demo: &Running, browser: &mut Browser, person: usize) -> String {
+    let refused = browser.get(&format!("{}{PAGE}", demo.guarded)).await;
+    let go = refused.location().to_owned();
+    let login = browser.get(&go).await;
+    let login = login.location().to_owned();
+    let (_, to) = login
+        .split_once("/login?to=")
+        .unwrap_or_else(|| panic!("{login}"));
+    assert_eq!(browser.get(&format!("{}{login}", demo.console)).await.status, 200);
+    let form = format!("person={person}&to={to}");
+    let answer = browser.submit(&demo.console, "/login", &form).await;
+    let page = browser.follow(&demo.console, answer).await;
+    way_in(demo, &page)
+}
+
+#[tokio::test]
+async fn a_refused_browser_goes_to_the_console_and_a_program_does_not() {
+    let demo = start().await;
+    let page = format!("{}{PAGE}", demo.guarded);
+    let mut browser = Browser::default();
+    let refused = browser.get(&page).await;
+    let go = format!("{}/go/", demo.console);
+    assert!(refused.location().starts_with(&go), "{refused:?}");
+    assert_eq!(
+        (refused.header("cache-control"), refused.header("vary")),
+        ("no-store", "accept")
+    );
+    let enter = browser.cookies["__Host-jit-enter"].clone();
+    let again = browser.get(&page).await;
+    assert_eq!((again.status, again.headers.get("set-cookie")), (303, None));
+    assert_eq!(browser.cookies["__Host-jit-enter"], enter);
+
+    let (html, json) = ("text/html; charset=utf-8", "application/problem+json");
+    for (method, path, fields, status, kind) in [
+        ("GET", PAGE, &[][..], 401, json),
+        ("GET", PAGE, &[("accept", "*/*")], 401, json),
+        // A form, and what a page loads by itself.
+        ("POST", PAGE, &[("accept", "text/html")], 401, html),
+        (
+            "GET",
+            PAGE,
+            &[
+                ("accept", "text/html"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "iframe"),
+            ],
+            401,
+            html,
+        ),
+        // Nobody can do anything about these.
+        (
+            "GET",
+            "/admin/%2e%2e/admin",
+            &[("accept", "text/html")],
+            400,
+            html,
+        ),
+        (
+            "GET",
+            "/",
+            &[("accept", "text/html"), ("host", "elsewhere.example")],
+            421,
+            html,
+        ),
+    ] {
+        let answer = send(method, &format!("{}{path}", demo.guarded), fields, "").await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, kind),
+            "{method} {path} {fields:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_person_signs_in_at_the_console_and_comes_back_to_the_page_they_wanted() {
+    let demo = start().await;
+    let page = format!("{}{PAGE}", demo.guarded);
+    let mut alice = Browser::default();
+    let way_in = signed_in(&demo, &mut alice, 0).await;
+    assert_eq!(alice.cookies.get("__Host-jit"), None, "not before she is back");
+    let back = alice.get(&way_in).await;
+    assert_eq!(back.location(), page);
+    assert_eq!(alice.cookies["__Host-jit"].len(), 43);
+
+    // Whoever is signed in is told so on an open page.
+    let home = alice.get(&format!("{}/", demo.guarded)).await;
+    assert!(home.text.contains("You are demo|alice."), "{home:?}");
+    // Now she may ask.
+    let refused = alice.get(&page).await;
+    let go = refused.location().to_owned();
+    let ask = alice.get(&go).await;
+    assert!(ask.location().starts_with("/ask?back="), "{ask:?}");
+    let asked = demo.ask().await;
+    let refused = alice.get(&page).await;
+    let go = refused.location().to_owned();
+    let waits = alice.get(&go).await;
+    let request = format!("/requests/{}?back=", asked["id"].as_str().unwrap());
+    assert!(waits.location().starts_with(&request), "{waits:?}");
+    demo.approve(&asked).await;
+    let admitted = alice.get(&page).await;
+    assert!(
+        admitted.status == 200 && admitted.text.contains("Users, page 2 of 3"),
+        "{admitted:?}"
+    );
+
+    // The application is told who she is, and gets none of her sessions.
+    alice.cookies.insert("theme".to_owned(), "dark".to_owned());
+    let seen = alice.get(&format!("{}/admin/request", demo.guarded)).await;
+    assert!(alice.cookies.contains_key("__Host-jit-console"));
+    assert!(seen.text.contains("\nremote-user: demo|alice\n"), "{seen:?}");
+    let sessions = ["__Host-jit", "__Host-jit-console"].map(|name| &alice.cookies[name]);
+    for secret in sessions {
+        assert!(!seen.text.contains(secret.as_str()), "{seen:?}");
+    }
+    assert!(seen.text.contains("theme=dark"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_code_is_good_once_and_in_the_browser_that_was_sent_away_alone() {
+    let demo = start().await;
+    let page = format!("{}{PAGE}", demo.guarded);
+    let mut alice = Browser::default();
+    let way_in = signed_in(&demo, &mut alice, 0).await;
+    assert_eq!(alice.get(&way_in).await.status, 303);
+    let session = alice.cookies["__Host-jit"].clone();
+    assert_eq!(alice.get(&way_in).await.status, 400, "it was used");
+    assert_eq!(alice.cookies["__Host-jit"], session);
+
+    // A code of Bob's in a link that somebody else follows, with no cookie and with one of their own.
+    for sent_away_before in [false, true] {
+        let mut bob = Browser::default();
+        let link = signed_in(&demo, &mut bob, 1).await;
+        let mut other = Browser::default();
+        if sent_away_before {
+            assert_eq!(other.get(&page).await.status, 303);
+        }
+        let refused = other.get(&link).await;
+        assert_eq!(refused.status, 400, "{sent_away_before}");
+        assert_eq!(other.cookies.get("__Host-jit"), None, "{sent_away_before}");
+        let home = other.get(&format!("{}/", demo.guarded)).await;
+        assert!(home.text.contains("Nobody is signed in."), "{home:?}");
+        assert_eq!(bob.get(&link).await.status, 400, "and it is spent");
+    }
+    for link in [
+        "/_jit/enter",
+        "/_jit/enter?code=",
+        "/_jit/enter?code=x&to=http://evil.example",
+    ] {
+        assert_eq!(
+            alice.get(&format!("{}{link}", demo.guarded)).await.status,
+            400,
+            "{link}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_counts_at_its_own_place_alone() {
+    let demo = start().await;
+    let mut alice = Browser::default();
+    let way_in = signed_in(&demo, &mut alice, 0).await;
+    assert_eq!(alice.get(&way_in).await.status, 303);
+    let (console, guarded) = (&alice.cookies["__Host-jit-console"], &alice.cookies["__Host-jit"]);
+    for (cookie, named) in [
+        (format!("__Host-jit={guarded}"), true),
+        (format!("__Host-jit={console}"), false),
+        (format!("__Host-jit-console={console}"), false),
+    ] {
+        let home = send("GET", &format!("{}/", demo.guarded), &[("cookie", &cookie)], "").await;
+        assert_eq!(home.text.contains("You are demo|alice."), named, "{cookie}");
+        // The console's control API takes tokens, and nobody's cookies.
+        let me = send(
+            "GET",
+            &format!("{}/_jit/v1/me", demo.console),
+            &[("cookie", &cookie)],
+            "",
+        )
+        .await;
+        assert_eq!(me.status, 401, "{cookie}");
+    }
+    assert_eq!(
+        get("alice", &format!("{}/_jit/v1/me", demo.guarded)).await.status,
+        200
+    );
+}
