@@ -7,7 +7,7 @@
 //! 3. Only navigations that ask for a page are sent anywhere. Programs, forms and what a page loads by itself get the refusal.
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::TimeDelta;
@@ -23,6 +23,7 @@ use super::Console;
 use super::failure::Failure;
 use super::session::{GUARDED_COOKIE, Session, cookie, set_cookie};
 use super::slips::random;
+use crate::extract::Params;
 
 /// How long the console remembers where a browser that nobody is signed in with came from.
 pub(super) const RETURN_LIFE: TimeDelta = TimeDelta::minutes(15);
@@ -170,10 +171,11 @@ struct EnterParams {
 async fn enter(
     State(console): State<Console>,
     headers: HeaderMap,
-    params: Option<Query<EnterParams>>,
+    params: Params,
 ) -> Result<Response, Failure> {
     let now = console.0.broker.now();
-    let code = params.and_then(|Query(params)| console.0.codes.take(&params.code, now));
+    let params: Option<EnterParams> = params.read().ok();
+    let code = params.and_then(|params| console.0.codes.take(&params.code, now));
     let browser = cookie(&headers, ENTER_COOKIE).map(|value| Digest::plain(value.as_bytes()));
     let Some(code) = code.filter(|code| browser == Some(code.to.browser)) else {
         return Err(Failure::new(
@@ -183,7 +185,11 @@ async fn enter(
         ));
     };
     // Signed out in the meantime: no new session begins.
-    let cookie = console.0.sessions.carry(&code.session, now)?.ok_or_else(Failure::signed_out)?;
+    let cookie = console
+        .0
+        .sessions
+        .carry(&code.session, now)?
+        .ok_or_else(Failure::signed_out)?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     for (name, value) in [
         (LOCATION, code.to.url()),
