@@ -40,7 +40,7 @@ async fn there_and_back(look: Look) -> Result<(), BoxError> {
     tokio::time::timeout(std::time::Duration::from_secs(20), refused).await??;
     alice.arrives(|at| at.starts_with(&world.demo.console("/ask"))).await?;
     alice.go(&world.demo.console("/requests")).await?;
-    alice.says("xpired").await?;
+    alice.says("Its time is over").await?;
     alice.close().await?;
     bob.close().await?;
     world.demo.stop().await
