@@ -21,13 +21,24 @@ pub(crate) fn chromium() -> Result<(PathBuf, PathBuf), BoxError> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    if !Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
+    if !Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout == b"0\n")
+    {
         return Err("chromium or chromedriver is not installed; install them, run this as root, or set JIT_TEST_WITHOUT=chromium".into());
     }
     println!("Installing the Debian packages chromium and chromium-driver.");
     run(Command::new("apt-get").args(["update", "-qq"]))?;
     run(Command::new("apt-get")
-        .args(["install", "-y", "-qq", "--no-install-recommends", "chromium", "chromium-driver"])
+        .args([
+            "install",
+            "-y",
+            "-qq",
+            "--no-install-recommends",
+            "chromium",
+            "chromium-driver",
+        ])
         .env("DEBIAN_FRONTEND", "noninteractive"))?;
     find().ok_or_else(|| "chromium or chromedriver is not on the PATH after their installation".into())
 }
@@ -43,7 +54,13 @@ pub(crate) fn axe() -> Result<String, BoxError> {
         fs::create_dir_all(&folder)?;
         fs::write(&stamp, AXE)?;
         run(Command::new("npm")
-            .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"])
+            .args([
+                "install",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--silent",
+            ])
             .current_dir(&folder))?;
     }
     Ok(fs::read_to_string(script)?)

@@ -201,7 +201,10 @@ impl Window {
             )
             .await?;
         let found = found.as_array().cloned().unwrap_or_default();
-        Ok(found.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect())
+        Ok(found
+            .iter()
+            .filter_map(|one| one.as_str().map(str::to_owned))
+            .collect())
     }
 
     /// Whether the page is wider than its window.
@@ -222,7 +225,10 @@ impl Window {
         let taken = self
             .tell("Page.captureScreenshot", json!({"captureBeyondViewport": true}))
             .await?;
-        let data = taken.get("data").and_then(Value::as_str).ok_or("there is no picture")?;
+        let data = taken
+            .get("data")
+            .and_then(Value::as_str)
+            .ok_or("there is no picture")?;
         Ok(base64::engine::general_purpose::STANDARD.decode(data)?)
     }
 
@@ -252,12 +258,11 @@ struct DevTools {
 }
 
 impl WebDriverCompatibleCommand for DevTools {
-    fn endpoint(
-        &self,
-        base_url: &url::Url,
-        session_id: Option<&str>,
-    ) -> Result<url::Url, url::ParseError> {
-        base_url.join(&format!("session/{}/goog/cdp/execute", session_id.unwrap_or_default()))
+    fn endpoint(&self, base_url: &url::Url, session_id: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base_url.join(&format!(
+            "session/{}/goog/cdp/execute",
+            session_id.unwrap_or_default()
+        ))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {

@@ -43,7 +43,12 @@ async fn every_page(driver: &Driver, look: Look, folder: &Path, name: &str) -> R
     alice.press_words("Alice").await?;
     alice.arrives(|at| at.contains("/ask")).await?;
     take(&alice, folder, name, "ask").await?;
-    alice.fill("reason", "INC-4711: the nightly import has failed, look at its users").await?;
+    alice
+        .fill(
+            "reason",
+            "INC-4711: the nightly import has failed, look at its users",
+        )
+        .await?;
     alice.fill("duration", "5m").await?;
     alice.press_words("Request access").await?;
     alice.says("What is asked for").await?;
@@ -67,7 +72,11 @@ async fn every_page(driver: &Driver, look: Look, folder: &Path, name: &str) -> R
         take(&carol, folder, name, page).await?;
     }
     carol.go(&demo.console("/audit")).await?;
-    let story = carol.links().await?.into_iter().find(|link| link.contains("/audit/req_"));
+    let story = carol
+        .links()
+        .await?
+        .into_iter()
+        .find(|link| link.contains("/audit/req_"));
     if let Some(story) = story {
         carol.go(&story).await?;
         take(&carol, folder, name, "story").await?;

@@ -6,7 +6,11 @@ use crate::World;
 
 async fn look_at(window: &Window, what: &str, wrong: &mut Vec<String>) -> Result<(), BoxError> {
     let at = window.at().await?;
-    wrong.extend((window.barriers().await?).iter().map(|found| format!("{what} at {at}: {found}")));
+    wrong.extend(
+        (window.barriers().await?)
+            .iter()
+            .map(|found| format!("{what} at {at}: {found}")),
+    );
     if window.overflows().await? {
         wrong.push(format!("{what} at {at} is wider than its window"));
     }
@@ -43,13 +47,26 @@ async fn every_page(look: Look) -> Result<(), BoxError> {
     look_at(&carol, "deciding", &mut wrong).await?;
     carol.press("button[value=approve]").await?;
     carol.says("Approvals").await?;
-    alice.arrives(|at| at.starts_with(&world.demo.guarded("/admin"))).await?;
-    for path in ["/requests", "/approvals", "/grants", "/audit", "/policies", "/ask"] {
+    alice
+        .arrives(|at| at.starts_with(&world.demo.guarded("/admin")))
+        .await?;
+    for path in [
+        "/requests",
+        "/approvals",
+        "/grants",
+        "/audit",
+        "/policies",
+        "/ask",
+    ] {
         carol.go(&world.demo.console(path)).await?;
         look_at(&carol, path, &mut wrong).await?;
     }
     carol.go(&world.demo.console("/audit")).await?;
-    let story = carol.links().await?.into_iter().find(|link| link.contains("/audit/req_"));
+    let story = carol
+        .links()
+        .await?
+        .into_iter()
+        .find(|link| link.contains("/audit/req_"));
     carol.go(&story.ok_or("the log links to no story")?).await?;
     look_at(&carol, "a story", &mut wrong).await?;
     for window in [stranger, alice, carol] {

@@ -38,7 +38,9 @@ async fn there_and_back(look: Look) -> Result<(), BoxError> {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), refused).await??;
-    alice.arrives(|at| at.starts_with(&world.demo.console("/ask"))).await?;
+    alice
+        .arrives(|at| at.starts_with(&world.demo.console("/ask")))
+        .await?;
     alice.go(&world.demo.console("/requests")).await?;
     alice.says("Its time is over").await?;
     alice.close().await?;
@@ -98,7 +100,9 @@ async fn signing_out_ends_the_session_at_the_guarded_origin_too() -> Result<(), 
     alice.arrives(|at| at.contains("/login")).await?;
     // Signed in there still, she would be sent to the page to ask on.
     alice.go(&world.demo.guarded(PAGE)).await?;
-    alice.arrives(|at| at.starts_with(&world.demo.console("/login"))).await?;
+    alice
+        .arrives(|at| at.starts_with(&world.demo.console("/login")))
+        .await?;
     alice.close().await?;
     world.demo.stop().await
 }

@@ -34,9 +34,13 @@ impl World {
     async fn refused(&self, path: &str, look: Look) -> Result<Window, BoxError> {
         let window = self.driver.browser(look).await?;
         window.go(&self.demo.guarded(path)).await?;
-        window.arrives(|at| at.starts_with(&self.demo.console("/login"))).await?;
+        window
+            .arrives(|at| at.starts_with(&self.demo.console("/login")))
+            .await?;
         window.press_words("Alice").await?;
-        window.arrives(|at| at.starts_with(&self.demo.console("/ask"))).await?;
+        window
+            .arrives(|at| at.starts_with(&self.demo.console("/ask")))
+            .await?;
         Ok(window)
     }
 }

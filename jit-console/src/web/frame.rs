@@ -19,7 +19,7 @@ const ALWAYS: [(HeaderName, &str); 5] = [
     (X_FRAME_OPTIONS, "DENY"),
     (
         CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     // Under `no-referrer` a browser would send its own forms with `Origin: null`.
     (REFERRER_POLICY, "same-origin"),
@@ -36,10 +36,19 @@ pub(super) struct Frame {
     /// Which entry of the navigation the page is under: `requests`, `approvals`, `grants`, `audit`, `policies`, or none.
     pub(super) section: &'static str,
     pub(super) me: Option<Me>,
-    /// Loads itself again after so many seconds.
-    pub(super) refresh: Option<u32>,
+    /// Loads itself again when what it shows has changed.
+    pub(super) live: Option<Live>,
     /// Goes there by itself, at once.
     pub(super) goes_to: Option<String>,
+}
+
+/// How a page finds out that it is out of date.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// What tells it.
+    pub(super) url: String,
+    /// Without scripts it loads itself again after so many seconds.
+    pub(super) seconds: u32,
 }
 
 /// The reader.
@@ -76,7 +85,7 @@ impl Frame {
             title: title.into(),
             section: "",
             me: None,
-            refresh: None,
+            live: None,
             goes_to: None,
         }
     }

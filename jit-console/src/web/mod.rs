@@ -5,7 +5,7 @@
 //!
 //! 1. The console has an origin of its own, apart from everything that is guarded: a script on a guarded page can't read its pages or
 //!    post its forms. Its cookie has a name of its own, and a gate never passes it on to an upstream.
-//! 2. Pages are made by the server and need no script. GET and HEAD change nothing that is kept; what decides anything is a POST of a
+//! 2. Pages are made by the server and need no script: with scripts, those that wait are told when to load themselves again. GET and HEAD change nothing that is kept; what decides anything is a POST of a
 //!    form, which `Sec-Fetch-Site` or `Origin` must show to come from the console itself, with a token that is bound to the session and
 //!    to the digest of what the page showed ([`session`]).
 //! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, or when its person signs out. What a browser holds is 256
@@ -48,6 +48,11 @@ use handoff::{Code, Return};
 use session::Sessions;
 use slips::Slips;
 
+use crate::wait::Seats;
+
+/// Pages that look for changes at once, in all and for one person.
+const WATCHERS: (usize, usize) = (1024, 16);
+
 /// The console of one installation. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Console(Arc<Inner>);
@@ -58,6 +63,7 @@ struct Inner {
     sessions: Arc<Sessions>,
     returns: Slips<Return>,
     codes: Slips<Code>,
+    watchers: Seats,
 }
 
 impl Console {
@@ -69,6 +75,7 @@ impl Console {
             sessions: Arc::new(Sessions::default()),
             returns: Slips::new(handoff::RETURN_LIFE),
             codes: Slips::new(handoff::CODE_LIFE),
+            watchers: Seats::new(WATCHERS.0, WATCHERS.1),
         }))
     }
 

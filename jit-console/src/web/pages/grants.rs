@@ -8,6 +8,7 @@ use jit_core::id::{RequestId, Timestamp};
 use jit_core::policy::text::clean;
 use serde::Deserialize;
 
+use super::live;
 use super::requests::ListParams;
 use super::rows::Row;
 use super::words::{self, Moment};
@@ -46,7 +47,7 @@ pub(super) async fn grants(
     let listing = broker.grants(&visitor.actor, before, PAGE).await?;
     let now = broker.now();
     let mut frame = visitor.frame("grants", "Live grants");
-    frame.refresh = Some(LOOKS);
+    frame.live = Some(live::any_change(broker, LOOKS));
     let powers = visitor.powers;
     page(&GrantsPage {
         frame,

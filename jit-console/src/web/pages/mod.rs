@@ -7,6 +7,7 @@ mod chronicle;
 mod door;
 mod form;
 mod grants;
+mod live;
 mod lockdowns;
 mod one;
 mod policies;
@@ -28,6 +29,8 @@ use crate::extract::BODY_MAX;
 pub(super) fn router() -> Router<Console> {
     Router::new()
         .route("/style.css", get(style))
+        .route("/live.js", get(script))
+        .route("/live", get(live::any))
         .route("/login", get(door::login).post(door::sign_in))
         .route("/logout", post(door::sign_out))
         .route("/go/{slip}", get(door::go))
@@ -36,6 +39,7 @@ pub(super) fn router() -> Router<Console> {
         .route("/ask", get(ask::form).post(ask::ask))
         .route("/requests", get(requests::mine))
         .route("/requests/{id}", get(one::one))
+        .route("/requests/{id}/live", get(live::one))
         .route("/requests/{id}/done", get(grants::done))
         .route("/requests/{id}/review", post(acts::review))
         .route("/requests/{id}/withdraw", post(acts::withdraw))
@@ -61,6 +65,14 @@ async fn style() -> impl IntoResponse {
         (CACHE_CONTROL, "max-age=3600"),
     ];
     (headers, include_str!("../../../assets/style.css"))
+}
+
+async fn script() -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (CACHE_CONTROL, "max-age=3600"),
+    ];
+    (headers, include_str!("../../../assets/live.js"))
 }
 
 async fn not_here() -> Failure {

@@ -18,6 +18,7 @@ use jit_core::policy::text::clean;
 use serde::Deserialize;
 
 use super::form::Errors;
+use super::live;
 use super::rows::Row;
 use super::words::{self, Badge, Moment};
 use crate::extract::{Id, Params};
@@ -195,7 +196,7 @@ pub(super) async fn show(
     let mut frame = visitor.frame(section, title);
     // Never over a form that somebody types into.
     if review.is_none() && !revokes && !looks_into {
-        frame.refresh = waits(request, now);
+        frame.live = waits(request, now).map(|seconds| live::change_of(view, seconds));
     }
     let known = |slip: &String| matches!(visitor.session.way_back(slip), Some(Return::Guarded(_)));
     let back = back.filter(known).map(|slip| format!("/back/{slip}"));
@@ -288,9 +289,14 @@ fn waits(request: &Request, now: Timestamp) -> Option<u32> {
     let grant = request.grant.as_ref();
     match request.state {
         Stands::Pending => Some(LOOKS),
-        Stands::Scheduled | Stands::Active => grant.filter(|grant| grant.not_before > now).map(|grant| {
-            let left = grant.not_before.signed_duration_since(now).num_seconds();
-            // What opens tomorrow is not looked at every few seconds.
+        Stands::Scheduled | Stands::Active => grant.map(|grant| {
+            let next = if grant.not_before > now {
+                grant.not_before
+            } else {
+                grant.not_after
+            };
+            let left = next.signed_duration_since(now).num_seconds();
+            // What opens or ends tomorrow is not looked at every few seconds.
             if left > 120 { 60 } else { LOOKS }
         }),
         _ => None,

@@ -8,6 +8,7 @@ use jit_core::broker::store::Position;
 use jit_core::id::RequestId;
 use serde::Deserialize;
 
+use super::live;
 use super::rows::Row;
 use super::words;
 use crate::extract::{Params, position};
@@ -115,7 +116,7 @@ pub(super) async fn queue(
         None => None,
     };
     let mut frame = visitor.frame("approvals", "Approvals");
-    frame.refresh = Some(QUEUE_LOOKS);
+    frame.live = Some(live::any_change(broker, QUEUE_LOOKS));
     page(&QueuePage {
         frame,
         told: told.map(|view| {
