@@ -243,7 +243,7 @@ impl Problem {
         self.kind
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn field(&self) -> Option<&str> {
         self.more.field.as_deref()
     }
@@ -251,6 +251,12 @@ impl Problem {
     #[cfg(any(test, feature = "web"))]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// The request that stands in the way.
+    #[cfg(feature = "web")]
+    pub(crate) fn request(&self) -> Option<RequestId> {
+        self.more.request
     }
 
     /// The body, without the response around it.

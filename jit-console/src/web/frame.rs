@@ -49,21 +49,22 @@ pub(super) struct Me {
     /// What the form that signs out must carry.
     pub(super) sign_out: String,
     pub(super) auditor: bool,
-    pub(super) revoker: bool,
-    pub(super) lockdown: bool,
 }
 
 impl Frame {
     /// Around a page for a signed-in reader.
-    pub(super) fn new(visitor: &Visitor, powers: Powers, section: &'static str, title: impl Into<String>) -> Self {
+    pub(super) fn new(
+        visitor: &Visitor,
+        powers: Powers,
+        section: &'static str,
+        title: impl Into<String>,
+    ) -> Self {
         Self {
             section,
             me: Some(Me {
                 name: visitor.actor.person.name.clone(),
                 sign_out: visitor.session.token("sign-out", "").to_string(),
                 auditor: powers.auditor,
-                revoker: powers.revoker,
-                lockdown: powers.lockdown,
             }),
             ..Self::bare(title)
         }

@@ -142,7 +142,9 @@ impl Sessions {
             all.filter(|(_, session)| session.subject.principal == subject.principal)
         };
         if own().count() >= EACH_MAX {
-            let oldest = own().min_by_key(|(_, session)| session.used_at).map(|(key, _)| *key);
+            let oldest = own()
+                .min_by_key(|(_, session)| session.used_at)
+                .map(|(key, _)| *key);
             if let Some(key) = oldest {
                 sessions.remove(&key);
             }
@@ -296,13 +298,22 @@ mod tests {
         let (cookie, _) = signed_in(&sessions, at(0));
         assert_eq!(cookie.len(), COOKIE_LEN, "256 bits");
         assert!(sessions.find(&cookie, Place::Console, at(1799)).is_some());
-        assert!(sessions.find(&cookie, Place::Console, at(1799 + 1800)).is_none(), "idle");
+        assert!(
+            sessions.find(&cookie, Place::Console, at(1799 + 1800)).is_none(),
+            "idle"
+        );
 
         let (cookie, _) = signed_in(&sessions, at(0));
         for minute in (0..12 * 60).step_by(20) {
-            assert!(sessions.find(&cookie, Place::Console, at(minute * 60)).is_some(), "{minute}");
+            assert!(
+                sessions.find(&cookie, Place::Console, at(minute * 60)).is_some(),
+                "{minute}"
+            );
         }
-        assert!(sessions.find(&cookie, Place::Console, at(12 * 3600)).is_none(), "old");
+        assert!(
+            sessions.find(&cookie, Place::Console, at(12 * 3600)).is_none(),
+            "old"
+        );
     }
 
     #[test]
@@ -317,9 +328,19 @@ mod tests {
         sessions.sign_out(&session);
         assert!(sessions.find(&console, Place::Console, at(4)).is_none());
         assert!(sessions.find(&guarded, Place::Guarded, at(4)).is_none());
-        assert!(!sessions.has(&Digest::plain(guarded.as_bytes())), "the gate is told");
-        assert_eq!(sessions.carry(&session, at(4)).unwrap(), None, "nothing begins after");
-        assert!(sessions.find(&other, Place::Console, at(4)).is_some(), "another browser's");
+        assert!(
+            !sessions.has(&Digest::plain(guarded.as_bytes())),
+            "the gate is told"
+        );
+        assert_eq!(
+            sessions.carry(&session, at(4)).unwrap(),
+            None,
+            "nothing begins after"
+        );
+        assert!(
+            sessions.find(&other, Place::Console, at(4)).is_some(),
+            "another browser's"
+        );
     }
 
     #[test]

@@ -25,7 +25,9 @@ pub struct DemoPerson {
 
 /// Why a text is no origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the origin {origin:?} must read like \"https://access.example.com\" or \"http://127.0.0.1:8081\", with nothing after the host and port")]
+#[error(
+    "the origin {origin:?} must read like \"https://access.example.com\" or \"http://127.0.0.1:8081\", with nothing after the host and port"
+)]
 pub struct OriginError {
     origin: String,
 }
@@ -37,7 +39,9 @@ impl ConsoleSettings {
     /// [`OriginError`] unless it is `http://` or `https://`, a host and maybe a port.
     pub fn new(origin: impl Into<String>) -> Result<Self, OriginError> {
         let origin = origin.into();
-        let host = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+        let host = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| origin.strip_prefix(scheme));
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
         match host {
             Some(host) if !host.is_empty() && host.len() <= 255 && host.bytes().all(plain) => Ok(Self {

@@ -85,7 +85,9 @@ impl<T: Clone> Slips<T> {
 
 impl<T> fmt::Debug for Slips<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slips").field("life", &self.life).finish_non_exhaustive()
+        f.debug_struct("Slips")
+            .field("life", &self.life)
+            .finish_non_exhaustive()
     }
 }
 

@@ -341,7 +341,8 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
             "upgrade" => offers |= protocols(value).any(is_h2c),
             "cookie" => {
                 cookies |= may_be_the_gates(value)
-                    && pairs(value).any(|pair| NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some()));
+                    && pairs(value)
+                        .any(|pair| NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some()));
             }
             text if is_reserved(text) && !keep(text) => doomed.push(name.clone()),
             _ => {}

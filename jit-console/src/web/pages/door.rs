@@ -1,7 +1,6 @@
 //! Coming in and going out: signing in, signing out, and the way to and from guarded pages.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -9,6 +8,7 @@ use http::StatusCode;
 use jit_core::approval::ask::Assurance;
 use serde::Deserialize;
 
+use super::form::Posted;
 use crate::extract::Params;
 use crate::web::Console;
 use crate::web::failure::Failure;
@@ -54,11 +54,11 @@ pub(super) struct SignInForm {
 /// Signs a demo person in.
 pub(super) async fn sign_in(
     State(console): State<Console>,
-    form: Result<Form<SignInForm>, axum::extract::rejection::FormRejection>,
+    form: Result<Posted<SignInForm>, Failure>,
 ) -> Result<Response, Failure> {
     let person = form
         .ok()
-        .and_then(|Form(form)| Some((console.0.settings.demo_people.get(form.person)?, form.to)));
+        .and_then(|Posted(form)| Some((console.0.settings.demo_people.get(form.person)?, form.to)));
     let Some((person, to)) = person else {
         return Err(Failure::new(
             StatusCode::BAD_REQUEST,
@@ -91,7 +91,7 @@ pub(super) struct SignOutForm {
 pub(super) async fn sign_out(
     State(console): State<Console>,
     visitor: Visitor,
-    Form(form): Form<SignOutForm>,
+    Posted(form): Posted<SignOutForm>,
 ) -> Result<Response, Failure> {
     visitor.check(&form.csrf, "sign-out", "")?;
     console.0.sessions.sign_out(&visitor.session);
