@@ -89,6 +89,7 @@ async fn a_refused_browser_goes_to_the_console_and_a_program_does_not() {
             "{method} {path} {fields:?}"
         );
     }
+    demo.end().await;
 }
 
 #[tokio::test]
@@ -133,6 +134,7 @@ async fn a_person_signs_in_at_the_console_and_comes_back_to_the_page_they_wanted
         assert!(!seen.text.contains(secret.as_str()), "{seen:?}");
     }
     assert!(seen.text.contains("theme=dark"), "{seen:?}");
+    demo.end().await;
 }
 
 /// What the page's form for `action` carries besides what a person fills in.
@@ -193,6 +195,7 @@ async fn all_of_it_in_browsers() {
         admitted.status == 200 && admitted.text.contains("Users, page 2 of 3"),
         "{admitted:?}"
     );
+    demo.end().await;
 }
 
 #[tokio::test]
@@ -232,6 +235,7 @@ async fn a_code_is_good_once_and_in_the_browser_that_was_sent_away_alone() {
             "{link}"
         );
     }
+    demo.end().await;
 }
 
 #[tokio::test]
@@ -262,4 +266,5 @@ async fn a_session_counts_at_its_own_place_alone() {
         get("alice", &format!("{}/_jit/v1/me", demo.guarded)).await.status,
         200
     );
+    demo.end().await;
 }
