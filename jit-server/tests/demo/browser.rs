@@ -89,6 +89,7 @@ async fn a_refused_browser_goes_to_the_console_and_a_program_does_not() {
             "{method} {path} {fields:?}"
         );
     }
+    demo.end().await;
 }
 
 #[tokio::test]
@@ -133,6 +134,68 @@ async fn a_person_signs_in_at_the_console_and_comes_back_to_the_page_they_wanted
         assert!(!seen.text.contains(secret.as_str()), "{seen:?}");
     }
     assert!(seen.text.contains("theme=dark"), "{seen:?}");
+    demo.end().await;
+}
+
+/// What the page's form for `action` carries besides what a person fills in.
+fn carried(page: &Answer, action: &str) -> String {
+    assert_eq!(page.status, 200, "{page:?}");
+    let start = format!("<form method=\"post\" action=\"{action}\"");
+    let at = page
+        .text
+        .find(&start)
+        .unwrap_or_else(|| panic!("no form for {action}: {page:?}"));
+    let form = page.text[at..].split("</form>").next().unwrap();
+    let hidden = form.split("<input type=\"hidden\" name=\"").skip(1).map(|input| {
+        let (name, rest) = input.split_once("\" value=\"").unwrap();
+        format!("{name}={}", rest.split('"').next().unwrap())
+    });
+    hidden.collect::<Vec<_>>().join("&")
+}
+
+#[tokio::test]
+async fn all_of_it_in_browsers() {
+    let demo = start().await;
+    let page = format!("{}{PAGE}", demo.guarded);
+    let mut alice = Browser::default();
+    let way_in = signed_in(&demo, &mut alice, 0).await;
+    assert_eq!(alice.get(&way_in).await.location(), page);
+    let go = alice.get(&page).await.location().to_owned();
+    let refused = alice.get(&go).await;
+    let ask = alice.follow(&demo.console, refused).await;
+    let form = format!("{}&reason=INC-42&duration=5m&kind=ask", carried(&ask, "/ask"));
+    let asked = alice.submit(&demo.console, "/ask", &form).await;
+    let waits_at = asked.location().to_owned();
+    let request = waits_at.split('?').next().unwrap();
+    assert_eq!(
+        alice.get(&format!("{}{waits_at}", demo.console)).await.status,
+        200
+    );
+
+    let mut bob = Browser::default();
+    let home = bob.submit(&demo.console, "/login", "person=1&to=").await;
+    assert_eq!(bob.follow(&demo.console, home).await.status, 200);
+    let sheet = bob.get(&format!("{}{request}", demo.console)).await;
+    let review = format!("{request}/review");
+    let form = format!("{}&comment=go&decision=approve", carried(&sheet, &review));
+    let reviewed = bob.submit(&demo.console, &review, &form).await;
+    assert_eq!(bob.follow(&demo.console, reviewed).await.status, 200);
+
+    let active = alice.get(&format!("{}{waits_at}", demo.console)).await;
+    let at = active
+        .text
+        .find("/back/")
+        .unwrap_or_else(|| panic!("no way back: {active:?}"));
+    let back = active.text[at..].split('"').next().unwrap();
+    let onwards = alice.get(&format!("{}{back}", demo.console)).await;
+    let way_in = self::way_in(&demo, &onwards);
+    assert_eq!(alice.get(&way_in).await.location(), page);
+    let admitted = alice.get(&page).await;
+    assert!(
+        admitted.status == 200 && admitted.text.contains("Users, page 2 of 3"),
+        "{admitted:?}"
+    );
+    demo.end().await;
 }
 
 #[tokio::test]
@@ -172,6 +235,7 @@ async fn a_code_is_good_once_and_in_the_browser_that_was_sent_away_alone() {
             "{link}"
         );
     }
+    demo.end().await;
 }
 
 #[tokio::test]
@@ -202,4 +266,5 @@ async fn a_session_counts_at_its_own_place_alone() {
         get("alice", &format!("{}/_jit/v1/me", demo.guarded)).await.status,
         200
     );
+    demo.end().await;
 }

@@ -25,8 +25,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Running {
     pub(crate) guarded: String,
     pub(crate) console: String,
-    pub(crate) stop: oneshot::Sender<()>,
-    pub(crate) served: JoinHandle<Result<(), BoxError>>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), BoxError>>,
 }
 
 pub(crate) async fn start() -> Running {
@@ -116,6 +116,13 @@ pub(crate) async fn post(who: &str, url: &str, body: &Value) -> Answer {
 }
 
 impl Running {
+    /// Stops it in order: nothing of it is left then.
+    pub(crate) async fn end(self) {
+        self.stop.send(()).unwrap();
+        let served = tokio::time::timeout(PATIENCE, self.served).await;
+        served.expect("it stops").unwrap().unwrap();
+    }
+
     /// Alice asks for admin, through the gate; answers the request.
     pub(crate) async fn ask(&self) -> Value {
         let ask = serde_json::json!({"resource": "admin", "reason": "look into INC-42", "duration": "5m"});
