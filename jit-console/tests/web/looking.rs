@@ -31,7 +31,8 @@ async fn an_auditor_reads_what_happened_in_sentences() {
     let sentences = [
         "alice asked for admin for 30 min: “look into INC-42”",
         "bob approved that alice may use admin: “go on”",
-        "on the word of bob.",
+        "Everyone who must agree that alice may use admin has agreed.",
+        "alice may use admin until 09:31 UTC, on the word of bob.",
         "The grant of alice for admin became active.",
         "bob ended it: “enough”",
     ];
