@@ -63,6 +63,44 @@ async fn an_auditor_reads_what_happened_in_sentences() {
 }
 
 #[tokio::test]
+async fn what_was_done_is_part_of_the_story() {
+    let world = World::new().await;
+    let (alice, bob, carol) = (
+        world.visit("alice").await,
+        world.visit("bob").await,
+        world.visit("carol").await,
+    );
+    let asked = alice.ask(&[]).await;
+    bob.decide(&asked, &[("decision", "approve")]).await.is(303);
+    world.use_grant("alice", "/admin/users?secret=1").await;
+    world.use_grant("alice", "/admin/%3Cb%3E").await;
+    let id = asked.rsplit('/').next().unwrap();
+    for (browser, path) in [
+        (&alice, format!("{asked}/done")),
+        (&bob, format!("{asked}/done")),
+        (&carol, format!("/audit/{id}")),
+    ] {
+        let page = browser.get(&path).await;
+        page.is(200);
+        page.says("<code>GET /admin/users</code>");
+        page.says("<code>GET /admin/&#60;b&#62;</code>");
+        page.says("<td data-label=\"Status\">200</td>");
+        page.says("completed");
+        page.lacks("secret");
+    }
+    carol
+        .get("/audit")
+        .await
+        .says("alice used admin. HTTP requests: 1.");
+    assert!(
+        bob.get("/grants")
+            .await
+            .links()
+            .contains(&format!("{asked}/done"))
+    );
+}
+
+#[tokio::test]
 async fn the_download_is_the_chain() {
     let world = World::new().await;
     let (alice, carol) = (world.visit("alice").await, world.visit("carol").await);

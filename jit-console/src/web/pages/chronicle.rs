@@ -253,7 +253,7 @@ fn told_deeds(body: &str, request: &Request) -> String {
     let what = &request.ruling.resource.name;
     let items = body.get("items").and_then(serde_json::Value::as_array);
     match items {
-        Some(items) => format!("{who} used {what}: {} HTTP requests.", items.len()),
+        Some(items) => format!("{who} used {what}. HTTP requests: {}.", items.len()),
         None => {
             let count = body.get("count").and_then(serde_json::Value::as_u64);
             format!(
