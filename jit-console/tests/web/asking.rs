@@ -56,6 +56,9 @@ async fn a_refused_visitor_asks_waits_and_is_taken_back() {
     // Without the slip, and for everyone else, the page stays.
     alice.get(path).await.lacks("0;url=");
     bob.get(&at).await.lacks("0;url=");
+    let bobs = world.refused("/admin");
+    bob.get(&format!("/go/{bobs}")).await.is(303);
+    bob.get(&format!("{path}?back={bobs}")).await.lacks("0;url=");
 
     world.advance(20 * 60);
     let over = alice.get(&at).await;

@@ -31,7 +31,8 @@ async fn an_auditor_reads_what_happened_in_sentences() {
     let sentences = [
         "alice asked for admin for 30 min: “look into INC-42”",
         "bob approved that alice may use admin: “go on”",
-        "on the word of bob.",
+        "Everyone who must agree that alice may use admin has agreed.",
+        "alice may use admin until 09:31 UTC, on the word of bob.",
         "The grant of alice for admin became active.",
         "bob ended it: “enough”",
     ];
@@ -59,6 +60,44 @@ async fn an_auditor_reads_what_happened_in_sentences() {
     carol.get("/audit?person=nobody").await.says("Nothing here fits.");
     let second = carol.get("/audit?before=2").await;
     second.says("Records 1 to 1");
+}
+
+#[tokio::test]
+async fn what_was_done_is_part_of_the_story() {
+    let world = World::new().await;
+    let (alice, bob, carol) = (
+        world.visit("alice").await,
+        world.visit("bob").await,
+        world.visit("carol").await,
+    );
+    let asked = alice.ask(&[]).await;
+    bob.decide(&asked, &[("decision", "approve")]).await.is(303);
+    world.use_grant("alice", "/admin/users?secret=1").await;
+    world.use_grant("alice", "/admin/%3Cb%3E").await;
+    let id = asked.rsplit('/').next().unwrap();
+    for (browser, path) in [
+        (&alice, format!("{asked}/done")),
+        (&bob, format!("{asked}/done")),
+        (&carol, format!("/audit/{id}")),
+    ] {
+        let page = browser.get(&path).await;
+        page.is(200);
+        page.says("<code>GET /admin/users</code>");
+        page.says("<code>GET /admin/&#60;b&#62;</code>");
+        page.says("<td data-label=\"Status\">200</td>");
+        page.says("completed");
+        page.lacks("secret");
+    }
+    carol
+        .get("/audit")
+        .await
+        .says("alice used admin. HTTP requests: 1.");
+    assert!(
+        bob.get("/grants")
+            .await
+            .links()
+            .contains(&format!("{asked}/done"))
+    );
 }
 
 #[tokio::test]

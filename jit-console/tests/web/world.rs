@@ -12,7 +12,13 @@ use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
+use jit_core::gate::flight::{Direction, Flight};
+use jit_core::gate::interactions::Interactions;
 use jit_core::gate::refusal::Refusal;
+use jit_core::gate::rules::RuleSet;
+use jit_core::gate::tokens::ApiTokens;
+use jit_core::gate::{Gate, Verdict};
+use jit_core::id::Digest;
 use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
 use jit_core::testing::ManualClock;
@@ -93,6 +99,7 @@ pub(crate) struct World {
     pub(crate) console: Console,
     pub(crate) broker: Broker,
     store: Arc<MemoryStore>,
+    gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
 }
 
@@ -102,11 +109,23 @@ impl World {
         let clock = Arc::new(ManualClock::new("2026-03-01T09:00:00Z".parse().unwrap()));
         let people = Arc::new(PeopleFile::parse(PEOPLE, Format::Toml, "people.toml").unwrap());
         let policy = Policy::parse(POLICY, Format::Toml, "policy.toml").unwrap();
-        let broker = Broker::builder(store.clone(), people, policy)
+        let rules = RuleSet::compile(policy.resources(), policy.open()).unwrap();
+        let interactions = Arc::new(Interactions::with_places(64));
+        let broker = Broker::builder(store.clone(), people.clone(), policy)
             .clock(clock.clone())
+            .interactions(interactions.clone())
             .build()
             .await
             .unwrap();
+        let tokens = NAMES.map(|name| {
+            let principal = format!("demo|{name}").parse().unwrap();
+            (Digest::plain(name.as_bytes()), principal)
+        });
+        let tokens = Arc::new(ApiTokens::new(tokens).unwrap());
+        let gate = Gate::builder(rules, broker.enforcer().clone(), tokens, people, clock.clone())
+            .with_reserve(Arc::new(broker.clone()))
+            .with_interactions(interactions)
+            .build();
         let demo = NAMES.map(|name| DemoPerson {
             principal: format!("demo|{name}").parse().unwrap(),
             name: name.to_owned(),
@@ -122,8 +141,30 @@ impl World {
             console,
             broker,
             store,
+            gate,
             clock,
         }
+    }
+
+    /// A request of `who` that the gate admits, that is answered at once, and that is written down.
+    pub(crate) async fn use_grant(&self, who: &str, path: &str) {
+        let request = Request::builder()
+            .uri(path)
+            .header("host", "app.example.com")
+            .header("authorization", format!("Bearer {who}"));
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let verdict = match self.gate.decide(&head, None) {
+            Verdict::Lookup(lookup) => self.gate.resolve(&head, None, lookup).await,
+            verdict => verdict,
+        };
+        let Verdict::Admit(admission) = verdict else {
+            panic!("{verdict:?}")
+        };
+        let flight = Flight::begin(&self.gate, &admission, &head);
+        flight.answered(StatusCode::OK);
+        flight.pass(Direction::Sent, 12).unwrap();
+        drop(flight);
+        self.broker.flush_interactions().await.unwrap();
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

@@ -263,7 +263,8 @@ fn show(
         _ => Errors::default(),
     };
     let (regular_errors, glass_errors) = (errors(false), errors(true));
-    if problem.is_none() {
+    // The form for an emergency asks for no duration.
+    if problem.is_none() || typed.breaks_glass() {
         typed.duration = terms.duration.default.to_string();
     }
     let whole = Scope::default();

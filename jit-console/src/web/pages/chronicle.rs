@@ -147,13 +147,15 @@ fn told_event(event: &Event, request: &Request, now: Timestamp, people: &mut Vec
                 quoted(reason)
             )
         }
-        Event::StageOpened { stage } => {
-            let name = request.ruling.terms.stages.get(usize::from(*stage));
-            let name = name.map_or_else(|| stage.to_string(), |stage| stage.name.to_string());
-            format!("The stage {name} was opened for {who} and {what}.")
-        }
+        Event::StageOpened { stage } => match request.ruling.terms.stages.get(usize::from(*stage)) {
+            Some(stage) => format!("The stage {} was opened for {who} and {what}.", stage.name),
+            None => format!("Everyone who must agree that {who} may use {what} has agreed."),
+        },
         Event::Approved { by, grant } => {
-            let window = format!("{who} may use {what} until {}", Moment::new(grant.not_after, now));
+            let window = format!(
+                "{who} may use {what} until {}",
+                Moment::new(grant.not_after, now).exact()
+            );
             match by {
                 ApprovedBy::Quorum(persons) => {
                     persons.iter().for_each(&mut involve);
@@ -251,7 +253,7 @@ fn told_deeds(body: &str, request: &Request) -> String {
     let what = &request.ruling.resource.name;
     let items = body.get("items").and_then(serde_json::Value::as_array);
     match items {
-        Some(items) => format!("{who} used {what}: {} HTTP requests.", items.len()),
+        Some(items) => format!("{who} used {what}. HTTP requests: {}.", items.len()),
         None => {
             let count = body.get("count").and_then(serde_json::Value::as_u64);
             format!(

@@ -42,6 +42,13 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// Without how far away it is.
+    pub(super) fn exact(&self) -> &str {
+        &self.at
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.near, self.at)
