@@ -34,8 +34,6 @@ fn sent(landing: Landing) -> Option<Response<Bytes>> {
     headers.insert(LOCATION, HeaderValue::try_from(landing.location).ok()?);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_static("accept"));
-    if let Some(cookie) = landing.cookie {
-        headers.insert(SET_COOKIE, HeaderValue::try_from(cookie).ok()?);
-    }
+    headers.insert(SET_COOKIE, HeaderValue::try_from(landing.cookie).ok()?);
     Some(response)
 }

@@ -41,8 +41,7 @@ async fn there_and_back(look: Look) -> Result<(), BoxError> {
     alice
         .arrives(|at| at.starts_with(&world.demo.console("/ask")))
         .await?;
-    alice.go(&world.demo.console("/requests")).await?;
-    alice.says("Its time is over").await?;
+    alice.says("Your last request for it: Its time is over").await?;
     alice.close().await?;
     bob.close().await?;
     world.demo.stop().await

@@ -1,7 +1,8 @@
 //! The way of a browser from a guarded origin to the console and back, and how a sign-in goes with it.
 //!
 //! 1. A refused browser is sent to `/go/{slip}` at the console ([`Console::landing`]). The slip holds where it wanted to go, and the hash of
-//!    a random cookie which that browser alone holds at the guarded origin.
+//!    a random word, made for this one landing, which that browser alone holds in a cookie at the guarded origin. A word that the browser
+//!    brought along is never used: the application may have read it there and have given it to somebody else.
 //! 2. Signed in there, it is sent back with a code to the guarded origin's entrance ([`Console::entrance`]), which takes the code once and
 //!    only together with that cookie: a code in someone else's link signs nobody in.
 //! 3. Only navigations that ask for a page are sent anywhere. Programs, forms and what a page loads by itself get the refusal.
@@ -31,8 +32,10 @@ pub(super) const RETURN_LIFE: TimeDelta = TimeDelta::minutes(15);
 pub(super) const CODE_LIFE: TimeDelta = TimeDelta::seconds(30);
 /// The cookie by which a guarded origin knows the browser that it sent away.
 const ENTER_COOKIE: &str = "__Host-jit-enter";
-/// Its length: 16 bytes in base64url without padding.
-const ENTER_LEN: usize = 22;
+/// The length of a word in it: 16 bytes in base64url without padding.
+const WORD_LEN: usize = 22;
+/// Most words in it, the newest first: one for each of the windows in which a person was refused lately.
+const WORDS_MAX: usize = 8;
 /// Longest path and query that is remembered, in bytes.
 const PATH_MAX: usize = 4096;
 
@@ -89,8 +92,8 @@ pub(super) struct Code {
 pub struct Landing {
     /// The page at the console: the `Location` of a 303.
     pub location: String,
-    /// A `Set-Cookie` that goes with it, unless the browser has that cookie already.
-    pub cookie: Option<String>,
+    /// The `Set-Cookie` that goes with it.
+    pub cookie: String,
 }
 
 impl Console {
@@ -113,21 +116,22 @@ impl Console {
         if path.len() > PATH_MAX || !path.starts_with('/') {
             return None;
         }
-        let (browser, fresh) = match cookie(&head.headers, ENTER_COOKIE) {
-            Some(value) if value.len() == ENTER_LEN => (value.to_owned(), false),
-            _ => (random(16).ok()?, true),
-        };
+        let word = random(16).ok()?;
+        let mut words = words(&head.headers);
+        words.truncate(WORDS_MAX - 1);
+        words.insert(0, &word);
+        let words = words.join(".");
         let settings = &self.0.settings;
         let guarded = Guarded {
             origin: format!("{}://{host}", settings.guarded_scheme),
             path: path.to_owned(),
             why,
-            browser: Digest::plain(browser.as_bytes()),
+            browser: Digest::plain(word.as_bytes()),
         };
         let slip = self.0.returns.keep(Return::Guarded(guarded), now).ok()?;
         Some(Landing {
             location: format!("{}/go/{slip}", settings.origin),
-            cookie: fresh.then(|| set_cookie(ENTER_COOKIE, &browser)),
+            cookie: set_cookie(ENTER_COOKIE, &words),
         })
     }
 
@@ -148,6 +152,18 @@ impl Console {
         let code = self.0.codes.keep(code, now)?;
         Ok(format!("{}{}?code={code}", to.origin, self.0.settings.entrance))
     }
+}
+
+/// What the browser was given when it was sent away.
+fn words(headers: &HeaderMap) -> Vec<&str> {
+    let plain = |word: &&str| {
+        word.len() == WORD_LEN
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    let words = cookie(headers, ENTER_COOKIE).unwrap_or_default().split('.');
+    words.filter(plain).take(WORDS_MAX).collect()
 }
 
 /// Whether a person looks at what comes back, as far as the browser says.
@@ -176,8 +192,9 @@ async fn enter(
     let now = console.0.broker.now();
     let params: Option<EnterParams> = params.read().ok();
     let code = params.and_then(|params| console.0.codes.take(&params.code, now));
-    let browser = cookie(&headers, ENTER_COOKIE).map(|value| Digest::plain(value.as_bytes()));
-    let Some(code) = code.filter(|code| browser == Some(code.to.browser)) else {
+    let words = words(&headers);
+    let knows = |wanted: Digest| words.iter().any(|word| Digest::plain(word.as_bytes()) == wanted);
+    let Some(code) = code.filter(|code| knows(code.to.browser)) else {
         return Err(Failure::new(
             StatusCode::BAD_REQUEST,
             "This link was used, or is too old",

@@ -5,6 +5,7 @@
 //!
 //! 1. The console has an origin of its own, apart from everything that is guarded: a script on a guarded page can't read its pages or
 //!    post its forms. Its cookie has a name of its own, and a gate never passes it on to an upstream.
+//!    It answers under its own host and port, and no other.
 //! 2. Pages are made by the server and need no script: with scripts, those that wait are told when to load themselves again. GET and HEAD change nothing that is kept; what decides anything is a POST of a
 //!    form, which `Sec-Fetch-Site` or `Origin` must show to come from the console itself, with a token that is bound to the session and
 //!    to the digest of what the page showed ([`session`]).
@@ -36,7 +37,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::HOST;
 use jit_core::broker::Broker;
 use tower_http::csrf::CsrfLayer;
 
@@ -44,6 +49,7 @@ pub use handoff::Landing;
 pub use session::{CONSOLE_COOKIE, GuardedSessions};
 pub use settings::{ConsoleSettings, DemoPerson, OriginError};
 
+use failure::Failure;
 use handoff::{Code, Return};
 use session::Sessions;
 use slips::Slips;
@@ -83,6 +89,7 @@ impl Console {
     pub fn router(&self) -> Router {
         pages::router()
             .layer(CsrfLayer::new())
+            .layer(from_fn_with_state(self.clone(), own_host))
             .layer(from_fn(frame::finish))
             .with_state(self.clone())
     }
@@ -91,6 +98,27 @@ impl Console {
     pub fn guarded_sessions(&self) -> GuardedSessions {
         GuardedSessions::new(self.0.sessions.clone())
     }
+}
+
+/// Answers under the console's own host and port alone: a name that somebody else points here (DNS rebinding) would make their pages the
+/// console's origin.
+async fn own_host(State(console): State<Console>, request: Request, next: Next) -> Response {
+    let settings = &console.0.settings;
+    let asked = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(HOST).and_then(|host| host.to_str().ok()),
+    };
+    if asked.is_some_and(|asked| settings.is_own_host(asked)) {
+        return next.run(request).await;
+    }
+    let origin = settings.origin();
+    let detail = format!("The console is at {origin} alone. Go there.");
+    Failure::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "This is not the console's address",
+        detail,
+    )
+    .into_response()
 }
 
 impl fmt::Debug for Console {

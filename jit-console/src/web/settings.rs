@@ -68,6 +68,14 @@ impl ConsoleSettings {
         self
     }
 
+    /// Whether a request's `Host` is the console's: the origin's host and port, the scheme's own port left out or not.
+    pub(super) fn is_own_host(&self, asked: &str) -> bool {
+        let (scheme, own) = self.origin.split_once("://").unwrap_or_default();
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let bare = |host: &str| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+        bare(asked) == bare(own)
+    }
+
     /// Where browsers reach the console, without a slash at its end.
     pub fn origin(&self) -> &str {
         &self.origin
@@ -77,6 +85,29 @@ impl ConsoleSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_console_has_one_host() {
+        for (origin, asked, own) in [
+            ("https://access.example.com", "access.example.com", true),
+            ("https://access.example.com", "Access.Example.com:443", true),
+            ("https://access.example.com", "access.example.com:80", false),
+            (
+                "https://access.example.com",
+                "access.example.com.evil.example",
+                false,
+            ),
+            ("http://127.0.0.1:8081", "127.0.0.1:8081", true),
+            ("http://127.0.0.1:8081", "localhost:8081", false),
+            ("http://127.0.0.1:8081", "127.0.0.1:8080", false),
+            ("http://127.0.0.1:8081", "127.0.0.1", false),
+            ("http://[::1]:8081", "[::1]:8081", true),
+            ("http://127.0.0.1:8081", "", false),
+        ] {
+            let settings = ConsoleSettings::new(origin).unwrap();
+            assert_eq!(settings.is_own_host(asked), own, "{origin} {asked}");
+        }
+    }
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_a_port() {

@@ -6,5 +6,6 @@ mod deciding;
 mod ending;
 mod forms;
 mod hostile;
+mod live;
 mod looking;
 mod world;

@@ -5,8 +5,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use jit_core::approval::ask::Ask;
+use jit_core::broker::Filter;
+use jit_core::id::ResourceName;
 use jit_core::policy::Offer;
 use jit_core::policy::terms::Scope;
+use jit_core::policy::text::clean;
 use serde::Deserialize;
 
 use super::form::{Errors, Posted, filled, lines, several, shown};
@@ -137,6 +140,8 @@ struct Choice {
 struct AskPage {
     frame: Frame,
     refused: Option<String>,
+    /// What became of the visitor's last request for it.
+    last: Option<String>,
     csrf: String,
     key: String,
     resource: String,
@@ -193,7 +198,7 @@ pub(super) async fn form(
         policy: params.policy.unwrap_or_default(),
         ..AskForm::default()
     };
-    show(&console, &visitor, typed, None)
+    show(&console, &visitor, typed, None).await
 }
 
 /// Asks.
@@ -219,11 +224,11 @@ pub(super) async fn ask(
             };
             Ok(Redirect::to(&onwards).into_response())
         }
-        Err(problem) => show(&console, &visitor, form.again(), Some(&problem)),
+        Err(problem) => show(&console, &visitor, form.again(), Some(&problem)).await,
     }
 }
 
-fn show(
+async fn show(
     console: &Console,
     visitor: &Visitor,
     mut typed: AskForm,
@@ -267,10 +272,12 @@ fn show(
     if problem.is_none() || typed.breaks_glass() {
         typed.duration = terms.duration.default.to_string();
     }
+    let last = last(console, visitor, resource.name.clone()).await?;
     let whole = Scope::default();
     let shown = page(&AskPage {
         frame: visitor.frame("requests", format!("Access to {}", resource.name)),
         refused,
+        last,
         csrf: visitor.session.token("ask", resource.name.as_str()).to_string(),
         key: random(16)?,
         resource: resource.name.to_string(),
@@ -297,6 +304,33 @@ fn show(
     })?;
     let status = problem.map_or(StatusCode::OK, |problem| problem.kind().status());
     Ok((status, shown).into_response())
+}
+
+/// What became of the visitor's last request for a resource: whoever is refused in the midst of their work learns here that it has ended, and why.
+async fn last(
+    console: &Console,
+    visitor: &Visitor,
+    resource: ResourceName,
+) -> Result<Option<String>, Failure> {
+    let broker = &console.0.broker;
+    let filter = Filter {
+        mine: true,
+        resource: Some(resource),
+        limit: 1,
+        ..Filter::default()
+    };
+    let listing = broker.list(&visitor.actor, &filter).await?;
+    let now = broker.now();
+    let request = listing.items.first().map(|view| &view.request);
+    Ok(request
+        .filter(|request| request.state.is_terminal())
+        .map(|request| {
+            let reason = request.end.as_ref().map(|end| clean(&end.reason));
+            match reason.filter(|reason| !reason.is_empty()) {
+                Some(reason) => format!("{} Why: “{reason}”", words::standing(request, now)),
+                None => words::standing(request, now),
+            }
+        }))
 }
 
 fn choose(
