@@ -28,7 +28,7 @@ async fn a_request_that_is_decided_is_looked_at_again() {
         tokio::task::yield_now().await;
     }
     bob.decide(&asked, &[("decision", "approve")]).await.is(303);
-    told.await.says("event: changed");
+    told.await.says("event: changed\ndata: look again\n\n");
 
     // What changed between the page and the stream counts as well.
     alice.get(&live).await.says("event: changed");

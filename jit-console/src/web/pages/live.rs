@@ -116,8 +116,9 @@ pub(super) async fn any(
 fn said(changed: impl Future<Output = bool> + Send + 'static) -> impl IntoResponse {
     let events = stream::once(async move {
         let event = Event::default();
+        // Browsers drop an event without data.
         Ok::<_, Infallible>(if changed.await {
-            event.event("changed").data("")
+            event.event("changed").data("look again")
         } else {
             event.comment("nothing yet")
         })
