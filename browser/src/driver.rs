@@ -1,5 +1,7 @@
 //! Chromedriver, and the browsers that it starts.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,11 +19,14 @@ use crate::{BoxError, install};
 /// How long chromedriver may take until it listens.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// Chromedriver on a free port. It ends with this.
+/// How long it may take to end its browsers.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// Chromedriver on a free port. It ends with this, and so does every browser that it started.
 #[derive(Debug)]
 pub struct Driver {
     chromium: String,
-    at: String,
+    port: u16,
     _child: Child,
     profiles: TempDir,
 }
@@ -56,7 +61,7 @@ impl Driver {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self {
             chromium: chromium.to_string_lossy().into_owned(),
-            at: format!("http://127.0.0.1:{port}"),
+            port,
             _child: child,
             profiles: TempDir::new()?,
         })
@@ -95,8 +100,23 @@ impl Driver {
         );
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
-            .connect(&self.at)
+            .connect(&format!("http://127.0.0.1:{}", self.port))
             .await?;
         Window::new(client, look).await
+    }
+}
+
+impl Drop for Driver {
+    /// A browser outlives a chromedriver that is killed: it is told to end them first. Whatever became of that, it is killed then.
+    fn drop(&mut self) {
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(END_MAX))?;
+            write!(
+                stream,
+                "GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+                self.port
+            )?;
+            stream.read_to_end(&mut Vec::new())
+        });
     }
 }

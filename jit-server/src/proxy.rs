@@ -7,8 +7,9 @@
 //!    `Proxy-Connection`, `TE`, `Transfer-Encoding`, `Upgrade`.
 //! 3. The upstream is told of whom the gate has proven: `Remote-User`, and `X-Jit-Grant` and `X-Jit-Expires` under a grant. What a client says
 //!    in these fields never gets there.
-//! 4. Requests don't change the protocol of their connection: the upstream does not see that they asked to.
-//! 5. An upstream that does not answer as it should is 502. Why is logged, never told.
+//! 4. The upstream sets none of the gate's own cookies, whose names begin with `__Host-jit`.
+//! 5. Requests don't change the protocol of their connection: the upstream does not see that they asked to.
+//! 6. An upstream that does not answer as it should is 502. Why is logged, never told.
 //!
 //! # Deployment caveats
 //!
@@ -25,8 +26,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::stream;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
+    SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, Method, StatusCode, Uri};
@@ -98,6 +99,7 @@ impl Proxy {
         }
         let mut headers = head.headers;
         drop_one_hop(&mut headers);
+        drop_gate_cookies(&mut headers);
         // The length of what would have been sent is not known, and that of nothing must not be told in its place.
         let is_about_another = is_head || head.status == StatusCode::NOT_MODIFIED;
         let body = if is_about_another && !headers.contains_key(CONTENT_LENGTH) {
@@ -143,6 +145,25 @@ fn drop_one_hop(headers: &mut HeaderMap) {
     for name in named.iter().chain(&ONE_HOP) {
         headers.remove(name);
     }
+}
+
+/// Drops what would set a cookie of the gate's or the console's: the application could sign its visitors in as somebody else. A script on its
+/// pages can still try; where the gate has set a cookie, no script can replace it.
+fn drop_gate_cookies(headers: &mut HeaderMap) {
+    let Entry::Occupied(entry) = headers.entry(SET_COOKIE) else {
+        return;
+    };
+    let (name, values) = entry.remove_entry_mult();
+    let kept: Vec<HeaderValue> = values.filter(|value| !sets_gate_cookie(value)).collect();
+    for value in kept {
+        headers.append(name.clone(), value);
+    }
+}
+
+fn sets_gate_cookie(value: &HeaderValue) -> bool {
+    let name = value.as_bytes().split(|b| matches!(b, b'=' | b';')).next();
+    let name = name.unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    name == b"__host-jit" || name.starts_with(b"__host-jit-")
 }
 
 /// Tells the upstream who asks and under which grant, in the fields that the other doors use.

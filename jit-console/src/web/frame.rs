@@ -7,14 +7,14 @@ use axum::response::{Html, IntoResponse, Response};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jit_core::broker::Powers;
 use tower_http::csrf::ProtectionError;
 
 use super::failure::Failure;
 use super::visitor::Visitor;
 
-const ALWAYS: [(HeaderName, &str); 5] = [
+const ALWAYS: [(HeaderName, &str); 6] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
     (
@@ -25,6 +25,10 @@ const ALWAYS: [(HeaderName, &str); 5] = [
     (REFERRER_POLICY, "same-origin"),
     (
         HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
 ];
@@ -98,8 +102,13 @@ pub(super) fn page(template: &impl Template) -> Result<Response, Failure> {
 
 /// The headers that every answer of the console carries.
 pub(super) async fn finish(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if response.extensions_mut().remove::<ProtectionError>().is_some() {
+    let refused = is_loaded_elsewhere(request.headers());
+    let mut response = if refused {
+        StatusCode::FORBIDDEN.into_response()
+    } else {
+        next.run(request).await
+    };
+    if refused || response.extensions_mut().remove::<ProtectionError>().is_some() {
         response = Failure::new(
             StatusCode::FORBIDDEN,
             "Another site's page sent this",
@@ -115,4 +124,15 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Whether another origin's page loads this by itself. A sibling's request brings the session's cookie along: it would keep the session
+/// from idling out, and take its person's places. Whoever goes here by a link is welcome; no page can be framed.
+fn is_loaded_elsewhere(headers: &HeaderMap) -> bool {
+    let says = |name: &str, any: &[&str]| {
+        let said = headers.get(name).map(|said| said.as_bytes());
+        said.is_some_and(|said| any.iter().any(|one| one.as_bytes() == said))
+    };
+    says("sec-fetch-site", &["same-site", "cross-site"])
+        && says("sec-fetch-mode", &["no-cors", "cors", "websocket"])
 }

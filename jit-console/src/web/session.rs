@@ -59,14 +59,14 @@ pub(super) struct Session {
     used_at: Timestamp,
     ends_at: Timestamp,
     /// Where its person came from, the latest last.
-    returns: VecDeque<(String, Return)>,
+    returns: VecDeque<(String, Arc<Return>)>,
 }
 
 impl Session {
     /// Where its person came from, by the name of the slip.
     pub(super) fn way_back(&self, name: &str) -> Option<&Return> {
         let mut returns = self.returns.iter();
-        returns.find(|(known, _)| known == name).map(|(_, way)| way)
+        returns.find(|(known, _)| known == name).map(|(_, way)| &**way)
     }
 
     /// What a form must carry that does `action` to `what`.
@@ -107,7 +107,7 @@ impl Sessions {
             claims: BTreeMap::new(),
             expires_at: Some(ends_at),
         };
-        self.begin(subject, Place::Console, sign_in, ends_at, now)
+        begin(&mut self.lock(), subject, Place::Console, sign_in, ends_at, now)
     }
 
     /// Carries a console's session to guarded origins; answers the cookie's value there. `None` when it has ended meanwhile.
@@ -116,52 +116,22 @@ impl Sessions {
         session: &Session,
         now: Timestamp,
     ) -> Result<Option<String>, getrandom::Error> {
-        let lives = self.lock().values().any(|other| other.sign_in == session.sign_in);
+        // One lock for both: whoever signs out in between would leave a session behind.
+        let mut sessions = self.lock();
+        let lives = sessions.values().any(|other| other.sign_in == session.sign_in);
         if !lives || !session.is_live(now) {
             return Ok(None);
         }
-        let subject = session.subject.clone();
-        self.begin(subject, Place::Guarded, session.sign_in, session.ends_at, now)
-            .map(Some)
-    }
-
-    fn begin(
-        &self,
-        subject: Subject,
-        place: Place,
-        sign_in: Digest,
-        ends_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<String, getrandom::Error> {
-        let cookie = random(32)?;
-        let secret = Digest::plain(random(32)?.as_bytes());
-        let mut sessions = self.lock();
-        sessions.retain(|_, session| session.is_live(now));
-        let own = || {
-            let all = sessions.iter();
-            all.filter(|(_, session)| session.subject.principal == subject.principal)
-        };
-        if own().count() >= EACH_MAX {
-            let oldest = own()
-                .min_by_key(|(_, session)| session.used_at)
-                .map(|(key, _)| *key);
-            if let Some(key) = oldest {
-                sessions.remove(&key);
-            }
-        }
-        sessions.insert(
-            Digest::plain(cookie.as_bytes()),
-            Session {
-                subject,
-                place,
-                sign_in,
-                secret,
-                used_at: now,
-                ends_at,
-                returns: VecDeque::new(),
-            },
-        );
-        Ok(cookie)
+        let (subject, ends_at) = (session.subject.clone(), session.ends_at);
+        begin(
+            &mut sessions,
+            subject,
+            Place::Guarded,
+            session.sign_in,
+            ends_at,
+            now,
+        )
+        .map(Some)
     }
 
     /// The session of this cookie at `place`, which is thereby used.
@@ -184,7 +154,7 @@ impl Sessions {
             if session.returns.len() >= RETURNS_MAX {
                 session.returns.pop_front();
             }
-            session.returns.push_back((name.to_owned(), way));
+            session.returns.push_back((name.to_owned(), Arc::new(way)));
         }
     }
 
@@ -203,6 +173,44 @@ impl Sessions {
     }
 }
 
+fn begin(
+    sessions: &mut HashMap<Digest, Session>,
+    subject: Subject,
+    place: Place,
+    sign_in: Digest,
+    ends_at: Timestamp,
+    now: Timestamp,
+) -> Result<String, getrandom::Error> {
+    let cookie = random(32)?;
+    let secret = Digest::plain(random(32)?.as_bytes());
+    sessions.retain(|_, session| session.is_live(now));
+    let own = || {
+        let all = sessions.iter();
+        all.filter(|(_, session)| session.subject.principal == subject.principal)
+    };
+    if own().count() >= EACH_MAX {
+        let oldest = own()
+            .min_by_key(|(_, session)| session.used_at)
+            .map(|(key, _)| *key);
+        if let Some(key) = oldest {
+            sessions.remove(&key);
+        }
+    }
+    sessions.insert(
+        Digest::plain(cookie.as_bytes()),
+        Session {
+            subject,
+            place,
+            sign_in,
+            secret,
+            used_at: now,
+            ends_at,
+            returns: VecDeque::new(),
+        },
+    );
+    Ok(cookie)
+}
+
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sessions({})", self.lock().len())
@@ -212,13 +220,16 @@ impl fmt::Debug for Sessions {
 /// The value of the one cookie of this name. `None` when there is none, or more than one.
 pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let fields = headers.get_all(COOKIE).iter();
+    // Octets: one cookie that is not ASCII, which a sibling domain can set, hides no other.
     let mut values = fields
-        .filter_map(|field| field.to_str().ok())
-        .flat_map(|field| field.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(key, _)| *key == name)
-        .map(|(_, value)| value);
-    values.next().filter(|_| values.next().is_none())
+        .flat_map(|field| field.as_bytes().split(|b| *b == b';'))
+        .filter_map(|pair| {
+            pair.trim_ascii()
+                .strip_prefix(name.as_bytes())?
+                .strip_prefix(b"=")
+        });
+    let value = values.next().filter(|_| values.next().is_none())?;
+    std::str::from_utf8(value).ok()
 }
 
 /// Sets a cookie that scripts can't read, until the browser is closed; an empty value takes it away.
@@ -274,6 +285,8 @@ pub(super) const GUARDED_COOKIE: &str = GATE_COOKIE;
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::sample;
 
@@ -357,6 +370,16 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_a_session_shares_where_its_person_came_from() {
+        let sessions = Sessions::default();
+        let (cookie, _) = signed_in(&sessions, at(0));
+        sessions.remember(&cookie, "slip", Return::Console("/requests".to_owned()));
+        let [one, other] = [1, 2].map(|second| sessions.find(&cookie, Place::Console, at(second)).unwrap());
+        let of = |session: &Session| std::ptr::from_ref(session.way_back("slip").unwrap());
+        assert_eq!(of(&one), of(&other), "each code that is on its way holds a copy");
+    }
+
+    #[test]
     fn a_form_is_bound_to_its_session_and_its_matter() {
         let sessions = Sessions::default();
         let (_, session) = signed_in(&sessions, at(0));
@@ -382,11 +405,17 @@ mod tests {
             (&["a=1; a=1"], None),
             (&["a=1", "a=2"], None),
             (&["aa=1"], None),
+            // Whoever shares a parent domain can set cookies of their own, and hides nobody's.
+            (&["a=1; b=\u{e9}"], Some("1")),
+            (&["b=\u{e9}", "a=1"], Some("1")),
+            (&["\u{2003}a=1"], None),
+            (&["\u{2003}a=2; a=1"], Some("1")),
+            (&["a=\u{e9}"], Some("\u{e9}")),
             (&[], None),
         ] {
             let mut headers = HeaderMap::new();
             for field in fields {
-                headers.append(COOKIE, field.parse().unwrap());
+                headers.append(COOKIE, HeaderValue::from_bytes(field.as_bytes()).unwrap());
             }
             assert_eq!(cookie(&headers, "a"), want, "{fields:?}");
         }

@@ -135,6 +135,12 @@ async fn a_review_of_something_else_decides_nothing() {
     stale.is(409);
     stale.says("This request has changed since you saw it.");
     stale.says("what I typed");
+    // That something else is wrong with it hides nothing: what was typed was meant for what is no longer shown.
+    fields.push(("duration", "soon"));
+    let both = bob.post(&format!("{asked}/review"), &fields).await;
+    both.is(400);
+    both.says("This request has changed since you saw it.");
+    both.lacks("value=\"soon\"");
     assert_eq!(world.end().await, before);
     // What is shown now can be decided on.
     let fresh = stale.form(&format!("{asked}/review")).unwrap();
@@ -171,4 +177,25 @@ async fn the_queue_is_of_what_the_visitor_may_decide() {
     frank.get(&of_frank).await.lacks("name=\"decision\"");
     let own = frank.get("/requests").await.links();
     assert!(own.contains(&of_frank) && !own.contains(&of_alice));
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_decision_that_they_did_not_make() {
+    let world = World::new().await;
+    let (alice, bob, carol) = (
+        world.visit("alice").await,
+        world.visit("bob").await,
+        world.visit("carol").await,
+    );
+    let frank = world.visit("frank").await;
+    for (browser, decision) in [(&alice, "deny"), (&frank, "approve")] {
+        let asked = browser.ask(&[]).await;
+        let told = format!("/approvals?done={}", asked.rsplit('/').next().unwrap());
+        bob.get(&told).await.lacks("is written down");
+        bob.decide(&asked, &[("decision", decision)])
+            .await
+            .leads_to(&told);
+        bob.get(&told).await.says("is written down");
+        carol.get(&told).await.lacks("is written down");
+    }
 }

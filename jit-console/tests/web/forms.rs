@@ -161,3 +161,32 @@ async fn a_long_form_is_refused() {
     answer.says("Nothing was changed.");
     assert_eq!(world.end().await, before);
 }
+
+#[tokio::test]
+async fn what_another_origins_page_loads_by_itself_is_not_answered() {
+    let world = World::new().await;
+    let alice = world.visit("alice").await;
+    for (site, mode, status) in [
+        ("same-site", "no-cors", 403),
+        ("cross-site", "cors", 403),
+        ("same-site", "navigate", 200),
+        ("cross-site", "navigate", 200),
+        ("same-origin", "no-cors", 200),
+        ("none", "navigate", 200),
+    ] {
+        alice.get_from(site, mode, "/requests").await.is(status);
+    }
+}
+
+#[tokio::test]
+async fn signing_in_anew_ends_the_sign_in_before() {
+    let world = World::new().await;
+    let alice = world.visit("alice").await;
+    alice.get("/requests").await.is(200);
+    // Not by a form that is refused.
+    alice.post("/login", &[("person", "99")]).await.is(400);
+    alice.get("/requests").await.is(200);
+    alice.post("/login", &[("person", "1")]).await.leads_to("/");
+    let left = alice.get("/requests").await;
+    assert!(left.location().starts_with("/login?to="), "{left:?}");
+}

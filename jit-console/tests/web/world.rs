@@ -231,6 +231,15 @@ impl Browser<'_> {
             .await
     }
 
+    /// As a page of `site` has the browser ask for it.
+    pub(crate) async fn get_from(&self, site: &str, mode: &str, path: &str) -> Answer {
+        let request = self
+            .call("GET", path)
+            .header("sec-fetch-site", site)
+            .header("sec-fetch-mode", mode);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
     pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.post_from("same-origin", path, fields).await
     }
@@ -368,6 +377,7 @@ impl Answer {
             ),
             ("x-content-type-options", "nosniff"),
             ("x-frame-options", "DENY"),
+            ("cross-origin-resource-policy", "same-origin"),
         ] {
             assert_eq!(self.headers[name], value, "{}", self.shown);
         }

@@ -281,3 +281,27 @@ async fn a_session_counts_at_its_own_place_alone() {
     );
     demo.end().await;
 }
+
+#[tokio::test]
+async fn a_script_of_the_application_decides_nothing_for_whoever_visits_it() {
+    let demo = start().await;
+    let mut bob = Browser::default();
+    let way_in = signed_in(&demo, &mut bob, 1).await;
+    assert_eq!(bob.get(&way_in).await.status, 303);
+    let asked = demo.ask().await;
+    let cookie = format!("__Host-jit={}", bob.cookies["__Host-jit"]);
+    // As a page's own script sends it: the browser adds the cookie, and says that it comes from the same origin.
+    let sent = [
+        ("cookie", cookie.as_str()),
+        ("content-type", "application/json"),
+        ("origin", &demo.guarded),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    let request = format!("{}{}", demo.guarded, asked["url"].as_str().unwrap());
+    let approval = serde_json::json!({"decision": "approve", "digest": asked["digest"]});
+    let review = send("POST", &format!("{request}/review"), &sent, approval.to_string()).await;
+    assert_eq!(review.status, 401, "{review:?}");
+    assert_eq!(send("GET", &request, &sent, "").await.status, 401);
+    assert_eq!(get("alice", &request).await.json()["state"], "pending");
+    demo.end().await;
+}

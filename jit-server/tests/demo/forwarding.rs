@@ -147,3 +147,16 @@ fn bad_gateway(answer: &Answer, kind: &str) {
     assert!(answer.text.contains("did not answer it"), "{answer:?}");
     assert!(!answer.text.contains("127.0.0.1"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn an_application_sets_none_of_the_gates_cookies() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: a=1\r\nSet-Cookie: __Host-jit=forged; Path=/; Secure\r\n\
+                  Set-Cookie:  __Host-jit-console =forged; Path=/; Secure\r\nSet-Cookie: __Host-jit-enter\r\n\
+                  Set-Cookie: __host-jit-grant=forged\r\nSet-Cookie: __Host-jitter=2\r\nSet-Cookie: b=__Host-jit=3\r\n\r\n";
+    let (proxy, seen) = proxy_to(answer, "\r\n\r\n").await;
+    let answer = send("GET", &proxy, &[], "").await;
+    seen.await.unwrap();
+    let set = answer.headers.get_all("set-cookie").iter();
+    let set: Vec<_> = set.map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(set, ["a=1", "__Host-jitter=2", "b=__Host-jit=3"]);
+}

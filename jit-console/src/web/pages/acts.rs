@@ -99,7 +99,8 @@ pub(super) async fn review(
     // As it stands by now: it may have changed since the form was made.
     let view = broker.view(&visitor.actor, id).await?;
     let mut typed = form.typed().failed(&problem, &FIELDS);
-    if problem.kind() == Kind::StaleDigest {
+    // Whatever else is wrong: the form below is for what is shown now, and what was typed was not.
+    if problem.kind() == Kind::StaleDigest || form.digest != view.request.digest.to_string() {
         typed = Typed {
             comment: typed.comment,
             status: typed.status,

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use jit_core::approval::ask::Assurance;
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::handoff::{Guarded, Return, Why};
-use crate::web::session::{CONSOLE_COOKIE, set_cookie};
+use crate::web::session::{self, CONSOLE_COOKIE, Place, set_cookie};
 use crate::web::visitor::Visitor;
 
 #[derive(Debug, Deserialize)]
@@ -54,6 +54,7 @@ pub(super) struct SignInForm {
 /// Signs a demo person in.
 pub(super) async fn sign_in(
     State(console): State<Console>,
+    headers: HeaderMap,
     form: Result<Posted<SignInForm>, Failure>,
 ) -> Result<Response, Failure> {
     let person = form
@@ -71,7 +72,13 @@ pub(super) async fn sign_in(
         authenticated_at: Some(now),
         ..Assurance::default()
     };
-    let cookie = console.0.sessions.sign_in(&person.principal, assurance, now)?;
+    let sessions = &console.0.sessions;
+    let cookie = sessions.sign_in(&person.principal, assurance, now)?;
+    // Whoever was signed in here before is not any longer, here and at guarded origins.
+    let before = session::cookie(&headers, CONSOLE_COOKIE);
+    if let Some(before) = before.and_then(|before| sessions.find(before, Place::Console, now)) {
+        sessions.sign_out(&before);
+    }
     let onwards = if console.0.returns.read(&to, now).is_some() {
         format!("/go/{to}")
     } else {

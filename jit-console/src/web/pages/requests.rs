@@ -115,6 +115,9 @@ pub(super) async fn queue(
         Some(id) => broker.view(&visitor.actor, id).await.ok(),
         None => None,
     };
+    // An address can be anyone's: what was not said is not told.
+    let me = &visitor.actor.person.id;
+    let told = told.filter(|view| view.request.reviews.iter().any(|review| review.person == *me));
     let mut frame = visitor.frame("approvals", "Approvals");
     frame.live = Some(live::any_change(broker, QUEUE_LOOKS));
     page(&QueuePage {
