@@ -9,12 +9,13 @@
 
 use axum::Router;
 use axum::extract::State;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::TimeDelta;
 use http::header::{HOST, LOCATION, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use jit_core::gate::problem::accepts_html;
 use jit_core::gate::refusal::Refusal;
 use jit_core::id::{Digest, RequestId, ResourceName, Timestamp};
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 use super::Console;
 use super::failure::Failure;
+use super::frame::finish;
 use super::session::{GUARDED_COOKIE, Session, cookie, set_cookie};
 use super::slips::random;
 use crate::extract::Params;
@@ -37,7 +39,7 @@ const WORD_LEN: usize = 22;
 /// Most words in it, the newest first: one for each of the windows in which a person was refused lately.
 const WORDS_MAX: usize = 8;
 /// Longest path and query that is remembered, in bytes.
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 
 /// Where a browser came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,10 +111,8 @@ impl Console {
             return None;
         }
         let path = head.uri.path_and_query()?.as_str();
-        let host = match head.uri.authority() {
-            Some(authority) => authority.as_str(),
-            None => head.headers.get(HOST)?.to_str().ok()?,
-        };
+        let settings = &self.0.settings;
+        let origin = settings.guarded_origin(authority(&head.uri, &head.headers)?)?;
         if path.len() > PATH_MAX || !path.starts_with('/') {
             return None;
         }
@@ -121,9 +121,8 @@ impl Console {
         words.truncate(WORDS_MAX - 1);
         words.insert(0, &word);
         let words = words.join(".");
-        let settings = &self.0.settings;
         let guarded = Guarded {
-            origin: format!("{}://{host}", settings.guarded_scheme),
+            origin: origin.to_owned(),
             path: path.to_owned(),
             why,
             browser: Digest::plain(word.as_bytes()),
@@ -140,6 +139,7 @@ impl Console {
     pub fn entrance(&self) -> Router {
         Router::new()
             .route(&self.0.settings.entrance, get(enter))
+            .layer(from_fn(finish))
             .with_state(self.clone())
     }
 
@@ -151,6 +151,14 @@ impl Console {
         };
         let code = self.0.codes.keep(code, now)?;
         Ok(format!("{}{}?code={code}", to.origin, self.0.settings.entrance))
+    }
+}
+
+/// The host and port that a request was sent to.
+pub(super) fn authority<'h>(uri: &'h Uri, headers: &'h HeaderMap) -> Option<&'h str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers.get(HOST)?.to_str().ok(),
     }
 }
 
@@ -186,6 +194,7 @@ struct EnterParams {
 
 async fn enter(
     State(console): State<Console>,
+    uri: Uri,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Failure> {
@@ -194,7 +203,14 @@ async fn enter(
     let code = params.and_then(|params| console.0.codes.take(&params.code, now));
     let words = words(&headers);
     let knows = |wanted: Digest| words.iter().any(|word| Digest::plain(word.as_bytes()) == wanted);
-    let Some(code) = code.filter(|code| knows(code.to.browser)) else {
+    // Of this origin alone: a page of another that reads a code in passing can't spend it at its own.
+    let host = authority(&uri, &headers);
+    let origin = host.and_then(|host| console.0.settings.guarded_origin(host));
+    let here = |to: &Guarded| origin == Some(to.origin.as_str());
+    let Some((code, host)) = code
+        .filter(|code| here(&code.to) && knows(code.to.browser))
+        .zip(host)
+    else {
         return Err(Failure::new(
             StatusCode::BAD_REQUEST,
             "This link was used, or is too old",
@@ -205,7 +221,7 @@ async fn enter(
     let cookie = console
         .0
         .sessions
-        .carry(&code.session, now)?
+        .carry(&code.session, host, now)?
         .ok_or_else(Failure::signed_out)?;
     let mut response = StatusCode::SEE_OTHER.into_response();
     for (name, value) in [

@@ -41,7 +41,6 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::HOST;
 use jit_core::broker::Broker;
 use tower_http::csrf::CsrfLayer;
 
@@ -50,7 +49,7 @@ pub use session::{CONSOLE_COOKIE, GuardedSessions};
 pub use settings::{ConsoleSettings, DemoPerson, OriginError};
 
 use failure::Failure;
-use handoff::{Code, Return};
+use handoff::{Code, Return, authority};
 use session::Sessions;
 use slips::Slips;
 
@@ -104,10 +103,7 @@ impl Console {
 /// console's origin.
 async fn own_host(State(console): State<Console>, request: Request, next: Next) -> Response {
     let settings = &console.0.settings;
-    let asked = match request.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(HOST).and_then(|host| host.to_str().ok()),
-    };
+    let asked = authority(request.uri(), request.headers());
     if asked.is_some_and(|asked| settings.is_own_host(asked)) {
         return next.run(request).await;
     }

@@ -1,7 +1,8 @@
 //! Sessions of browsers: who is signed in, at the console and at the guarded origins.
 //!
 //! 1. A session is known by the SHA-256 of the 256 random bits in its cookie, and only for the place that it was made for: the
-//!    console's session opens nothing guarded, and a guarded origin's nothing at the console.
+//!    console's session opens nothing guarded, and a guarded origin's nothing at the console or at another guarded origin, whose
+//!    application may be another's. The host, with its port, is hashed with the cookie.
 //! 2. It ends [`IDLE`] after its last use, [`LIFE`] after the sign-in, or when the sign-in that it belongs to is ended. At a guarded origin
 //!    its uses are counted when the gate verifies it again, which is within a minute.
 //! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
@@ -22,7 +23,7 @@ use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, P
 use jit_core::gate::hygiene::{self, GATE_COOKIE};
 use jit_core::id::{Digest, Principal, Timestamp};
 
-use super::handoff::Return;
+use super::handoff::{Return, authority};
 use super::slips::random;
 
 pub use jit_core::gate::hygiene::CONSOLE_COOKIE;
@@ -107,13 +108,14 @@ impl Sessions {
             claims: BTreeMap::new(),
             expires_at: Some(ends_at),
         };
-        begin(&mut self.lock(), subject, Place::Console, sign_in, ends_at, now)
+        begin(&mut self.lock(), subject, None, sign_in, ends_at, now)
     }
 
-    /// Carries a console's session to guarded origins; answers the cookie's value there. `None` when it has ended meanwhile.
+    /// Carries a console's session to the guarded origin of this host; answers the cookie's value there. `None` when it has ended meanwhile.
     pub(super) fn carry(
         &self,
         session: &Session,
+        host: &str,
         now: Timestamp,
     ) -> Result<Option<String>, getrandom::Error> {
         // One lock for both: whoever signs out in between would leave a session behind.
@@ -123,21 +125,13 @@ impl Sessions {
             return Ok(None);
         }
         let (subject, ends_at) = (session.subject.clone(), session.ends_at);
-        begin(
-            &mut sessions,
-            subject,
-            Place::Guarded,
-            session.sign_in,
-            ends_at,
-            now,
-        )
-        .map(Some)
+        begin(&mut sessions, subject, Some(host), session.sign_in, ends_at, now).map(Some)
     }
 
-    /// The session of this cookie at `place`, which is thereby used.
-    pub(super) fn find(&self, cookie: &str, place: Place, now: Timestamp) -> Option<Session> {
+    /// The session of this credential at `place`, which is thereby used. At the console that is the cookie, elsewhere [`bound`].
+    pub(super) fn find(&self, credential: impl AsRef<[u8]>, place: Place, now: Timestamp) -> Option<Session> {
         let mut sessions = self.lock();
-        let session = sessions.get_mut(&Digest::plain(cookie.as_bytes()))?;
+        let session = sessions.get_mut(&Digest::plain(credential.as_ref()))?;
         if session.place != place || !session.is_live(now) {
             return None;
         }
@@ -173,15 +167,25 @@ impl Sessions {
     }
 }
 
+/// What proves a session at a guarded origin: the cookie, and the host and port that it was sent to.
+fn bound(cookie: &str, host: &str) -> Vec<u8> {
+    let host = host.to_ascii_lowercase();
+    [cookie.as_bytes(), b"\0", host.as_bytes()].concat()
+}
+
 fn begin(
     sessions: &mut HashMap<Digest, Session>,
     subject: Subject,
-    place: Place,
+    host: Option<&str>,
     sign_in: Digest,
     ends_at: Timestamp,
     now: Timestamp,
 ) -> Result<String, getrandom::Error> {
     let cookie = random(32)?;
+    let (place, key) = match host {
+        None => (Place::Console, Digest::plain(cookie.as_bytes())),
+        Some(host) => (Place::Guarded, Digest::plain(&bound(&cookie, host))),
+    };
     let secret = Digest::plain(random(32)?.as_bytes());
     sessions.retain(|_, session| session.is_live(now));
     let own = || {
@@ -197,7 +201,7 @@ fn begin(
         }
     }
     sessions.insert(
-        Digest::plain(cookie.as_bytes()),
+        key,
         Session {
             subject,
             place,
@@ -251,12 +255,13 @@ impl GuardedSessions {
 #[async_trait]
 impl Authenticator for GuardedSessions {
     fn present<'r>(&self, head: &'r Parts, _peer: Option<IpAddr>) -> Presented<'r> {
-        match hygiene::gate_cookie(&head.headers) {
+        let host = authority(&head.uri, &head.headers);
+        match hygiene::gate_cookie(&head.headers).zip(host) {
             None => Presented::Nothing,
             // A cookie from before a restart, or of something else: nobody is signed in by it, and nothing is wrong with the request.
-            Some(value) if value.len() != COOKIE_LEN => Presented::Nothing,
-            Some(value) => Presented::Credential {
-                bytes: value.as_bytes().into(),
+            Some((value, _)) if value.len() != COOKIE_LEN => Presented::Nothing,
+            Some((value, host)) => Presented::Credential {
+                bytes: bound(value, host).into(),
                 source: CredentialSource::Cookie,
             },
         }
@@ -268,8 +273,7 @@ impl Authenticator for GuardedSessions {
         source: CredentialSource,
         now: Timestamp,
     ) -> Result<Subject, AuthError> {
-        let cookie = std::str::from_utf8(credential).map_err(|_| AuthError::Invalid)?;
-        match self.0.find(cookie, Place::Guarded, now) {
+        match self.0.find(credential, Place::Guarded, now) {
             Some(session) if source == CredentialSource::Cookie => Ok(session.subject),
             _ => Err(AuthError::Invalid),
         }
@@ -333,7 +337,23 @@ mod tests {
     fn a_session_counts_at_its_own_place_until_the_sign_in_ends() {
         let sessions = Sessions::default();
         let (console, session) = signed_in(&sessions, at(0));
-        let guarded = sessions.carry(&session, at(1)).unwrap().unwrap();
+        let guarded = sessions
+            .carry(&session, "app.example.com", at(1))
+            .unwrap()
+            .unwrap();
+        for (host, good) in [
+            ("App.example.com", true),
+            ("app.example.com:8443", false),
+            ("b.example.com", false),
+        ] {
+            let found = sessions.find(bound(&guarded, host), Place::Guarded, at(2));
+            assert_eq!(found.is_some(), good, "{host}");
+        }
+        assert!(
+            sessions.find(&guarded, Place::Guarded, at(2)).is_none(),
+            "without its host"
+        );
+        let guarded = bound(&guarded, "app.example.com");
         assert!(sessions.find(&console, Place::Guarded, at(2)).is_none());
         assert!(sessions.find(&guarded, Place::Console, at(2)).is_none());
         assert!(sessions.find(&guarded, Place::Guarded, at(2)).is_some());
@@ -341,12 +361,9 @@ mod tests {
         sessions.sign_out(&session);
         assert!(sessions.find(&console, Place::Console, at(4)).is_none());
         assert!(sessions.find(&guarded, Place::Guarded, at(4)).is_none());
-        assert!(
-            !sessions.has(&Digest::plain(guarded.as_bytes())),
-            "the gate is told"
-        );
+        assert!(!sessions.has(&Digest::plain(&guarded)), "the gate is told");
         assert_eq!(
-            sessions.carry(&session, at(4)).unwrap(),
+            sessions.carry(&session, "app.example.com", at(4)).unwrap(),
             None,
             "nothing begins after"
         );

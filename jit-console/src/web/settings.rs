@@ -6,7 +6,7 @@ use jit_core::id::Principal;
 #[derive(Debug, Clone)]
 pub struct ConsoleSettings {
     pub(super) origin: String,
-    pub(super) guarded_scheme: &'static str,
+    pub(super) guarded: Vec<String>,
     pub(super) entrance: String,
     pub(super) demo_people: Vec<DemoPerson>,
 }
@@ -46,7 +46,7 @@ impl ConsoleSettings {
         match host {
             Some(host) if !host.is_empty() && host.len() <= 255 && host.bytes().all(plain) => Ok(Self {
                 origin,
-                guarded_scheme: "https",
+                guarded: Vec::new(),
                 entrance: "/_jit/enter".to_owned(),
                 demo_people: Vec::new(),
             }),
@@ -54,11 +54,24 @@ impl ConsoleSettings {
         }
     }
 
-    /// Guarded origins are reached over plain HTTP: for a demonstration on one machine.
-    #[must_use]
-    pub fn with_guarded_http(mut self) -> Self {
-        self.guarded_scheme = "http";
-        self
+    /// Sends browsers to and from the guarded application at `origin`, scheme, host and port as its users have them in their address bars.
+    /// A browser that was refused at any other gets a plain refusal: whoever listens on another port of the same host would be handed its
+    /// sign-in.
+    ///
+    /// # Errors
+    /// [`OriginError`] unless it is `http://` or `https://`, a host and maybe a port.
+    pub fn with_guarded(mut self, origin: impl Into<String>) -> Result<Self, OriginError> {
+        let guarded = Self::new(origin)?;
+        self.guarded.push(guarded.origin);
+        Ok(self)
+    }
+
+    /// The guarded origin of a request with this `Host`.
+    pub(super) fn guarded_origin(&self, asked: &str) -> Option<&str> {
+        let mut origins = self.guarded.iter();
+        origins
+            .find(|origin| is_host_of(origin, asked))
+            .map(String::as_str)
     }
 
     /// Lets every visitor be one of these people, without any proof. For demonstrations and tests on one machine.
@@ -70,16 +83,21 @@ impl ConsoleSettings {
 
     /// Whether a request's `Host` is the console's: the origin's host and port, the scheme's own port left out or not.
     pub(super) fn is_own_host(&self, asked: &str) -> bool {
-        let (scheme, own) = self.origin.split_once("://").unwrap_or_default();
-        let port = if scheme == "https" { ":443" } else { ":80" };
-        let bare = |host: &str| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
-        bare(asked) == bare(own)
+        is_host_of(&self.origin, asked)
     }
 
     /// Where browsers reach the console, without a slash at its end.
     pub fn origin(&self) -> &str {
         &self.origin
     }
+}
+
+/// Whether a `Host` is that of an origin, the scheme's own port left out or not.
+fn is_host_of(origin: &str, asked: &str) -> bool {
+    let (scheme, own) = origin.split_once("://").unwrap_or_default();
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    let bare = |host: &str| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+    bare(asked) == bare(own)
 }
 
 #[cfg(test)]

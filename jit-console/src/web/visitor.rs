@@ -10,7 +10,7 @@ use jit_core::broker::Powers;
 use super::Console;
 use super::failure::Failure;
 use super::frame::Frame;
-use super::handoff::Return;
+use super::handoff::{PATH_MAX, Return};
 use super::session::{CONSOLE_COOKIE, Place, Session, cookie};
 
 /// Someone signed in at the console, known to the Directory.
@@ -75,6 +75,9 @@ fn sent_to_sign_in(console: &Console, parts: &Parts) -> Response {
     let Some(page) = page else {
         return Failure::signed_out().into_response();
     };
+    if page.as_str().len() > PATH_MAX {
+        return Redirect::to("/login").into_response();
+    }
     let way = Return::Console(page.as_str().to_owned());
     match console.0.returns.keep(way, console.0.broker.now()) {
         Ok(slip) => Redirect::to(&format!("/login?to={slip}")).into_response(),

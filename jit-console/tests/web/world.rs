@@ -133,7 +133,8 @@ impl World {
         });
         let settings = ConsoleSettings::new("http://127.0.0.1:8081")
             .unwrap()
-            .with_guarded_http()
+            .with_guarded("http://app.example.com")
+            .unwrap()
             .dangerous_with_demo_people(demo);
         let console = Console::new(broker.clone(), settings);
         Self {

@@ -98,7 +98,14 @@ impl Demo {
         let store = Arc::new(SqliteStore::open(folder.path().join("demo.db")).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let origin = format!("http://{}", reached(console_at));
-        let house = wiring::wire(store.clone(), clock.clone(), app.local_addr()?, origin).await?;
+        let house = wiring::wire(
+            store.clone(),
+            clock.clone(),
+            app.local_addr()?,
+            reached(guarded_at),
+            origin,
+        )
+        .await?;
         Ok(Self {
             house,
             app,

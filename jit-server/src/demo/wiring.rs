@@ -51,6 +51,7 @@ pub(super) async fn wire(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     upstream: SocketAddr,
+    guarded: SocketAddr,
     origin: String,
 ) -> Result<House, BoxError> {
     let policy = Policy::parse(include_str!("policy.toml"), Format::Toml, "policy.toml")?;
@@ -75,7 +76,8 @@ pub(super) async fn wire(
         })
     });
     let settings = ConsoleSettings::new(origin)?
-        .with_guarded_http()
+        .with_guarded(format!("http://{guarded}"))?
+        .with_guarded(format!("http://localhost:{}", guarded.port()))?
         .dangerous_with_demo_people(visitors.collect::<Result<Vec<_>, BoxError>>()?);
     let console = Console::new(broker.clone(), settings);
     let control = || jit_console::mounted(broker.clone(), ApiSettings::default());

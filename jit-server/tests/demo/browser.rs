@@ -252,6 +252,48 @@ async fn a_code_is_good_once_and_in_the_browser_that_was_sent_away_alone() {
 }
 
 #[tokio::test]
+async fn a_sign_in_stays_at_the_origin_that_it_was_carried_to() {
+    let demo = start().await;
+    // Whoever listens on another port of the host would be handed a code.
+    for (host, status) in [
+        (demo.guarded.trim_start_matches("http://"), 303),
+        ("127.0.0.1:6666", 401),
+        ("127.0.0.1", 401),
+        ("localhost:6666", 401),
+    ] {
+        let fields = [("host", host), ("accept", "text/html")];
+        let refused = send("GET", &format!("{}{PAGE}", demo.guarded), &fields, "").await;
+        assert_eq!(refused.status, status, "{host}");
+        assert_eq!(refused.headers.contains_key("location"), status == 303, "{host}");
+    }
+    let mut alice = Browser::default();
+    let way_in = signed_in(&demo, &mut alice, 0).await;
+    let local = demo.guarded.replace("http://127.0.0.1", "localhost");
+    let enter = format!("__Host-jit-enter={}", alice.cookies["__Host-jit-enter"]);
+    let fields = [("host", local.as_str()), ("cookie", enter.as_str())];
+    assert_eq!(
+        send("GET", &way_in, &fields, "").await.status,
+        400,
+        "another origin's code"
+    );
+
+    let mut alice = Browser::default();
+    let way_in = signed_in(&demo, &mut alice, 0).await;
+    assert_eq!(alice.get(&way_in).await.status, 303);
+    let cookie = format!("__Host-jit={}", alice.cookies["__Host-jit"]);
+    let home = format!("{}/", demo.guarded);
+    for (fields, named) in [
+        (&[("cookie", cookie.as_str())][..], true),
+        (&[("cookie", cookie.as_str()), ("host", local.as_str())], false),
+        (&[("cookie", cookie.as_str()), ("host", "127.0.0.1:6666")], false),
+    ] {
+        let home = send("GET", &home, fields, "").await;
+        assert_eq!(home.text.contains("You are demo|alice."), named, "{fields:?}");
+    }
+    demo.end().await;
+}
+
+#[tokio::test]
 async fn a_session_counts_at_its_own_place_alone() {
     let demo = start().await;
     let mut alice = Browser::default();
