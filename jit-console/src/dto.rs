@@ -52,6 +52,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for ObjectOnly<T> {
 #[schema(value_type = u64, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
 pub(crate) struct Count(u64);
 
+#[cfg(feature = "web")]
+impl Count {
+    /// As typed into a form.
+    pub(crate) fn typed(name: &str, text: &str) -> Result<Self, Problem> {
+        match text.parse() {
+            Ok(value) if (1..=COUNT_MAX).contains(&value) => Ok(Self(value)),
+            _ => Err(Problem::invalid(
+                name,
+                format!("must be a whole number from 1 to {COUNT_MAX}"),
+            )),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Whole;
@@ -137,36 +151,36 @@ fn moment(name: &str, value: &str) -> Result<Timestamp, Problem> {
 pub(crate) struct AskBody {
     /// The resource's name.
     #[schema(example = "admin")]
-    resource: String,
+    pub(crate) resource: String,
     /// Why, for the people who decide. The policy says whether there must be one.
     #[schema(max_length = 500, example = "INC-4711: reset the stuck import")]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// How long, such as `30m`; the policy's default if absent.
     #[schema(example = "30m")]
-    duration: Option<String>,
+    pub(crate) duration: Option<String>,
     /// Under which policy; the first that you are eligible for if absent.
-    policy: Option<String>,
+    pub(crate) policy: Option<String>,
     /// A ticket.
-    ticket: Option<String>,
+    pub(crate) ticket: Option<String>,
     /// When the window opens; as soon as approved if absent.
     #[schema(format = DateTime)]
-    start: Option<String>,
+    pub(crate) start: Option<String>,
     /// Only these methods; all if absent.
     #[schema(max_items = 64)]
-    methods: Option<Vec<String>>,
+    pub(crate) methods: Option<Vec<String>>,
     /// Only these paths and what is below them; the whole resource if absent.
     #[schema(max_items = 64)]
-    paths: Option<Vec<String>>,
+    pub(crate) paths: Option<Vec<String>>,
     /// At most this many HTTP requests.
-    max_requests: Option<Count>,
+    pub(crate) max_requests: Option<Count>,
     /// At most this many bytes sent to the client.
-    max_bytes: Option<Count>,
+    pub(crate) max_bytes: Option<Count>,
     /// How a gate recognises the holder.
-    selector: Option<SelectorName>,
+    pub(crate) selector: Option<SelectorName>,
     /// The id of the request whose grant this one continues.
-    extends: Option<String>,
+    pub(crate) extends: Option<String>,
     /// Immediate access in an emergency, reviewed afterwards.
-    break_glass: Option<bool>,
+    pub(crate) break_glass: Option<bool>,
 }
 
 /// How a gate recognises the holder of a grant.
@@ -213,23 +227,23 @@ impl TryFrom<AskBody> for Ask {
 #[serde(deny_unknown_fields)]
 #[schema(as = ReviewRequest)]
 pub(crate) struct ReviewBody {
-    decision: DecisionName,
+    pub(crate) decision: DecisionName,
     /// The digest of the request as you saw it.
-    digest: String,
+    pub(crate) digest: String,
     /// In words, for the requester and the log.
     #[schema(max_length = 500)]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
     /// Approve a shorter window.
     #[schema(example = "15m")]
-    duration: Option<String>,
+    pub(crate) duration: Option<String>,
     /// Approve fewer methods.
     #[schema(max_items = 64)]
-    methods: Option<Vec<String>>,
+    pub(crate) methods: Option<Vec<String>>,
     /// Approve fewer or deeper paths.
     #[schema(max_items = 64)]
-    paths: Option<Vec<String>>,
+    pub(crate) paths: Option<Vec<String>>,
     /// Approve fewer HTTP requests.
-    max_requests: Option<Count>,
+    pub(crate) max_requests: Option<Count>,
 }
 
 /// Approve or deny.
@@ -279,7 +293,7 @@ impl TryFrom<ReviewBody> for Opinion {
 pub(crate) struct NoteBody {
     /// Why.
     #[schema(max_length = 500)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl NoteBody {
@@ -301,7 +315,7 @@ pub(crate) struct NothingBody {}
 pub(crate) struct ReasonBody {
     /// Why.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub(crate) reason: String,
 }
 
 impl ReasonBody {
@@ -315,10 +329,10 @@ impl ReasonBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = AfterReviewRequest)]
 pub(crate) struct AfterReviewBody {
-    finding: FindingName,
+    pub(crate) finding: FindingName,
     /// In words.
     #[schema(max_length = 500)]
-    comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// The outcome of an after-review.
@@ -368,18 +382,18 @@ impl StepUpBody {
 #[schema(as = LockdownRequest)]
 pub(crate) struct LockdownBody {
     /// One identity.
-    principal: Option<PrincipalBody>,
+    pub(crate) principal: Option<PrincipalBody>,
     /// One person, under every identity.
-    person: Option<String>,
+    pub(crate) person: Option<String>,
     /// Everyone with this role.
-    role: Option<String>,
+    pub(crate) role: Option<String>,
     /// One resource.
-    resource: Option<String>,
+    pub(crate) resource: Option<String>,
     /// `true`: everything and everyone.
-    all: Option<bool>,
+    pub(crate) all: Option<bool>,
     /// Why. Shown to those who are locked out.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// One identity.
@@ -388,9 +402,9 @@ pub(crate) struct LockdownBody {
 #[schema(as = PrincipalRequest)]
 pub(crate) struct PrincipalBody {
     /// Who vouches for the subject.
-    issuer: String,
+    pub(crate) issuer: String,
     /// The issuer's lasting name for it.
-    subject: String,
+    pub(crate) subject: String,
 }
 
 impl LockdownBody {

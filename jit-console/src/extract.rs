@@ -71,12 +71,12 @@ fn unauthenticated() -> Problem {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Id<T>(pub(crate) T);
 
-impl<T: FromStr> FromRequestParts<Shared> for Id<T> {
+impl<T: FromStr, S: Send + Sync> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // By name: the router may be nested below parameters of the app's own.
-        RawPathParams::from_request_parts(parts, shared)
+        RawPathParams::from_request_parts(parts, state)
             .await
             .ok()
             .and_then(|params| {

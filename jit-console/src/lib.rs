@@ -56,6 +56,8 @@ mod sample;
 mod settings;
 mod view;
 mod wait;
+#[cfg(feature = "web")]
+pub mod web;
 
 use axum::Router;
 use axum::extract::State;

@@ -120,7 +120,7 @@ impl Kind {
         }
     }
 
-    const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Unauthenticated => "Nobody is signed in",
             Self::NotFound => "There is no such thing",
@@ -238,19 +238,25 @@ impl Problem {
         made
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn field(&self) -> Option<&str> {
         self.more.field.as_deref()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// The request that stands in the way.
+    #[cfg(feature = "web")]
+    pub(crate) fn request(&self) -> Option<RequestId> {
+        self.more.request
     }
 
     /// The body, without the response around it.

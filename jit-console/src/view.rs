@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::SecondsFormat;
 use jit_core::approval::event::{AfterReview, EndCause, Finding};
-use jit_core::approval::request::{BreakGlassDebt, End};
+use jit_core::approval::request::{BreakGlassDebt, End, Request};
 use jit_core::approval::review::{Decision, Narrowing, Review};
 use jit_core::broker::View;
 use jit_core::id::{Principal, Timestamp};
@@ -341,6 +341,16 @@ impl From<&AfterReview> for AfterReviewView {
     }
 }
 
+/// How many seats of a stage are filled.
+pub(crate) fn filled(request: &Request, stage: usize) -> usize {
+    let counts = |review: &&Review| {
+        usize::from(review.stage) == stage
+            && review.decision == Decision::Approve
+            && review.digest == request.digest
+    };
+    request.reviews.iter().filter(counts).count()
+}
+
 /// A request, and the grant it may have become.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Request)]
@@ -402,14 +412,6 @@ impl RequestView {
     pub(crate) fn new(view: &View, settings: &ApiSettings) -> Self {
         let request = &view.request;
         let ruling = &request.ruling;
-        let filled = |stage: usize| {
-            let counts = |review: &&Review| {
-                usize::from(review.stage) == stage
-                    && review.decision == Decision::Approve
-                    && review.digest == request.digest
-            };
-            request.reviews.iter().filter(counts).count()
-        };
         Self {
             id: text(request.id),
             state: request.state.as_str(),
@@ -444,7 +446,7 @@ impl RequestView {
             stages: (ruling.terms.stages.iter().enumerate())
                 .map(|(number, stage)| RequestStageView {
                     stage: stage.into(),
-                    filled: filled(number),
+                    filled: filled(request, number),
                 })
                 .collect(),
             reviews: request.reviews.iter().map(Into::into).collect(),

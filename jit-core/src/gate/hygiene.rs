@@ -5,7 +5,7 @@
 //! 2. [`strip`] drops every field with which a client could pose as a gateway's word: [`is_reserved`] has the list. Dropped always, set
 //!    maybe: whoever sets such a field does it after this. The offer of an upgrade to h2c goes as well.
 //! 3. [`strip_credential`] drops the gate's own credential, wherever it stands, and nothing of the application's. A credential that is
-//!    bound to a grant never reaches the upstream, whatever came of it: [`strip`] drops it.
+//!    bound to a grant never reaches the upstream, whatever came of it, and neither does the console's cookie: [`strip`] drops them.
 //! 4. Forwarding fields count only when the peer is a listed proxy, see [`TrustedProxies`].
 //!
 //! # Caveats
@@ -30,8 +30,12 @@ pub const GATE_COOKIE: &str = "__Host-jit";
 /// The cookie that may hold a credential which is bound to a grant, where a client can't set [`GRANT_HEADER`].
 /// Its name starts as [`GATE_COOKIE`]'s does.
 pub const GRANT_COOKIE: &str = "__Host-jit-grant";
+/// The cookie of the web console. A browser sends it to whatever else is served under the same host name, on any port: no gate passes it on.
+pub const CONSOLE_COOKIE: &str = "__Host-jit-console";
 /// The field that holds a credential which is bound to a grant, bare: no scheme before it.
 pub const GRANT_HEADER: HeaderName = HeaderName::from_static("jit-credential");
+/// Cookies that no upstream gets, whatever came of the request.
+const NEVER_PASSED_ON: [&str; 2] = [GRANT_COOKIE, CONSOLE_COOKIE];
 /// Most header fields of a request, every repeated one counted.
 pub const FIELDS_MAX: usize = 100;
 /// Most bytes of all header names and values together.
@@ -337,7 +341,8 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
             "upgrade" => offers |= protocols(value).any(is_h2c),
             "cookie" => {
                 cookies |= may_be_the_gates(value)
-                    && pairs(value).any(|pair| value_of(pair, GRANT_COOKIE).is_some());
+                    && pairs(value)
+                        .any(|pair| NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some()));
             }
             text if is_reserved(text) && !keep(text) => doomed.push(name.clone()),
             _ => {}
@@ -354,7 +359,9 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
         }
     }
     if cookies {
-        strip_cookie(headers, GRANT_COOKIE);
+        for name in NEVER_PASSED_ON {
+            strip_cookie(headers, name);
+        }
     }
 }
 

@@ -109,7 +109,8 @@ pub enum Verdict {
     Open(Passage),
     /// Hand it to the control API.
     Control {
-        /// Who asks, if they could prove it. Without, the API answers 401.
+        /// Who asks, if they could prove it by more than a cookie, which a page of the guarded application has sent as well. Without, the
+        /// API answers 401.
         subject: Option<Arc<Subject>>,
         /// What proved them: the API raises it when they prove a second factor.
         credential: Option<CredentialId>,
@@ -524,6 +525,12 @@ impl Gate {
 
     fn control(&self, door: Door, identity: Identity) -> Verdict {
         match identity {
+            // A browser adds the cookie to whatever a page of the guarded application asks for, from the same origin as this: it proves
+            // nobody where people decide.
+            Identity::Proven(_, CredentialSource::Cookie) => Verdict::Control {
+                subject: None,
+                credential: None,
+            },
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
                 credential: Some(CredentialId::of(&session.proof)),

@@ -1,0 +1,126 @@
+//! The console: pages for the people who ask, decide and look on, as a router for an origin of its own; and sign-in for browsers, there
+//! and at the guarded origins.
+//!
+//! # Rules
+//!
+//! 1. The console has an origin of its own, apart from everything that is guarded: a script on a guarded page can't read its pages or
+//!    post its forms. Its cookie has a name of its own, and a gate never passes it on to an upstream.
+//!    It answers under its own host and port, and no other.
+//! 2. Pages are made by the server and need no script: with scripts, those that wait are told when to load themselves again. GET and HEAD change nothing that is kept; what decides anything is a POST of a
+//!    form, which `Sec-Fetch-Site` or `Origin` must show to come from the console itself, with a token that is bound to the session and
+//!    to the digest of what the page showed ([`session`]).
+//! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, or when its person signs out. What a browser holds is 256
+//!    random bits; only their SHA-256 is kept, in memory alone.
+//! 4. Where a browser is sent back to comes from the server's memory, never from an address: an address names a slip of 128 random
+//!    bits that the server keeps for 15 minutes ([`slips`]).
+//! 5. A sign-in reaches a guarded origin by a code that is good once, for 30 seconds, and only in the browser that was sent away from
+//!    there ([`handoff`]).
+//! 6. All text that came from people is escaped by the templates, and was cleaned before it was kept.
+//!
+//! # Deployment caveats
+//!
+//! - Cookies carry `__Host-` and `Secure`: serve the console over HTTPS. Browsers make an exception for `localhost` and `127.0.0.1`.
+//! - Cookies don't tell ports apart. Give the console a host name that nothing else is served under; on one shared with a guarded
+//!   application, the application's gate keeps the console's cookie from it.
+//! - Sessions are of this process: a restart signs everyone out.
+
+mod failure;
+mod frame;
+mod handoff;
+mod pages;
+mod session;
+mod settings;
+mod slips;
+mod visitor;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use jit_core::broker::Broker;
+use tower_http::csrf::CsrfLayer;
+
+pub use handoff::Landing;
+pub use session::{CONSOLE_COOKIE, GuardedSessions};
+pub use settings::{ConsoleSettings, DemoPerson, OriginError};
+
+use failure::Failure;
+use handoff::{Code, Return, authority};
+use session::Sessions;
+use slips::Slips;
+
+use crate::wait::Seats;
+
+/// Pages that look for changes at once, in all and for one person.
+const WATCHERS: (usize, usize) = (1024, 16);
+
+/// The console of one installation. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Console(Arc<Inner>);
+
+struct Inner {
+    broker: Broker,
+    settings: ConsoleSettings,
+    sessions: Arc<Sessions>,
+    returns: Slips<Return>,
+    codes: Slips<Code>,
+    watchers: Seats,
+}
+
+impl Console {
+    /// The console over what `broker` decides.
+    pub fn new(broker: Broker, settings: ConsoleSettings) -> Self {
+        Self(Arc::new(Inner {
+            broker,
+            settings,
+            sessions: Arc::new(Sessions::default()),
+            returns: Slips::new(handoff::RETURN_LIFE),
+            codes: Slips::new(handoff::CODE_LIFE),
+            watchers: Seats::new(WATCHERS.0, WATCHERS.1),
+        }))
+    }
+
+    /// The pages, for the root of the console's own origin.
+    pub fn router(&self) -> Router {
+        pages::router()
+            .layer(CsrfLayer::new())
+            .layer(from_fn_with_state(self.clone(), own_host))
+            .layer(from_fn(frame::finish))
+            .with_state(self.clone())
+    }
+
+    /// Who is signed in at the guarded origins: to be put among the gate's authenticators.
+    pub fn guarded_sessions(&self) -> GuardedSessions {
+        GuardedSessions::new(self.0.sessions.clone())
+    }
+}
+
+/// Answers under the console's own host and port alone: a name that somebody else points here (DNS rebinding) would make their pages the
+/// console's origin.
+async fn own_host(State(console): State<Console>, request: Request, next: Next) -> Response {
+    let settings = &console.0.settings;
+    let asked = authority(request.uri(), request.headers());
+    if asked.is_some_and(|asked| settings.is_own_host(asked)) {
+        return next.run(request).await;
+    }
+    let origin = settings.origin();
+    let detail = format!("The console is at {origin} alone. Go there.");
+    Failure::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "This is not the console's address",
+        detail,
+    )
+    .into_response()
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}

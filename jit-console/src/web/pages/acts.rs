@@ -1,0 +1,265 @@
+//! What is done to one request: decided on, taken back, given back, taken away, looked into.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use jit_core::approval::event::Finding;
+use jit_core::approval::review::Opinion;
+use jit_core::broker::View;
+use jit_core::id::RequestId;
+use serde::Deserialize;
+
+use super::form::{Posted, filled, lines, several, shown};
+use super::one::{self, Typed};
+use crate::dto::{AfterReviewBody, Count, DecisionName, FindingName, NoteBody, ReasonBody, ReviewBody};
+use crate::extract::Id;
+use crate::problem::{Kind, Problem};
+use crate::web::Console;
+use crate::web::failure::Failure;
+use crate::web::visitor::Visitor;
+
+/// The thing that a form is about, which the visitor must be able to see before anything is said about the form.
+async fn seen(
+    console: &Console,
+    visitor: &Visitor,
+    id: Result<Id<RequestId>, Problem>,
+) -> Result<View, Failure> {
+    let Id(id) = id?;
+    Ok(console.0.broker.view(&visitor.actor, id).await?)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReviewForm {
+    csrf: String,
+    digest: String,
+    decision: String,
+    comment: String,
+    duration: String,
+    methods: String,
+    paths: String,
+    max_requests: String,
+}
+
+impl ReviewForm {
+    fn read(&self) -> Result<Opinion, Problem> {
+        let count = filled(&self.max_requests);
+        ReviewBody {
+            decision: match self.decision.as_str() {
+                "approve" => DecisionName::Approve,
+                "deny" => DecisionName::Deny,
+                _ => return Err(Problem::invalid("decision", "must be `approve` or `deny`")),
+            },
+            digest: self.digest.clone(),
+            comment: Some(self.comment.clone()),
+            duration: filled(&self.duration),
+            methods: several(&self.methods),
+            paths: lines(&self.paths),
+            max_requests: count
+                .map(|count| Count::typed("max_requests", &count))
+                .transpose()?,
+        }
+        .try_into()
+    }
+
+    fn typed(&self) -> Typed {
+        Typed {
+            comment: shown(&self.comment),
+            duration: shown(&self.duration),
+            methods: shown(&self.methods),
+            paths: shown(&self.paths),
+            max_requests: shown(&self.max_requests),
+            ..Typed::default()
+        }
+    }
+}
+
+/// Approves or denies what the form showed.
+pub(super) async fn review(
+    State(console): State<Console>,
+    visitor: Visitor,
+    id: Result<Id<RequestId>, Problem>,
+    form: Result<Posted<ReviewForm>, Failure>,
+) -> Result<Response, Failure> {
+    const FIELDS: [&str; 5] = ["comment", "duration", "methods", "paths", "max_requests"];
+    let view = seen(&console, &visitor, id).await?;
+    let Posted(form) = form?;
+    visitor.check(&form.csrf, "review", &form.digest)?;
+    let id = view.request.id;
+    let broker = &console.0.broker;
+    let reviewed = async {
+        let opinion = form.read()?;
+        broker
+            .review(&visitor.actor, id, opinion)
+            .await
+            .map_err(Problem::from)
+    };
+    let Err(problem) = reviewed.await else {
+        return Ok(Redirect::to(&format!("/approvals?done={id}")).into_response());
+    };
+    // As it stands by now: it may have changed since the form was made.
+    let view = broker.view(&visitor.actor, id).await?;
+    let mut typed = form.typed().failed(&problem, &FIELDS);
+    // Whatever else is wrong: the form below is for what is shown now, and what was typed was not.
+    if problem.kind() == Kind::StaleDigest || form.digest != view.request.digest.to_string() {
+        typed = Typed {
+            comment: typed.comment,
+            status: typed.status,
+            notice: Some(
+                "This request has changed since you saw it. Nothing was decided. Below is what it says now: read it again."
+                    .to_owned(),
+            ),
+            ..Typed::default()
+        };
+    }
+    one::show(&console, &visitor, &view, None, typed).await
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ActForm {
+    csrf: String,
+    reason: String,
+}
+
+/// Back to the request, or the page with what was wrong.
+async fn onwards(
+    console: &Console,
+    visitor: &Visitor,
+    id: RequestId,
+    done: Result<View, Problem>,
+    reason: &str,
+) -> Result<Response, Failure> {
+    let Err(problem) = done else {
+        return Ok(Redirect::to(&format!("/requests/{id}")).into_response());
+    };
+    let view = console.0.broker.view(&visitor.actor, id).await?;
+    let typed = Typed {
+        reason: shown(reason),
+        ..Typed::default()
+    };
+    one::show(console, visitor, &view, None, typed.failed(&problem, &["reason"])).await
+}
+
+/// Takes back one's own request.
+pub(super) async fn withdraw(
+    State(console): State<Console>,
+    visitor: Visitor,
+    id: Result<Id<RequestId>, Problem>,
+    form: Result<Posted<ActForm>, Failure>,
+) -> Result<Response, Failure> {
+    let id = seen(&console, &visitor, id).await?.request.id;
+    let Posted(form) = form?;
+    visitor.check(&form.csrf, "withdraw", &id.to_string())?;
+    let done = async {
+        let reason = note(&form)?;
+        let done = console.0.broker.withdraw(&visitor.actor, id, &reason).await;
+        done.map_err(Problem::from)
+    };
+    let done = done.await;
+    onwards(&console, &visitor, id, done, &form.reason).await
+}
+
+/// Gives back one's own grant.
+pub(super) async fn release(
+    State(console): State<Console>,
+    visitor: Visitor,
+    id: Result<Id<RequestId>, Problem>,
+    form: Result<Posted<ActForm>, Failure>,
+) -> Result<Response, Failure> {
+    let id = seen(&console, &visitor, id).await?.request.id;
+    let Posted(form) = form?;
+    visitor.check(&form.csrf, "release", &id.to_string())?;
+    let done = async {
+        let reason = note(&form)?;
+        let done = console.0.broker.release(&visitor.actor, id, &reason).await;
+        done.map_err(Problem::from)
+    };
+    let done = done.await;
+    onwards(&console, &visitor, id, done, &form.reason).await
+}
+
+fn note(form: &ActForm) -> Result<String, Problem> {
+    let reason = Some(form.reason.clone());
+    NoteBody { reason }.reason()
+}
+
+/// Takes away someone's grant.
+pub(super) async fn revoke(
+    State(console): State<Console>,
+    visitor: Visitor,
+    id: Result<Id<RequestId>, Problem>,
+    form: Result<Posted<ActForm>, Failure>,
+) -> Result<Response, Failure> {
+    let id = seen(&console, &visitor, id).await?.request.id;
+    let Posted(form) = form?;
+    visitor.check(&form.csrf, "revoke", &id.to_string())?;
+    let done = async {
+        let reason = form.reason.clone();
+        let reason = ReasonBody { reason }.reason()?;
+        let done = console.0.broker.revoke(&visitor.actor, id, &reason).await;
+        done.map_err(Problem::from)
+    };
+    let done = done.await;
+    onwards(&console, &visitor, id, done, &form.reason).await
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AfterForm {
+    csrf: String,
+    finding: String,
+    comment: String,
+}
+
+impl AfterForm {
+    fn read(&self) -> Result<(Finding, String), Problem> {
+        AfterReviewBody {
+            finding: match self.finding.as_str() {
+                "justified" => FindingName::Justified,
+                "unjustified" => FindingName::Unjustified,
+                _ => {
+                    return Err(Problem::invalid(
+                        "finding",
+                        "must be `justified` or `unjustified`",
+                    ));
+                }
+            },
+            comment: Some(self.comment.clone()),
+        }
+        .read()
+    }
+}
+
+/// Says what came of looking into a break-glass.
+pub(super) async fn after_review(
+    State(console): State<Console>,
+    visitor: Visitor,
+    id: Result<Id<RequestId>, Problem>,
+    form: Result<Posted<AfterForm>, Failure>,
+) -> Result<Response, Failure> {
+    let id = seen(&console, &visitor, id).await?.request.id;
+    let Posted(form) = form?;
+    visitor.check(&form.csrf, "after-review", &id.to_string())?;
+    let broker = &console.0.broker;
+    let done = async {
+        let (finding, comment) = form.read()?;
+        let done = broker.after_review(&visitor.actor, id, finding, &comment).await;
+        done.map_err(Problem::from)
+    };
+    let Err(problem) = done.await else {
+        return Ok(Redirect::to(&format!("/requests/{id}")).into_response());
+    };
+    let view = broker.view(&visitor.actor, id).await?;
+    let typed = Typed {
+        comment: shown(&form.comment),
+        ..Typed::default()
+    };
+    one::show(
+        &console,
+        &visitor,
+        &view,
+        None,
+        typed.failed(&problem, &["comment"]),
+    )
+    .await
+}

@@ -1,0 +1,164 @@
+//! Coming in and going out: signing in, signing out, and the way to and from guarded pages.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::{HeaderMap, StatusCode};
+use jit_core::approval::ask::Assurance;
+use serde::Deserialize;
+
+use super::form::Posted;
+use crate::extract::Params;
+use crate::web::Console;
+use crate::web::failure::Failure;
+use crate::web::frame::{Frame, page};
+use crate::web::handoff::{Guarded, Return, Why};
+use crate::web::session::{self, CONSOLE_COOKIE, Place, set_cookie};
+use crate::web::visitor::Visitor;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LoginParams {
+    to: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'c> {
+    frame: Frame,
+    people: &'c [crate::web::DemoPerson],
+    to: String,
+}
+
+/// Who are you?
+pub(super) async fn login(State(console): State<Console>, params: Params) -> Result<Response, Failure> {
+    let params: LoginParams = params.read()?;
+    let to = params.to.unwrap_or_default();
+    page(&LoginPage {
+        frame: Frame::bare("Sign in"),
+        people: &console.0.settings.demo_people,
+        to,
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignInForm {
+    /// Which of the demo people, counted from 0.
+    person: usize,
+    #[serde(default)]
+    to: String,
+}
+
+/// Signs a demo person in.
+pub(super) async fn sign_in(
+    State(console): State<Console>,
+    headers: HeaderMap,
+    form: Result<Posted<SignInForm>, Failure>,
+) -> Result<Response, Failure> {
+    let person = form
+        .ok()
+        .and_then(|Posted(form)| Some((console.0.settings.demo_people.get(form.person)?, form.to)));
+    let Some((person, to)) = person else {
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "There is no such person here",
+            "Go back, and choose one of the list.",
+        ));
+    };
+    let now = console.0.broker.now();
+    let assurance = Assurance {
+        authenticated_at: Some(now),
+        ..Assurance::default()
+    };
+    let sessions = &console.0.sessions;
+    let cookie = sessions.sign_in(&person.principal, assurance, now)?;
+    // Whoever was signed in here before is not any longer, here and at guarded origins.
+    let before = session::cookie(&headers, CONSOLE_COOKIE);
+    if let Some(before) = before.and_then(|before| sessions.find(before, Place::Console, now)) {
+        sessions.sign_out(&before);
+    }
+    let onwards = if console.0.returns.read(&to, now).is_some() {
+        format!("/go/{to}")
+    } else {
+        "/".to_owned()
+    };
+    let set = Failure::header(&set_cookie(CONSOLE_COOKIE, &cookie))?;
+    Ok(([(SET_COOKIE, set)], Redirect::to(&onwards)).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignOutForm {
+    csrf: String,
+}
+
+/// Ends every session of this sign-in.
+pub(super) async fn sign_out(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Posted(form): Posted<SignOutForm>,
+) -> Result<Response, Failure> {
+    visitor.check(&form.csrf, "sign-out", "")?;
+    console.0.sessions.sign_out(&visitor.session);
+    let set = Failure::header(&set_cookie(CONSOLE_COOKIE, ""))?;
+    Ok(([(SET_COOKIE, set)], Redirect::to("/login")).into_response())
+}
+
+/// Where a browser goes that a guarded origin sent here, or that has just signed in.
+pub(super) async fn go(
+    State(console): State<Console>,
+    Path(slip): Path<String>,
+    visitor: Visitor,
+) -> Result<Response, Failure> {
+    let now = console.0.broker.now();
+    let way = match visitor.session.way_back(&slip) {
+        Some(way) => way.clone(),
+        None => match console.0.returns.read(&slip, now) {
+            Some(way) => {
+                console.0.sessions.remember(&visitor.cookie, &slip, way.clone());
+                way
+            }
+            None => return Ok(Redirect::to("/").into_response()),
+        },
+    };
+    match way {
+        Return::Console(path) => Ok(Redirect::to(&path).into_response()),
+        Return::Guarded(to) => match &to.why {
+            Why::SignIn => onwards(&console, &visitor, &to),
+            Why::Ask(_) => Ok(Redirect::to(&format!("/ask?back={slip}")).into_response()),
+            Why::Wait(id) => Ok(Redirect::to(&format!("/requests/{id}?back={slip}")).into_response()),
+        },
+    }
+}
+
+/// Back to the guarded page, signed in there as the same person.
+pub(super) async fn back(
+    State(console): State<Console>,
+    Path(slip): Path<String>,
+    visitor: Visitor,
+) -> Result<Response, Failure> {
+    match visitor.session.way_back(&slip) {
+        Some(Return::Guarded(to)) => onwards(&console, &visitor, to),
+        _ => Ok(Redirect::to("/").into_response()),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "onwards.html")]
+struct OnwardsPage<'a> {
+    frame: Frame,
+    url: &'a str,
+}
+
+/// A page that goes on by itself: a form's answer may not lead to another origin (CSP `form-action`), a page may.
+fn onwards(console: &Console, visitor: &Visitor, to: &Guarded) -> Result<Response, Failure> {
+    let way_in = console.way_in(&visitor.session, to, console.0.broker.now())?;
+    let mut frame = visitor.frame("", "Taking you back");
+    frame.goes_to = Some(way_in);
+    page(&OnwardsPage {
+        frame,
+        url: &to.url(),
+    })
+}

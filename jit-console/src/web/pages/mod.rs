@@ -1,0 +1,85 @@
+//! The pages, one module for each place in the navigation.
+
+mod acts;
+mod ask;
+mod audit;
+mod chronicle;
+mod door;
+mod form;
+mod grants;
+mod live;
+mod lockdowns;
+mod one;
+mod policies;
+mod requests;
+mod rows;
+mod words;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+
+use super::Console;
+use super::failure::Failure;
+use crate::extract::BODY_MAX;
+
+/// Every page.
+pub(super) fn router() -> Router<Console> {
+    Router::new()
+        .route("/style.css", get(style))
+        .route("/live.js", get(script))
+        .route("/live", get(live::any))
+        .route("/login", get(door::login).post(door::sign_in))
+        .route("/logout", post(door::sign_out))
+        .route("/go/{slip}", get(door::go))
+        .route("/back/{slip}", get(door::back))
+        .route("/", get(requests::home))
+        .route("/ask", get(ask::form).post(ask::ask))
+        .route("/requests", get(requests::mine))
+        .route("/requests/{id}", get(one::one))
+        .route("/requests/{id}/live", get(live::one))
+        .route("/requests/{id}/done", get(grants::done))
+        .route("/requests/{id}/review", post(acts::review))
+        .route("/requests/{id}/withdraw", post(acts::withdraw))
+        .route("/requests/{id}/release", post(acts::release))
+        .route("/requests/{id}/revoke", post(acts::revoke))
+        .route("/requests/{id}/after-review", post(acts::after_review))
+        .route("/approvals", get(requests::queue))
+        .route("/grants", get(grants::grants))
+        .route("/lockdowns", get(lockdowns::lockdowns).post(lockdowns::declare))
+        .route("/lockdowns/{id}/lift", post(lockdowns::lift))
+        .route("/audit", get(audit::audit))
+        .route("/audit.ndjson", get(audit::download))
+        .route("/audit/{id}", get(audit::story))
+        .route("/policies", get(policies::policies))
+        .method_not_allowed_fallback(not_here)
+        .fallback(nothing_here)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+async fn style() -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "text/css; charset=utf-8"),
+        (CACHE_CONTROL, "max-age=3600"),
+    ];
+    (headers, include_str!("../../../assets/style.css"))
+}
+
+async fn script() -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (CACHE_CONTROL, "max-age=3600"),
+    ];
+    (headers, include_str!("../../../assets/live.js"))
+}
+
+async fn not_here() -> Failure {
+    let detail = "Nothing was changed. Go on from the console's own pages.";
+    crate::problem::Problem::new(crate::problem::Kind::MethodNotAllowed, detail).into()
+}
+
+async fn nothing_here() -> Failure {
+    crate::problem::Problem::not_found().into()
+}

@@ -1,0 +1,91 @@
+//! Who can get what: everything that the visitor may ask for, and under which terms.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use jit_core::policy::Offer;
+use jit_core::policy::terms::Scope;
+use serde::Deserialize;
+
+use super::words;
+use crate::extract::Params;
+use crate::web::Console;
+use crate::web::failure::Failure;
+use crate::web::frame::{Frame, page};
+use crate::web::visitor::Visitor;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+#[derive(Template)]
+#[template(path = "policies.html")]
+struct PoliciesPage {
+    frame: Frame,
+    cards: Vec<Card>,
+}
+
+struct Card {
+    url: String,
+    resource: String,
+    policy: String,
+    tags: String,
+    hosts: String,
+    paths: Vec<String>,
+    methods: String,
+    who: String,
+    default: String,
+    longest: String,
+    in_all: String,
+    agreement: Vec<String>,
+    automatic: bool,
+    glass: Option<String>,
+    sign_in: Option<String>,
+}
+
+impl Card {
+    fn new(offer: &Offer) -> Self {
+        let (resource, terms) = (&offer.resource, &offer.terms);
+        let whole = Scope::default();
+        let glass = terms.break_glass.as_ref().filter(|_| offer.break_glass);
+        let mfa = glass.map_or(terms.mfa.as_ref(), |glass| glass.mfa.as_ref());
+        let requesters = glass.map_or(&terms.requesters, |glass| &glass.requesters);
+        Self {
+            url: format!(
+                "/ask?resource={}&policy={}",
+                words::encoded(resource.name.as_str()),
+                words::encoded(terms.policy.as_str())
+            ),
+            resource: resource.name.to_string(),
+            policy: terms.policy.to_string(),
+            tags: words::list(&resource.tags),
+            hosts: words::list(&resource.hosts),
+            paths: words::paths(resource, &whole),
+            methods: words::methods(resource, &whole),
+            who: words::people(requesters),
+            default: words::length(glass.map_or(terms.duration.default, |glass| {
+                terms.duration.default.min(glass.max)
+            })),
+            longest: words::length(glass.map_or(terms.duration.max, |glass| glass.max)),
+            in_all: words::length(glass.map_or(terms.duration.max_total, |glass| glass.max)),
+            agreement: words::agreement(terms),
+            automatic: terms.automatic.always,
+            glass: glass.map(words::glass),
+            sign_in: mfa.map(words::sign_in),
+        }
+    }
+}
+
+/// What may I ask for?
+pub(super) async fn policies(
+    State(console): State<Console>,
+    visitor: Visitor,
+    params: Params,
+) -> Result<Response, Failure> {
+    let NoParams {} = params.read()?;
+    let offers = console.0.broker.offers(&visitor.actor);
+    page(&PoliciesPage {
+        frame: visitor.frame("policies", "Policies"),
+        cards: offers.iter().map(Card::new).collect(),
+    })
+}

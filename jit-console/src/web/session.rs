@@ -1,0 +1,440 @@
+//! Sessions of browsers: who is signed in, at the console and at the guarded origins.
+//!
+//! 1. A session is known by the SHA-256 of the 256 random bits in its cookie, and only for the place that it was made for: the
+//!    console's session opens nothing guarded, and a guarded origin's nothing at the console or at another guarded origin, whose
+//!    application may be another's. The host, with its port, is hashed with the cookie.
+//! 2. It ends [`IDLE`] after its last use, [`LIFE`] after the sign-in, or when the sign-in that it belongs to is ended. At a guarded origin
+//!    its uses are counted when the gate verifies it again, which is within a minute.
+//! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
+//! 4. [`Session::token`] binds a form to the session and to what the form is about.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use http::HeaderMap;
+use http::header::COOKIE;
+use http::request::Parts;
+use jit_core::approval::ask::Assurance;
+use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
+use jit_core::gate::hygiene::{self, GATE_COOKIE};
+use jit_core::id::{Digest, Principal, Timestamp};
+
+use super::handoff::{Return, authority};
+use super::slips::random;
+
+pub use jit_core::gate::hygiene::CONSOLE_COOKIE;
+
+/// How long a session lives without being used.
+pub(super) const IDLE: TimeDelta = TimeDelta::minutes(30);
+/// How long a session lives at most.
+pub(super) const LIFE: TimeDelta = TimeDelta::hours(12);
+/// Most sessions of one person, at all places.
+const EACH_MAX: usize = 20;
+/// Most ways back that one session keeps.
+const RETURNS_MAX: usize = 32;
+/// The length of a session's cookie: 32 bytes in base64url without padding (RFC 4648 §5).
+const COOKIE_LEN: usize = 43;
+
+/// Where a session counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// At the console.
+    Console,
+    /// At guarded origins.
+    Guarded,
+}
+
+/// Who is signed in.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    pub(super) subject: Subject,
+    place: Place,
+    /// The same for all sessions that came from one sign-in.
+    sign_in: Digest,
+    /// What forms are bound to the session with.
+    secret: Digest,
+    used_at: Timestamp,
+    ends_at: Timestamp,
+    /// Where its person came from, the latest last.
+    returns: VecDeque<(String, Arc<Return>)>,
+}
+
+impl Session {
+    /// Where its person came from, by the name of the slip.
+    pub(super) fn way_back(&self, name: &str) -> Option<&Return> {
+        let mut returns = self.returns.iter();
+        returns.find(|(known, _)| known == name).map(|(_, way)| &**way)
+    }
+
+    /// What a form must carry that does `action` to `what`.
+    pub(super) fn token(&self, action: &str, what: &str) -> Digest {
+        let secret = self.secret.to_string();
+        Digest::of([secret.as_bytes(), action.as_bytes(), what.as_bytes()])
+    }
+
+    /// Whether a form carries what it must.
+    pub(super) fn expects(&self, token: &str, action: &str, what: &str) -> bool {
+        // Hashed on both sides, so that how long it takes to compare them says nothing.
+        let expected = self.token(action, what).to_string();
+        Digest::plain(token.as_bytes()) == Digest::plain(expected.as_bytes())
+    }
+
+    fn is_live(&self, now: Timestamp) -> bool {
+        now < self.ends_at && now.signed_duration_since(self.used_at) < IDLE
+    }
+}
+
+/// Every session there is.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<Digest, Session>>);
+
+impl Sessions {
+    /// Signs `principal` in at the console; answers the cookie's value.
+    pub(super) fn sign_in(
+        &self,
+        principal: &Principal,
+        assurance: Assurance,
+        now: Timestamp,
+    ) -> Result<String, getrandom::Error> {
+        let ends_at = now + LIFE;
+        let sign_in = Digest::plain(random(32)?.as_bytes());
+        let subject = Subject {
+            principal: principal.clone(),
+            assurance,
+            claims: BTreeMap::new(),
+            expires_at: Some(ends_at),
+        };
+        begin(&mut self.lock(), subject, None, sign_in, ends_at, now)
+    }
+
+    /// Carries a console's session to the guarded origin of this host; answers the cookie's value there. `None` when it has ended meanwhile.
+    pub(super) fn carry(
+        &self,
+        session: &Session,
+        host: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, getrandom::Error> {
+        // One lock for both: whoever signs out in between would leave a session behind.
+        let mut sessions = self.lock();
+        let lives = sessions.values().any(|other| other.sign_in == session.sign_in);
+        if !lives || !session.is_live(now) {
+            return Ok(None);
+        }
+        let (subject, ends_at) = (session.subject.clone(), session.ends_at);
+        begin(&mut sessions, subject, Some(host), session.sign_in, ends_at, now).map(Some)
+    }
+
+    /// The session of this credential at `place`, which is thereby used. At the console that is the cookie, elsewhere [`bound`].
+    pub(super) fn find(&self, credential: impl AsRef<[u8]>, place: Place, now: Timestamp) -> Option<Session> {
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(&Digest::plain(credential.as_ref()))?;
+        if session.place != place || !session.is_live(now) {
+            return None;
+        }
+        session.used_at = session.used_at.max(now);
+        Some(session.clone())
+    }
+
+    /// Keeps where the person came from for as long as the session lives.
+    pub(super) fn remember(&self, cookie: &str, name: &str, way: Return) {
+        let mut sessions = self.lock();
+        if let Some(session) = sessions.get_mut(&Digest::plain(cookie.as_bytes()))
+            && session.way_back(name).is_none()
+        {
+            if session.returns.len() >= RETURNS_MAX {
+                session.returns.pop_front();
+            }
+            session.returns.push_back((name.to_owned(), Arc::new(way)));
+        }
+    }
+
+    /// Ends every session that came from the same sign-in.
+    pub(super) fn sign_out(&self, session: &Session) {
+        self.lock().retain(|_, other| other.sign_in != session.sign_in);
+    }
+
+    fn has(&self, key: &Digest) -> bool {
+        self.lock().contains_key(key)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
+        // Nothing in here can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What proves a session at a guarded origin: the cookie, and the host and port that it was sent to.
+fn bound(cookie: &str, host: &str) -> Vec<u8> {
+    let host = host.to_ascii_lowercase();
+    [cookie.as_bytes(), b"\0", host.as_bytes()].concat()
+}
+
+fn begin(
+    sessions: &mut HashMap<Digest, Session>,
+    subject: Subject,
+    host: Option<&str>,
+    sign_in: Digest,
+    ends_at: Timestamp,
+    now: Timestamp,
+) -> Result<String, getrandom::Error> {
+    let cookie = random(32)?;
+    let (place, key) = match host {
+        None => (Place::Console, Digest::plain(cookie.as_bytes())),
+        Some(host) => (Place::Guarded, Digest::plain(&bound(&cookie, host))),
+    };
+    let secret = Digest::plain(random(32)?.as_bytes());
+    sessions.retain(|_, session| session.is_live(now));
+    let own = || {
+        let all = sessions.iter();
+        all.filter(|(_, session)| session.subject.principal == subject.principal)
+    };
+    if own().count() >= EACH_MAX {
+        let oldest = own()
+            .min_by_key(|(_, session)| session.used_at)
+            .map(|(key, _)| *key);
+        if let Some(key) = oldest {
+            sessions.remove(&key);
+        }
+    }
+    sessions.insert(
+        key,
+        Session {
+            subject,
+            place,
+            sign_in,
+            secret,
+            used_at: now,
+            ends_at,
+            returns: VecDeque::new(),
+        },
+    );
+    Ok(cookie)
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sessions({})", self.lock().len())
+    }
+}
+
+/// The value of the one cookie of this name. `None` when there is none, or more than one.
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let fields = headers.get_all(COOKIE).iter();
+    // Octets: one cookie that is not ASCII, which a sibling domain can set, hides no other.
+    let mut values = fields
+        .flat_map(|field| field.as_bytes().split(|b| *b == b';'))
+        .filter_map(|pair| {
+            pair.trim_ascii()
+                .strip_prefix(name.as_bytes())?
+                .strip_prefix(b"=")
+        });
+    let value = values.next().filter(|_| values.next().is_none())?;
+    std::str::from_utf8(value).ok()
+}
+
+/// Sets a cookie that scripts can't read, until the browser is closed; an empty value takes it away.
+pub(super) fn set_cookie(name: &str, value: &str) -> String {
+    let life = if value.is_empty() { "; Max-Age=0" } else { "" };
+    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{life}")
+}
+
+/// Who is signed in at the guarded origins: an authenticator that reads the gate's own cookie.
+#[derive(Debug, Clone)]
+pub struct GuardedSessions(Arc<Sessions>);
+
+impl GuardedSessions {
+    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
+        Self(sessions)
+    }
+}
+
+#[async_trait]
+impl Authenticator for GuardedSessions {
+    fn present<'r>(&self, head: &'r Parts, _peer: Option<IpAddr>) -> Presented<'r> {
+        let host = authority(&head.uri, &head.headers);
+        match hygiene::gate_cookie(&head.headers).zip(host) {
+            None => Presented::Nothing,
+            // A cookie from before a restart, or of something else: nobody is signed in by it, and nothing is wrong with the request.
+            Some((value, _)) if value.len() != COOKIE_LEN => Presented::Nothing,
+            Some((value, host)) => Presented::Credential {
+                bytes: bound(value, host).into(),
+                source: CredentialSource::Cookie,
+            },
+        }
+    }
+
+    async fn verify(
+        &self,
+        credential: &[u8],
+        source: CredentialSource,
+        now: Timestamp,
+    ) -> Result<Subject, AuthError> {
+        match self.0.find(credential, Place::Guarded, now) {
+            Some(session) if source == CredentialSource::Cookie => Ok(session.subject),
+            _ => Err(AuthError::Invalid),
+        }
+    }
+
+    fn revoked(&self, credential: &Digest) -> bool {
+        !self.0.has(credential)
+    }
+}
+
+/// The cookie of a guarded origin.
+pub(super) const GUARDED_COOKIE: &str = GATE_COOKIE;
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::sample;
+
+    /// So many seconds on.
+    fn at(seconds: i64) -> Timestamp {
+        sample::at(0) + TimeDelta::seconds(seconds)
+    }
+
+    fn alice() -> Principal {
+        Principal::new("demo", "alice").unwrap()
+    }
+
+    fn signed_in(sessions: &Sessions, now: Timestamp) -> (String, Session) {
+        let cookie = sessions.sign_in(&alice(), Assurance::default(), now).unwrap();
+        let session = sessions.find(&cookie, Place::Console, now).unwrap();
+        (cookie, session)
+    }
+
+    #[test]
+    fn a_session_ends_idle_or_old() {
+        let sessions = Sessions::default();
+        let (cookie, _) = signed_in(&sessions, at(0));
+        assert_eq!(cookie.len(), COOKIE_LEN, "256 bits");
+        assert!(sessions.find(&cookie, Place::Console, at(1799)).is_some());
+        assert!(
+            sessions.find(&cookie, Place::Console, at(1799 + 1800)).is_none(),
+            "idle"
+        );
+
+        let (cookie, _) = signed_in(&sessions, at(0));
+        for minute in (0..12 * 60).step_by(20) {
+            assert!(
+                sessions.find(&cookie, Place::Console, at(minute * 60)).is_some(),
+                "{minute}"
+            );
+        }
+        assert!(
+            sessions.find(&cookie, Place::Console, at(12 * 3600)).is_none(),
+            "old"
+        );
+    }
+
+    #[test]
+    fn a_session_counts_at_its_own_place_until_the_sign_in_ends() {
+        let sessions = Sessions::default();
+        let (console, session) = signed_in(&sessions, at(0));
+        let guarded = sessions
+            .carry(&session, "app.example.com", at(1))
+            .unwrap()
+            .unwrap();
+        for (host, good) in [
+            ("App.example.com", true),
+            ("app.example.com:8443", false),
+            ("b.example.com", false),
+        ] {
+            let found = sessions.find(bound(&guarded, host), Place::Guarded, at(2));
+            assert_eq!(found.is_some(), good, "{host}");
+        }
+        assert!(
+            sessions.find(&guarded, Place::Guarded, at(2)).is_none(),
+            "without its host"
+        );
+        let guarded = bound(&guarded, "app.example.com");
+        assert!(sessions.find(&console, Place::Guarded, at(2)).is_none());
+        assert!(sessions.find(&guarded, Place::Console, at(2)).is_none());
+        assert!(sessions.find(&guarded, Place::Guarded, at(2)).is_some());
+        let (other, _) = signed_in(&sessions, at(3));
+        sessions.sign_out(&session);
+        assert!(sessions.find(&console, Place::Console, at(4)).is_none());
+        assert!(sessions.find(&guarded, Place::Guarded, at(4)).is_none());
+        assert!(!sessions.has(&Digest::plain(&guarded)), "the gate is told");
+        assert_eq!(
+            sessions.carry(&session, "app.example.com", at(4)).unwrap(),
+            None,
+            "nothing begins after"
+        );
+        assert!(
+            sessions.find(&other, Place::Console, at(4)).is_some(),
+            "another browser's"
+        );
+    }
+
+    #[test]
+    fn one_person_has_a_bounded_number() {
+        let sessions = Sessions::default();
+        let (first, _) = signed_in(&sessions, at(0));
+        let (second, _) = signed_in(&sessions, at(1));
+        for second in 2..=EACH_MAX {
+            signed_in(&sessions, at(i64::try_from(second).unwrap()));
+        }
+        assert_eq!(sessions.lock().len(), EACH_MAX);
+        assert!(sessions.find(&first, Place::Console, at(30)).is_none());
+        assert!(sessions.find(&second, Place::Console, at(30)).is_some());
+    }
+
+    #[test]
+    fn a_copy_of_a_session_shares_where_its_person_came_from() {
+        let sessions = Sessions::default();
+        let (cookie, _) = signed_in(&sessions, at(0));
+        sessions.remember(&cookie, "slip", Return::Console("/requests".to_owned()));
+        let [one, other] = [1, 2].map(|second| sessions.find(&cookie, Place::Console, at(second)).unwrap());
+        let of = |session: &Session| std::ptr::from_ref(session.way_back("slip").unwrap());
+        assert_eq!(of(&one), of(&other), "each code that is on its way holds a copy");
+    }
+
+    #[test]
+    fn a_form_is_bound_to_its_session_and_its_matter() {
+        let sessions = Sessions::default();
+        let (_, session) = signed_in(&sessions, at(0));
+        let (_, other) = signed_in(&sessions, at(0));
+        let token = session.token("review", "digest-1").to_string();
+        assert!(session.expects(&token, "review", "digest-1"));
+        for (session, action, what) in [
+            (&other, "review", "digest-1"),
+            (&session, "revoke", "digest-1"),
+            (&session, "review", "digest-2"),
+        ] {
+            assert!(!session.expects(&token, action, what), "{action} {what}");
+        }
+        assert!(!session.expects("", "review", "digest-1"));
+    }
+
+    #[test]
+    fn a_doubled_cookie_is_none() {
+        for (fields, want) in [
+            (&["a=1; b=2"][..], Some("1")),
+            (&["b=2;a=1"], Some("1")),
+            (&["b=2", "a=1"], Some("1")),
+            (&["a=1; a=1"], None),
+            (&["a=1", "a=2"], None),
+            (&["aa=1"], None),
+            // Whoever shares a parent domain can set cookies of their own, and hides nobody's.
+            (&["a=1; b=\u{e9}"], Some("1")),
+            (&["b=\u{e9}", "a=1"], Some("1")),
+            (&["\u{2003}a=1"], None),
+            (&["\u{2003}a=2; a=1"], Some("1")),
+            (&["a=\u{e9}"], Some("\u{e9}")),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(COOKIE, HeaderValue::from_bytes(field.as_bytes()).unwrap());
+            }
+            assert_eq!(cookie(&headers, "a"), want, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What an app decides about its console.
+
+use jit_core::id::Principal;
+
+/// What an app decides about its console.
+#[derive(Debug, Clone)]
+pub struct ConsoleSettings {
+    pub(super) origin: String,
+    pub(super) guarded: Vec<String>,
+    pub(super) entrance: String,
+    pub(super) demo_people: Vec<DemoPerson>,
+}
+
+/// Someone whom a visitor of a demonstration may be, without any proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an identity and what to call it")]
+pub struct DemoPerson {
+    /// Who the visitor then is.
+    pub principal: Principal,
+    /// What the button says.
+    pub name: String,
+    /// What they may do, in a few words.
+    pub about: String,
+}
+
+/// Why a text is no origin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the origin {origin:?} must read like \"https://access.example.com\" or \"http://127.0.0.1:8081\", with nothing after the host and port"
+)]
+pub struct OriginError {
+    origin: String,
+}
+
+impl ConsoleSettings {
+    /// A console that browsers reach at `origin`.
+    ///
+    /// # Errors
+    /// [`OriginError`] unless it is `http://` or `https://`, a host and maybe a port.
+    pub fn new(origin: impl Into<String>) -> Result<Self, OriginError> {
+        let origin = origin.into();
+        let host = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| origin.strip_prefix(scheme));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        match host {
+            Some(host) if !host.is_empty() && host.len() <= 255 && host.bytes().all(plain) => Ok(Self {
+                origin,
+                guarded: Vec::new(),
+                entrance: "/_jit/enter".to_owned(),
+                demo_people: Vec::new(),
+            }),
+            _ => Err(OriginError { origin }),
+        }
+    }
+
+    /// Sends browsers to and from the guarded application at `origin`, scheme, host and port as its users have them in their address bars.
+    /// A browser that was refused at any other gets a plain refusal: whoever listens on another port of the same host would be handed its
+    /// sign-in.
+    ///
+    /// # Errors
+    /// [`OriginError`] unless it is `http://` or `https://`, a host and maybe a port.
+    pub fn with_guarded(mut self, origin: impl Into<String>) -> Result<Self, OriginError> {
+        let guarded = Self::new(origin)?;
+        self.guarded.push(guarded.origin);
+        Ok(self)
+    }
+
+    /// The guarded origin of a request with this `Host`.
+    pub(super) fn guarded_origin(&self, asked: &str) -> Option<&str> {
+        let mut origins = self.guarded.iter();
+        origins
+            .find(|origin| is_host_of(origin, asked))
+            .map(String::as_str)
+    }
+
+    /// Lets every visitor be one of these people, without any proof. For demonstrations and tests on one machine.
+    #[must_use]
+    pub fn dangerous_with_demo_people(mut self, people: impl IntoIterator<Item = DemoPerson>) -> Self {
+        self.demo_people = people.into_iter().collect();
+        self
+    }
+
+    /// Whether a request's `Host` is the console's: the origin's host and port, the scheme's own port left out or not.
+    pub(super) fn is_own_host(&self, asked: &str) -> bool {
+        is_host_of(&self.origin, asked)
+    }
+
+    /// Where browsers reach the console, without a slash at its end.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+/// Whether a `Host` is that of an origin, the scheme's own port left out or not.
+fn is_host_of(origin: &str, asked: &str) -> bool {
+    let (scheme, own) = origin.split_once("://").unwrap_or_default();
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    let bare = |host: &str| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+    bare(asked) == bare(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_has_one_host() {
+        for (origin, asked, own) in [
+            ("https://access.example.com", "access.example.com", true),
+            ("https://access.example.com", "Access.Example.com:443", true),
+            ("https://access.example.com", "access.example.com:80", false),
+            (
+                "https://access.example.com",
+                "access.example.com.evil.example",
+                false,
+            ),
+            ("http://127.0.0.1:8081", "127.0.0.1:8081", true),
+            ("http://127.0.0.1:8081", "localhost:8081", false),
+            ("http://127.0.0.1:8081", "127.0.0.1:8080", false),
+            ("http://127.0.0.1:8081", "127.0.0.1", false),
+            ("http://[::1]:8081", "[::1]:8081", true),
+            ("http://127.0.0.1:8081", "", false),
+        ] {
+            let settings = ConsoleSettings::new(origin).unwrap();
+            assert_eq!(settings.is_own_host(asked), own, "{origin} {asked}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_a_scheme_a_host_and_a_port() {
+        for (origin, good) in [
+            ("https://access.example.com", true),
+            ("http://127.0.0.1:8081", true),
+            ("http://[::1]:8081", true),
+            ("https://access.example.com/", false),
+            ("https://access.example.com/console", false),
+            ("https://user@access.example.com", false),
+            ("https://", false),
+            ("access.example.com", false),
+            ("javascript:alert(1)", false),
+            ("https://a\r\nb", false),
+        ] {
+            assert_eq!(ConsoleSettings::new(origin).is_ok(), good, "{origin:?}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Who is at the console: the session's person, looked up again for every page.
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::Method;
+use http::request::Parts;
+use jit_core::approval::ask::Actor;
+use jit_core::broker::Powers;
+
+use super::Console;
+use super::failure::Failure;
+use super::frame::Frame;
+use super::handoff::{PATH_MAX, Return};
+use super::session::{CONSOLE_COOKIE, Place, Session, cookie};
+
+/// Someone signed in at the console, known to the Directory.
+#[derive(Debug, Clone)]
+pub(super) struct Visitor {
+    pub(super) actor: Actor,
+    pub(super) powers: Powers,
+    pub(super) session: Session,
+    /// The cookie's value, by which the session is found.
+    pub(super) cookie: String,
+}
+
+impl Visitor {
+    /// The frame of a page for this reader.
+    pub(super) fn frame(&self, section: &'static str, title: impl Into<String>) -> Frame {
+        Frame::new(self, self.powers, section, title)
+    }
+
+    /// Refuses a form that was not made for this session, this action and this matter.
+    pub(super) fn check(&self, token: &str, action: &str, what: &str) -> Result<(), Failure> {
+        if self.session.expects(token, action, what) {
+            Ok(())
+        } else {
+            Err(Failure::stale_form())
+        }
+    }
+}
+
+/// Signed in, whoever it is.
+pub(super) fn session(console: &Console, parts: &Parts) -> Option<(Session, String)> {
+    let cookie = cookie(&parts.headers, CONSOLE_COOKIE)?;
+    let now = console.0.broker.now();
+    let session = console.0.sessions.find(cookie, Place::Console, now)?;
+    Some((session, cookie.to_owned()))
+}
+
+impl FromRequestParts<Console> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
+        let Some((session, cookie)) = session(console, parts) else {
+            return Err(sent_to_sign_in(console, parts));
+        };
+        let actor = console
+            .0
+            .broker
+            .identify(&session.subject)
+            .await
+            .map_err(|rejection| Failure::from(rejection).into_response())?;
+        Ok(Self {
+            powers: console.0.broker.powers(&actor),
+            actor,
+            session,
+            cookie,
+        })
+    }
+}
+
+/// A page is come back to after the sign-in; a form is not sent twice.
+fn sent_to_sign_in(console: &Console, parts: &Parts) -> Response {
+    let page = parts.uri.path_and_query().filter(|_| parts.method == Method::GET);
+    let Some(page) = page else {
+        return Failure::signed_out().into_response();
+    };
+    if page.as_str().len() > PATH_MAX {
+        return Redirect::to("/login").into_response();
+    }
+    let way = Return::Console(page.as_str().to_owned());
+    match console.0.returns.keep(way, console.0.broker.now()) {
+        Ok(slip) => Redirect::to(&format!("/login?to={slip}")).into_response(),
+        Err(error) => Failure::from(error).into_response(),
+    }
+}

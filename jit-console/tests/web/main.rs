@@ -1,0 +1,11 @@
+//! The console over HTTP: a real broker and store behind it, browsers with cookies before it, and a clock that moves when told.
+
+mod asking;
+mod crawl;
+mod deciding;
+mod ending;
+mod forms;
+mod hostile;
+mod live;
+mod looking;
+mod world;

@@ -1,0 +1,116 @@
+//! How the parts of the demo hang together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use jit_console::ApiSettings;
+use jit_console::web::{Console, ConsoleSettings, DemoPerson};
+use jit_core::broker::Broker;
+use jit_core::broker::people::PeopleFile;
+use jit_core::broker::store::Store;
+use jit_core::clock::Clock;
+use jit_core::gate::Gate;
+use jit_core::gate::authenticate::Authenticator;
+use jit_core::gate::authenticators::Authenticators;
+use jit_core::gate::hold::HoldSettings;
+use jit_core::gate::interactions::Interactions;
+use jit_core::gate::rules::RuleSet;
+use jit_core::gate::tokens::ApiTokens;
+use jit_core::id::Principal;
+use jit_core::policy::{Format, Policy};
+use jit_tower::JitLayer;
+
+use crate::BoxError;
+use crate::proxy::Proxy;
+use crate::refusal::ToConsole;
+
+/// Whom a visitor may be: the subject, the name and what they may do.
+const PEOPLE: [(&str, &str, &str); 4] = [
+    ("alice", "Alice", "SRE: may ask for admin and staging"),
+    ("bob", "Bob", "SRE lead: may approve, and revoke"),
+    (
+        "carol",
+        "Carol",
+        "Security: may approve, revoke, lock everything down, and read the audit log",
+    ),
+    ("mallory", "Mallory", "Has no role: may ask for nothing"),
+];
+
+/// The parts of the demo.
+pub(super) struct House {
+    /// The application behind its gate, with the control API and the console's entrance.
+    pub(super) guarded: Router,
+    /// The console, with the control API.
+    pub(super) console: Router,
+    pub(super) broker: Broker,
+}
+
+/// Puts the parts together around an `upstream`; browsers reach the console at `origin`.
+pub(super) async fn wire(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    upstream: SocketAddr,
+    guarded: SocketAddr,
+    origin: String,
+) -> Result<House, BoxError> {
+    let policy = Policy::parse(include_str!("policy.toml"), Format::Toml, "policy.toml")?;
+    let people = PeopleFile::parse(include_str!("people.toml"), Format::Toml, "people.toml")?;
+    let people = Arc::new(people);
+    let tokens = people.tokens().into_iter();
+    let tokens = Arc::new(ApiTokens::new(
+        tokens.map(|token| (token.sha256, token.principal)),
+    )?);
+    let rules = RuleSet::compile(policy.resources(), policy.open())?;
+    let interactions = Arc::new(Interactions::new());
+    let broker = Broker::builder(store, people.clone(), policy)
+        .clock(clock.clone())
+        .interactions(interactions.clone())
+        .build()
+        .await?;
+    let visitors = PEOPLE.into_iter().map(|(subject, name, about)| {
+        Ok(DemoPerson {
+            principal: Principal::new("demo", subject)?,
+            name: name.to_owned(),
+            about: about.to_owned(),
+        })
+    });
+    let settings = ConsoleSettings::new(origin)?
+        .with_guarded(format!("http://{guarded}"))?
+        .with_guarded(format!("http://localhost:{}", guarded.port()))?
+        .dangerous_with_demo_people(visitors.collect::<Result<Vec<_>, BoxError>>()?);
+    let console = Console::new(broker.clone(), settings);
+    let control = || jit_console::mounted(broker.clone(), ApiSettings::default());
+
+    let who: [Arc<dyn Authenticator>; 2] = [tokens.clone(), Arc::new(console.guarded_sessions())];
+    let who = Authenticators::new(who)?;
+    let gate = Gate::builder(
+        rules,
+        broker.enforcer().clone(),
+        who,
+        people.clone(),
+        clock.clone(),
+    )
+    .with_reserve(Arc::new(broker.clone()))
+    .with_asking(Arc::new(broker.clone()))
+    .with_hold(HoldSettings::default())
+    .with_interactions(interactions)
+    .build();
+    let guarded = Proxy::new(upstream)?
+        .router()
+        .merge(control())
+        .merge(console.entrance())
+        .layer(JitLayer::new(gate).with_refusal(ToConsole::new(console.clone())));
+
+    // Nothing is guarded at the console: its gate tells the control API who asks, and the pages have sessions of their own.
+    let nothing = RuleSet::compile(&[], &[])?;
+    let gate = Gate::builder(nothing, broker.enforcer().clone(), tokens, people, clock)
+        .with_control_on_any_host()
+        .build();
+    let console = console.router().merge(control().layer(JitLayer::new(gate)));
+    Ok(House {
+        guarded,
+        console,
+        broker,
+    })
+}
