@@ -19,7 +19,8 @@
 //!    `Content-Type: application/json`. Unknown fields, doubled fields and unknown query parameters are refused with 400, which
 //!    names the field and what would be right.
 //! 4. A POST that another origin's page sends is refused with 403, by `Sec-Fetch-Site` and else by `Origin` against `Host`. Bearer
-//!    tokens are not sent by a browser on its own; this holds for the day a layer in front takes a cookie.
+//!    tokens are not sent by a browser on its own, and the gate lets no cookie prove anyone to this API: a script on a guarded page has the
+//!    API's own origin there, and would approve in the name of whoever looks at the page.
 //! 5. Every refusal is a problem (RFC 9457) with a stable `type`. A store that fails is 503 `audit-unavailable`: what
 //!    can't be written down is not done. Why it failed is logged, never told.
 //! 6. Every response carries `Cache-Control: no-store`, `X-Content-Type-Options: nosniff`, a Content-Security-Policy that permits
@@ -37,6 +38,9 @@
 //!
 //! - The router trusts the `Subject` in the extensions and nothing else. Nest it behind a layer that authenticates, and never
 //!   let anything that a client can reach write that extension.
+//! - An identity that a browser brings along by itself (a client certificate, or fields that a proxy in front sets from a cookie of its own)
+//!   counts here: with such, serve this API on a host of its own, and guard the others with
+//!   [`without_control_api`](jit_core::gate::GateBuilder::without_control_api), or a guarded page can approve for its reader.
 //! - A proxy in front must pass `Host` on as the browser sent it, or the browser's own POSTs look like another origin's.
 //! - A long poll holds its connection for up to a minute and a stream for up to a quarter of an hour: proxies in front need idle
 //!   timeouts above 15 seconds for streams, when a comment is sent, and above a minute for long polls.
