@@ -97,7 +97,7 @@ impl Window {
     /// Waits until the address fits.
     ///
     /// # Errors
-    /// What is shown instead after [`WAIT_MAX`].
+    /// What is shown instead after 20 seconds.
     pub async fn arrives(&self, fits: impl Fn(&str) -> bool) -> Result<String, BoxError> {
         self.until(async || {
             let at = self.at().await?;
@@ -109,7 +109,7 @@ impl Window {
     /// Waits until the page says `words`.
     ///
     /// # Errors
-    /// What is shown instead after [`WAIT_MAX`].
+    /// What is shown instead after 20 seconds.
     pub async fn says(&self, words: &str) -> Result<String, BoxError> {
         self.until(async || {
             let text = self.text().await?;

@@ -617,6 +617,16 @@ mod tests {
     }
 
     #[test]
+    fn no_upstream_gets_the_consoles_cookie() {
+        let mut map = headers(&[
+            ("cookie", "a=1; __Host-jit-console=x; b=2"),
+            ("cookie", "__Host-jit-console=y"),
+        ]);
+        strip(&mut map);
+        assert_eq!(list(&map), [("cookie", "a=1; b=2")]);
+    }
+
+    #[test]
     fn grpc_keeps_its_te() {
         let mut map = headers(&[("te", "trailers")]);
         strip(&mut map);
