@@ -9,7 +9,8 @@
 //! | `alb` | [`alb`] | what an AWS Application Load Balancer signed after signing somebody in |
 //! | `mtls` | [`mtls`] | client certificates: SPIFFE ids, DNS names, e-mail addresses, common names |
 //! | `trusted-header` | [`trusted_header`] | what a listed proxy says in a header field |
-//! | `fetch` | [`fetch::HttpsFetch`] | the client that gets published keys for the first two |
+//! | `oidc` | [`oidc`] | people who sign in at an OpenID Connect provider, for the console |
+//! | `fetch` | [`fetch::HttpsFetch`] | the client that gets published keys for the first two, and calls the provider for `oidc` |
 //!
 //! # Rules for all of them
 //! 1. A principal is (issuer, subject), compared byte for byte. An e-mail address is display text.
@@ -50,5 +51,7 @@ mod jose;
 pub mod jwt;
 #[cfg(feature = "mtls")]
 pub mod mtls;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 #[cfg(feature = "trusted-header")]
 pub mod trusted_header;

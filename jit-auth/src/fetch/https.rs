@@ -1,5 +1,6 @@
 //! [`Fetch`] over HTTPS.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -62,7 +63,8 @@ impl HttpsFetch {
         })
     }
 
-    fn check(&self, url: &str) -> Result<Url, &'static str> {
+    /// The URL, if it may be called.
+    pub(crate) fn check(&self, url: &str) -> Result<Url, &'static str> {
         let url = Url::parse(url).map_err(|_| "it is not a URL")?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err("it holds a user name or a password");
@@ -81,6 +83,18 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Reads what comes, unless it is too much.
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
+        if body.len() + chunk.len() > BODY_MAX {
+            return Err("the answer is larger than 1 MiB".into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 #[async_trait]
 impl Fetch for HttpsFetch {
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
@@ -90,20 +104,38 @@ impl Fetch for HttpsFetch {
         };
         let target = self.check(url).map_err(|why| wrong(why.into()))?;
         let failed = |error: reqwest::Error| wrong(error.without_url().into());
-        let mut response = self.client.get(target).send().await.map_err(failed)?;
+        let response = self.client.get(target).send().await.map_err(failed)?;
         if response.status() != StatusCode::OK {
             return Err(wrong(
                 format!("the answer is {}, not 200", response.status()).into(),
             ));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > BODY_MAX {
-                return Err(wrong("the answer is larger than 1 MiB".into()));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        read(response).await.map_err(wrong)
+    }
+}
+
+#[cfg(feature = "oidc")]
+impl HttpsFetch {
+    /// Sends a request, under the same rules as a document is got; whatever the status, it is an answer.
+    pub(crate) async fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, FetchError> {
+        let (head, body) = request.into_parts();
+        let url = head.uri.to_string();
+        let wrong = |source| FetchError {
+            url: url.clone(),
+            source,
+        };
+        let target = self.check(&url).map_err(|why| wrong(why.into()))?;
+        let request = self.client.request(head.method, target);
+        let response = request.headers(head.headers).body(body).send().await;
+        let response = response.map_err(|error| wrong(error.without_url().into()))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut answer = http::Response::new(read(response).await.map_err(wrong)?);
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        Ok(answer)
     }
 }
 

@@ -1,9 +1,9 @@
 //! JWTs of a real OpenID Connect provider, over a real network: discovery, keys, rotation, an outage, and a CI job from its token to its
 //! grant.
 //!
-//! Needs Node.js 20 or newer with npm. The provider is installed below the target directory, once.
+//! Needs Node.js 20 or newer with npm, by which the providers are installed.
 
-mod provider;
+mod sign_in;
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use jit_core::policy::{Format, Policy};
 use jit_core::testing::ManualClock;
 use serde_json::{Value, json};
 
-use provider::Provider;
+use idp::Tokens as Provider;
 
 fn authenticator(provider: &Provider) -> JwtAuthenticator {
     let fetch = HttpsFetch::dangerous_with_http_on_loopback().unwrap();
