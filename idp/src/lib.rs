@@ -6,6 +6,8 @@ mod npm;
 mod process;
 mod sign_in;
 mod tokens;
+mod visit;
 
 pub use sign_in::SignIn;
 pub use tokens::Tokens;
+pub use visit::visit;

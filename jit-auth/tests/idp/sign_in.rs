@@ -1,15 +1,9 @@
-//! People who sign in at a real provider, by a browser of a few lines that follows redirects and keeps cookies.
+//! People who sign in at a real provider.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
-use http::{Method, Request, Uri};
-use http_body_util::Full;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use idp::SignIn;
 use jit_auth::fetch::HttpsFetch;
 use jit_auth::jwt::{Algorithm, JwtAuthenticator, KeyLocation, PAUSE};
@@ -50,54 +44,6 @@ fn now() -> Timestamp {
     jit_core::clock::SystemClock::new().now()
 }
 
-/// Goes where it is sent, signs in as `name`, and answers what it brings back to the console.
-async fn browse(url: &str, name: &str) -> Arrival {
-    let client: Client<HttpConnector, Full<bytes::Bytes>> =
-        Client::builder(TokioExecutor::new()).build_http();
-    let mut cookies = BTreeMap::new();
-    let mut at: Uri = url.parse().unwrap();
-    let mut form = None;
-    for _ in 0..10 {
-        if at.to_string().starts_with(REDIRECT) {
-            return arrival(at.query().unwrap());
-        }
-        let jar: Vec<String> = cookies
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let mut request = Request::builder().uri(at.clone()).header(COOKIE, jar.join("; "));
-        let body: Option<String> = form.take();
-        if body.is_some() {
-            request = request
-                .method(Method::POST)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        }
-        let request = request.body(Full::from(body.unwrap_or_default())).unwrap();
-        let answer = client.request(request).await.unwrap();
-        for set in answer.headers().get_all(SET_COOKIE) {
-            let pair = set.to_str().unwrap().split(';').next().unwrap();
-            let (name, value) = pair.split_once('=').unwrap();
-            cookies.insert(name.to_owned(), value.to_owned());
-        }
-        match answer.headers().get(LOCATION) {
-            Some(location) => {
-                let location = location.to_str().unwrap();
-                let base = format!("http://{}", at.authority().unwrap());
-                at = if location.starts_with('/') {
-                    format!("{base}{location}").parse().unwrap()
-                } else {
-                    location.parse().unwrap()
-                };
-            }
-            None => {
-                assert_eq!(answer.status(), 200, "{at}");
-                form = Some(format!("login={name}"));
-            }
-        }
-    }
-    panic!("it goes round in circles: {at}");
-}
-
 fn arrival(query: &str) -> Arrival {
     let pairs: BTreeMap<String, String> = query
         .split('&')
@@ -105,6 +51,12 @@ fn arrival(query: &str) -> Arrival {
         .map(|(name, value)| (name.to_owned(), value.replace("%3A", ":").replace("%2F", "/")))
         .collect();
     serde_json::from_value(json!(pairs)).unwrap()
+}
+
+/// What a browser brings back that signs in as `name`.
+async fn browse(url: &str, name: &str) -> Arrival {
+    let back = idp::visit(url, name).await;
+    arrival(back.strip_prefix(REDIRECT).unwrap().strip_prefix('?').unwrap())
 }
 
 async fn leave(flow: &CodeFlow, name: &str) -> (Departure, Arrival) {

@@ -46,6 +46,15 @@ impl Failure {
         }
     }
 
+    /// A sign-in that came to nothing.
+    #[cfg(feature = "oidc")]
+    pub(super) fn not_signed_in(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            sign_in: true,
+            ..Self::new(status, "You are not signed in", detail)
+        }
+    }
+
     /// A form that does not carry what it must: of another session, or of what has changed since.
     pub(super) fn stale_form() -> Self {
         Self::new(

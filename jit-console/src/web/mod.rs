@@ -15,7 +15,9 @@
 //!    bits that the server keeps for 15 minutes.
 //! 5. A sign-in reaches the guarded origins that [`ConsoleSettings::with_guarded`] lists, and no other, by a code that is good once, for
 //!    30 seconds, and only in the browser that was sent away from there. What it carries over counts at that host and port alone.
-//! 6. All text that came from people is escaped by the templates, and was cleaned before it was kept.
+//! 6. Who a visitor is comes from an OpenID Connect provider (feature `oidc`), by code and PKCE: `ConsoleSettings::with_provider`. What comes
+//!    back counts once, within 15 minutes, in the browser that was sent there.
+//! 7. All text that came from people is escaped by the templates, and was cleaned before it was kept.
 //!
 //! # Deployment caveats
 //!
@@ -50,6 +52,8 @@ pub use settings::{ConsoleSettings, DemoPerson, OriginError};
 
 use failure::Failure;
 use handoff::{Code, Return, authority};
+#[cfg(feature = "oidc")]
+use pages::Away;
 use session::Sessions;
 use slips::Slips;
 
@@ -69,6 +73,8 @@ struct Inner {
     returns: Slips<Return>,
     codes: Slips<Code>,
     watchers: Seats,
+    #[cfg(feature = "oidc")]
+    departures: Slips<Away>,
 }
 
 impl Console {
@@ -81,6 +87,8 @@ impl Console {
             returns: Slips::new(handoff::RETURN_LIFE),
             codes: Slips::new(handoff::CODE_LIFE),
             watchers: Seats::new(WATCHERS.0, WATCHERS.1),
+            #[cfg(feature = "oidc")]
+            departures: Slips::new(pages::AWAY_LIFE),
         }))
     }
 

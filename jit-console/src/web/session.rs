@@ -8,7 +8,7 @@
 //! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
 //! 4. [`Session::token`] binds a form to the session and to what the form is about.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +19,9 @@ use chrono::TimeDelta;
 use http::HeaderMap;
 use http::header::COOKIE;
 use http::request::Parts;
-use jit_core::approval::ask::Assurance;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use jit_core::gate::hygiene::{self, GATE_COOKIE};
-use jit_core::id::{Digest, Principal, Timestamp};
+use jit_core::id::{Digest, Timestamp};
 
 use super::handoff::{Return, authority};
 use super::slips::random;
@@ -38,7 +37,7 @@ const EACH_MAX: usize = 20;
 /// Most ways back that one session keeps.
 const RETURNS_MAX: usize = 32;
 /// The length of a session's cookie: 32 bytes in base64url without padding (RFC 4648 §5).
-const COOKIE_LEN: usize = 43;
+pub(super) const COOKIE_LEN: usize = 43;
 
 /// Where a session counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,20 +97,14 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Signs `principal` in at the console; answers the cookie's value.
-    pub(super) fn sign_in(
-        &self,
-        principal: &Principal,
-        assurance: Assurance,
-        now: Timestamp,
-    ) -> Result<String, getrandom::Error> {
+    /// Signs somebody in at the console, as they were proven; answers the cookie's value. How long the proof itself lasts is not asked:
+    /// the session has an end of its own.
+    pub(super) fn sign_in(&self, subject: Subject, now: Timestamp) -> Result<String, getrandom::Error> {
         let ends_at = now + LIFE;
         let sign_in = Digest::plain(random(32)?.as_bytes());
         let subject = Subject {
-            principal: principal.clone(),
-            assurance,
-            claims: BTreeMap::new(),
             expires_at: Some(ends_at),
+            ..subject
         };
         self.begin(&mut self.lock(), subject, None, sign_in, ends_at, now)
     }
@@ -304,7 +297,11 @@ pub(super) const GUARDED_COOKIE: &str = GATE_COOKIE;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use http::HeaderValue;
+    use jit_core::approval::ask::Assurance;
+    use jit_core::id::Principal;
 
     use super::*;
     use crate::sample;
@@ -314,12 +311,17 @@ mod tests {
         sample::at(0) + TimeDelta::seconds(seconds)
     }
 
-    fn alice() -> Principal {
-        Principal::new("demo", "alice").unwrap()
+    fn alice() -> Subject {
+        Subject {
+            principal: Principal::new("demo", "alice").unwrap(),
+            assurance: Assurance::default(),
+            claims: BTreeMap::new(),
+            expires_at: None,
+        }
     }
 
     fn signed_in(sessions: &Sessions, now: Timestamp) -> (String, Session) {
-        let cookie = sessions.sign_in(&alice(), Assurance::default(), now).unwrap();
+        let cookie = sessions.sign_in(alice(), now).unwrap();
         let session = sessions.find(&cookie, Place::Console, now).unwrap();
         (cookie, session)
     }

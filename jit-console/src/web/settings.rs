@@ -1,5 +1,10 @@
 //! What an app decides about its console.
 
+#[cfg(feature = "oidc")]
+use std::sync::Arc;
+
+#[cfg(feature = "oidc")]
+use jit_auth::oidc::CodeFlow;
 use jit_core::id::Principal;
 
 /// What an app decides about its console.
@@ -9,6 +14,16 @@ pub struct ConsoleSettings {
     pub(super) guarded: Vec<String>,
     pub(super) entrance: String,
     pub(super) demo_people: Vec<DemoPerson>,
+    #[cfg(feature = "oidc")]
+    pub(super) provider: Option<Provider>,
+}
+
+/// Where people sign in.
+#[cfg(feature = "oidc")]
+#[derive(Debug, Clone)]
+pub(super) struct Provider {
+    pub(super) name: String,
+    pub(super) flow: Arc<CodeFlow>,
 }
 
 /// Someone whom a visitor of a demonstration may be, without any proof.
@@ -49,6 +64,8 @@ impl ConsoleSettings {
                 guarded: Vec::new(),
                 entrance: "/_jit/enter".to_owned(),
                 demo_people: Vec::new(),
+                #[cfg(feature = "oidc")]
+                provider: None,
             }),
             _ => Err(OriginError { origin }),
         }
@@ -72,6 +89,28 @@ impl ConsoleSettings {
         origins
             .find(|origin| is_host_of(origin, asked))
             .map(String::as_str)
+    }
+
+    /// Has people sign in at an OpenID Connect provider, which the button calls by `name`. Register `{origin}/login/callback` there as the
+    /// one redirect URI.
+    #[cfg(feature = "oidc")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "oidc")))]
+    #[must_use]
+    pub fn with_provider(mut self, name: impl Into<String>, flow: CodeFlow) -> Self {
+        self.provider = Some(Provider {
+            name: name.into(),
+            flow: Arc::new(flow),
+        });
+        self
+    }
+
+    /// What to call the provider that people sign in at, if there is one.
+    pub(super) fn provider_name(&self) -> Option<&str> {
+        #[cfg(feature = "oidc")]
+        let name = self.provider.as_ref().map(|provider| provider.name.as_str());
+        #[cfg(not(feature = "oidc"))]
+        let name = None;
+        name
     }
 
     /// Lets every visitor be one of these people, without any proof. For demonstrations and tests on one machine.

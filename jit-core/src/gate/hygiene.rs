@@ -32,10 +32,12 @@ pub const GATE_COOKIE: &str = "__Host-jit";
 pub const GRANT_COOKIE: &str = "__Host-jit-grant";
 /// The cookie of the web console. A browser sends it to whatever else is served under the same host name, on any port: no gate passes it on.
 pub const CONSOLE_COOKIE: &str = "__Host-jit-console";
+/// The cookie by which the console knows a browser again that it sent away to sign in. As [`CONSOLE_COOKIE`], it is never passed on.
+pub const SIGN_IN_COOKIE: &str = "__Host-jit-sign-in";
 /// The field that holds a credential which is bound to a grant, bare: no scheme before it.
 pub const GRANT_HEADER: HeaderName = HeaderName::from_static("jit-credential");
 /// Cookies that no upstream gets, whatever came of the request.
-const NEVER_PASSED_ON: [&str; 2] = [GRANT_COOKIE, CONSOLE_COOKIE];
+const NEVER_PASSED_ON: [&str; 3] = [GRANT_COOKIE, CONSOLE_COOKIE, SIGN_IN_COOKIE];
 /// Most header fields of a request, every repeated one counted.
 pub const FIELDS_MAX: usize = 100;
 /// Most bytes of all header names and values together.

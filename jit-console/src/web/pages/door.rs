@@ -1,11 +1,14 @@
 //! Coming in and going out: signing in, signing out, and the way to and from guarded pages.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode};
 use jit_core::approval::ask::Assurance;
+use jit_core::gate::authenticate::Subject;
 use serde::Deserialize;
 
 use super::form::Posted;
@@ -28,16 +31,26 @@ pub(super) struct LoginParams {
 struct LoginPage<'c> {
     frame: Frame,
     people: &'c [crate::web::DemoPerson],
+    provider: Option<&'c str>,
     to: String,
 }
 
 /// Who are you?
 pub(super) async fn login(State(console): State<Console>, params: Params) -> Result<Response, Failure> {
     let params: LoginParams = params.read()?;
-    let to = params.to.unwrap_or_default();
+    let (settings, to) = (&console.0.settings, params.to.unwrap_or_default());
+    let (people, provider) = (&*settings.demo_people, settings.provider_name());
+    // Whoever was on the way to somewhere has one place to sign in at: nothing is left to choose.
+    if provider.is_some()
+        && people.is_empty()
+        && console.0.returns.read(&to, console.0.broker.now()).is_some()
+    {
+        return Ok(Redirect::to(&format!("/login/start?to={to}")).into_response());
+    }
     page(&LoginPage {
         frame: Frame::bare("Sign in"),
-        people: &console.0.settings.demo_people,
+        people,
+        provider,
         to,
     })
 }
@@ -68,18 +81,34 @@ pub(super) async fn sign_in(
         ));
     };
     let now = console.0.broker.now();
-    let assurance = Assurance {
-        authenticated_at: Some(now),
-        ..Assurance::default()
+    let subject = Subject {
+        principal: person.principal.clone(),
+        assurance: Assurance {
+            authenticated_at: Some(now),
+            ..Assurance::default()
+        },
+        claims: BTreeMap::new(),
+        expires_at: None,
     };
+    signed_in(&console, &headers, subject, &to)
+}
+
+/// Begins the session of somebody who has just been proven, and lets them go on to where they were on the way.
+pub(super) fn signed_in(
+    console: &Console,
+    headers: &HeaderMap,
+    subject: Subject,
+    to: &str,
+) -> Result<Response, Failure> {
+    let now = console.0.broker.now();
     let sessions = &console.0.sessions;
-    let cookie = sessions.sign_in(&person.principal, assurance, now)?;
+    let cookie = sessions.sign_in(subject, now)?;
     // Whoever was signed in here before is not any longer, here and at guarded origins.
-    let before = session::cookie(&headers, CONSOLE_COOKIE);
+    let before = session::cookie(headers, CONSOLE_COOKIE);
     if let Some(before) = before.and_then(|before| sessions.find(before, Place::Console, now)) {
         sessions.sign_out(&before);
     }
-    let onwards = if console.0.returns.read(&to, now).is_some() {
+    let onwards = if console.0.returns.read(to, now).is_some() {
         format!("/go/{to}")
     } else {
         "/".to_owned()

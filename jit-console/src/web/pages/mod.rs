@@ -12,6 +12,8 @@ mod lockdowns;
 mod one;
 mod parts;
 mod policies;
+#[cfg(feature = "oidc")]
+mod provider;
 mod requests;
 mod reviewer;
 mod rows;
@@ -27,10 +29,17 @@ use super::Console;
 use super::failure::Failure;
 use crate::extract::BODY_MAX;
 use acts::Act;
+#[cfg(feature = "oidc")]
+pub(super) use provider::{AWAY_LIFE, Away};
 
 /// Every page.
 pub(super) fn router() -> Router<Console> {
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "oidc")]
+    let router = router
+        .route("/login/start", get(provider::start))
+        .route("/login/callback", get(provider::callback));
+    router
         .route("/style.css", get(style))
         .route("/live.js", get(script))
         .route("/live", get(live::any))
