@@ -1,0 +1,9 @@
+//! The real program as people and scripts use it, against a real demo and against a server that means harm.
+
+mod asking;
+mod hostile;
+mod reviewing;
+mod watching;
+#[cfg(unix)]
+mod with;
+mod world;
