@@ -15,6 +15,7 @@ mod grants;
 mod inert;
 mod lockdown;
 mod page;
+mod policy;
 mod request;
 mod requests;
 mod review;
@@ -36,6 +37,7 @@ pub use events::EventsArgs;
 pub use exit::EXIT_CODES;
 pub use grants::GrantsArgs;
 pub use lockdown::{LiftArgs, ListArgs, LockdownCommand, SetArgs, Target};
+pub use policy::{CheckArgs, ExplainArgs, LogFormat, PolicyCommand, ReplayArgs, TestArgs, Who};
 pub use request::{AskArgs, RequestArgs};
 pub use requests::RequestsArgs;
 pub use review::{ApproveArgs, ReviewArgs};
@@ -75,6 +77,9 @@ pub enum Command {
     Events(EventsArgs),
     /// Runs a command while access is open, and gives the access back when the command has ended.
     With(WithArgs),
+    /// Checks, tests and explains policy files, without a server.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Makes a token, and the line about it for the people file.
     Token,
     /// Prints what completes this program's command lines in a shell.
@@ -114,6 +119,7 @@ async fn done(command: &Command, whole: clap::Command) -> Result<(), Failure> {
         Command::Lockdown(command) => lockdown::run(command).await,
         Command::Events(args) => events::run(args).await,
         Command::With(args) => with::run(args).await,
+        Command::Policy(command) => policy::run(command),
         Command::Token => token::run(),
         Command::Completions(args) => completions(args.shell, whole),
     }

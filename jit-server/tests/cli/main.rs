@@ -2,6 +2,7 @@
 
 mod asking;
 mod hostile;
+mod policy;
 mod reviewing;
 mod watching;
 #[cfg(unix)]
