@@ -15,7 +15,6 @@ use reqwest::header::HeaderValue;
 use super::client::Client;
 use super::exit::Failure;
 use super::inert::inert;
-use super::screen::Format;
 
 /// Where the token is, if no file is named.
 const TOKEN_VARIABLE: &str = "JIT_TOKEN";
@@ -41,9 +40,6 @@ pub struct Connect {
     /// Send the token in clear to another machine: whoever is on the way can then act as you.
     #[arg(long)]
     pub dangerous_plain_http: bool,
-    /// How to print what comes back.
-    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
 }
 
 impl Connect {
@@ -65,10 +61,6 @@ impl Connect {
             .map(|file| read(file, CA_MAX, "--ca-file"))
             .transpose()?;
         Client::new(base, local, bearer, authorities.as_deref())
-    }
-
-    pub(super) fn is_json(&self) -> bool {
-        self.output == Format::Json
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::connect::Connect;
 use super::exit::Failure;
+use super::screen::Shown;
 use super::show::show;
 
 /// What `jit withdraw` and `jit release` are told.
@@ -21,6 +22,9 @@ pub struct EndArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// What `jit revoke` is told.
@@ -35,6 +39,9 @@ pub struct RevokeArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// How a request is ended.
@@ -69,7 +76,7 @@ pub(super) async fn end(
 
 pub(super) async fn run(args: &EndArgs, ending: Ending) -> Result<(), Failure> {
     let ended = end(&args.connect.client()?, args.id, ending, args.reason.as_deref()).await?;
-    show(&ended, args.connect.is_json())
+    show(&ended, args.shown.is_json())
 }
 
 pub(super) async fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
@@ -80,5 +87,5 @@ pub(super) async fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
         Some(&args.reason),
     )
     .await?;
-    show(&ended, args.connect.is_json())
+    show(&ended, args.shown.is_json())
 }

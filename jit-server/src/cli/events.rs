@@ -9,7 +9,7 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert::{Text, json_line};
 use super::page;
-use super::screen::{print, table, tell};
+use super::screen::{Shown, print, table, tell};
 
 /// What `jit events` is told.
 #[derive(Debug, Clone, Args)]
@@ -25,6 +25,9 @@ pub struct EventsArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +49,7 @@ pub(super) async fn run(args: &EventsArgs) -> Result<(), Failure> {
         args.limit.into(),
     )
     .await?;
-    if args.connect.is_json() {
+    if args.shown.is_json() {
         let lines: Vec<String> = items.iter().map(|item| json_line(item) + "\n").collect();
         return print(&lines.concat());
     }

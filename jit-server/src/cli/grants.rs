@@ -12,7 +12,7 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert::json;
 use super::page;
-use super::screen::{print, table};
+use super::screen::{Shown, print, table};
 use super::show::joined;
 
 /// Most that are listed.
@@ -30,6 +30,9 @@ pub struct GrantsArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 pub(super) async fn run(args: &GrantsArgs) -> Result<(), Failure> {
@@ -39,9 +42,9 @@ pub(super) async fn run(args: &GrantsArgs) -> Result<(), Failure> {
     let mut shown: Option<Vec<String>> = None;
     loop {
         pace.tick().await;
-        let (text, grants) = list(&client, args.connect.is_json()).await?;
+        let (text, grants) = list(&client, args.shown.is_json()).await?;
         if shown.as_ref() != Some(&grants) {
-            let gap = if shown.is_some() && !args.connect.is_json() {
+            let gap = if shown.is_some() && !args.shown.is_json() {
                 "\n"
             } else {
                 ""

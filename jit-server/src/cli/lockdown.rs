@@ -10,7 +10,7 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert;
 use super::page;
-use super::screen::{print, table};
+use super::screen::{Shown, print, table};
 
 /// What `jit lockdown` does.
 #[derive(Debug, Clone, Subcommand)]
@@ -31,6 +31,9 @@ pub struct ListArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// What `jit lockdown set` is told.
@@ -46,6 +49,9 @@ pub struct SetArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// What a lockdown matches: exactly one of these.
@@ -100,6 +106,9 @@ pub struct LiftArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 pub(super) async fn run(command: &LockdownCommand) -> Result<(), Failure> {
@@ -112,7 +121,7 @@ pub(super) async fn run(command: &LockdownCommand) -> Result<(), Failure> {
 
 async fn list(args: &ListArgs) -> Result<(), Failure> {
     let answer = args.connect.client()?.get("v1/lockdowns", &[]).await?;
-    if args.connect.is_json() {
+    if args.shown.is_json() {
         return print(&inert::json(&answer));
     }
     let items = answer
@@ -127,7 +136,7 @@ async fn set(args: &SetArgs) -> Result<(), Failure> {
     let mut body = args.target.body();
     body["reason"] = args.reason.as_str().into();
     let answer = args.connect.client()?.post("v1/lockdowns", &body).await?;
-    if args.connect.is_json() {
+    if args.shown.is_json() {
         return print(&inert::json(&answer));
     }
     shown(&[parsed(&answer)?])
@@ -137,7 +146,7 @@ async fn lift(args: &LiftArgs) -> Result<(), Failure> {
     let body = json!({"reason": args.reason});
     let path = format!("v1/lockdowns/{}/lift", args.id);
     args.connect.client()?.post(&path, &body).await?;
-    if args.connect.is_json() {
+    if args.shown.is_json() {
         return print("{}");
     }
     print(&format!("{} is lifted", args.id))

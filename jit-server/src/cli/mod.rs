@@ -6,6 +6,7 @@
 //! 4. Answers of servers are bounded ([`client`]), and so is what tools keep of what they read.
 
 mod answers;
+mod audit;
 mod client;
 mod connect;
 mod ending;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
+pub use audit::{AuditCommand, ExportArgs, ExportFormat, Known, Since, VerifyArgs};
 pub use connect::Connect;
 pub use ending::{EndArgs, RevokeArgs};
 pub use events::EventsArgs;
@@ -41,7 +43,7 @@ pub use policy::{CheckArgs, ExplainArgs, LogFormat, PolicyCommand, ReplayArgs, T
 pub use request::{AskArgs, RequestArgs};
 pub use requests::RequestsArgs;
 pub use review::{ApproveArgs, ReviewArgs};
-pub use screen::Format;
+pub use screen::{Format, Shown};
 pub use show::ShowArgs;
 pub use with::WithArgs;
 
@@ -75,6 +77,9 @@ pub enum Command {
     Lockdown(LockdownCommand),
     /// Lists the records of the audit log.
     Events(EventsArgs),
+    /// Exports the audit log, and verifies it.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Runs a command while access is open, and gives the access back when the command has ended.
     With(WithArgs),
     /// Checks, tests and explains policy files, without a server.
@@ -118,6 +123,7 @@ async fn done(command: &Command, whole: clap::Command) -> Result<(), Failure> {
         Command::Grants(args) => grants::run(args).await,
         Command::Lockdown(command) => lockdown::run(command).await,
         Command::Events(args) => events::run(args).await,
+        Command::Audit(command) => audit::run(command).await,
         Command::With(args) => with::run(args).await,
         Command::Policy(command) => policy::run(command),
         Command::Token => token::run(),

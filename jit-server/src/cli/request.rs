@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::connect::Connect;
 use super::exit::Failure;
+use super::screen::Shown;
 use super::show::show;
 use super::wait::{Until, wait};
 
@@ -96,6 +97,9 @@ pub struct RequestArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 pub(super) async fn run(args: &RequestArgs) -> Result<(), Failure> {
@@ -114,5 +118,5 @@ pub(super) async fn run(args: &RequestArgs) -> Result<(), Failure> {
         None => asked,
         Some(limit) => wait(&client, asked, Until::Granted, limit).await?,
     };
-    show(&answer, args.connect.is_json())
+    show(&answer, args.shown.is_json())
 }

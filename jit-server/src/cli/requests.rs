@@ -9,7 +9,7 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert::json;
 use super::page;
-use super::screen::{print, table, tell};
+use super::screen::{Shown, print, table, tell};
 
 /// What `jit requests` is told.
 #[derive(Debug, Clone, Args)]
@@ -33,6 +33,9 @@ pub struct RequestsArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 pub(super) async fn run(args: &RequestsArgs) -> Result<(), Failure> {
@@ -51,7 +54,7 @@ pub(super) async fn run(args: &RequestsArgs) -> Result<(), Failure> {
         query.push(("resource", resource.to_string()));
     }
     let (items, more) = page::read(&args.connect.client()?, "v1/requests", &query, args.limit.into()).await?;
-    if args.connect.is_json() {
+    if args.shown.is_json() {
         return print(&json(&page::json(&items)));
     }
     let requests: Vec<Request> = page::items(&items)?;

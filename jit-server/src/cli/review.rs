@@ -15,7 +15,7 @@ use super::answers::Request;
 use super::client::parsed;
 use super::connect::Connect;
 use super::exit::{Exit, Failure};
-use super::screen::{is_attended, is_confirmed, tell};
+use super::screen::{Shown, is_attended, is_confirmed, tell};
 use super::show::{read, sheet, show};
 
 /// What both are told.
@@ -36,6 +36,9 @@ pub struct ReviewArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 /// What `jit approve` is told.
@@ -143,7 +146,7 @@ async fn review(args: &ReviewArgs, mut body: Value, approves: bool, question: &s
         body["comment"] = comment.as_str().into();
     }
     let reviewed = client.post(&format!("v1/requests/{id}/review"), &body).await?;
-    show(&reviewed, args.connect.is_json())
+    show(&reviewed, args.shown.is_json())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::exit::{Exit, Failure};
@@ -17,6 +17,21 @@ pub enum Format {
     Table,
     /// For programs: what the control API answered.
     Json,
+}
+
+/// How a command that prints results is told to.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
+pub struct Shown {
+    /// How to print results.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+impl Shown {
+    pub(super) fn is_json(&self) -> bool {
+        self.output == Format::Json
+    }
 }
 
 /// Whether someone sits at it who can be asked: both ways must lead to a terminal.

@@ -9,7 +9,7 @@ use super::client::{Client, parsed};
 use super::connect::Connect;
 use super::exit::Failure;
 use super::inert::{Text, json};
-use super::screen::{facts, print};
+use super::screen::{Shown, facts, print};
 
 /// What `jit show` is told.
 #[derive(Debug, Clone, Args)]
@@ -20,11 +20,14 @@ pub struct ShowArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
+    /// How it is printed.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 pub(super) async fn run(args: &ShowArgs) -> Result<(), Failure> {
     let answer = read(&args.connect.client()?, args.id).await?;
-    show(&answer, args.connect.is_json())
+    show(&answer, args.shown.is_json())
 }
 
 pub(super) async fn read(client: &Client, id: RequestId) -> Result<Value, Failure> {

@@ -58,6 +58,11 @@ fn json(status: u16, value: &Value) -> Response {
         .into_response()
 }
 
+/// A server that answers everything with the same.
+pub(crate) async fn answering(value: Value) -> String {
+    serve(move |_| json(200, &value)).await.0
+}
+
 async fn against(url: &str, args: &[&str]) -> Ran {
     let mut command = program(args);
     command.env("JIT_URL", url).env("JIT_TOKEN", "demo-alice");

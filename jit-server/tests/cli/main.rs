@@ -1,6 +1,7 @@
 //! The real program as people and scripts use it, against a real demo and against a server that means harm.
 
 mod asking;
+mod audit;
 mod hostile;
 mod policy;
 mod reviewing;
