@@ -28,7 +28,7 @@ const CA_MAX: u64 = 1024 * 1024;
 #[command(next_help_heading = "Control API")]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct Connect {
-    /// The control API's base, without /_jit, such as https://jit.example.com.
+    /// Where the control API is, without its /_jit: scheme, host and port.
     #[arg(long, env = "JIT_URL", value_name = "URL")]
     pub url: String,
     /// The file that holds your token. Without it the token is taken from the environment, JIT_TOKEN.

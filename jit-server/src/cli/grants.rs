@@ -14,6 +14,7 @@ use super::inert::json;
 use super::page;
 use super::screen::{Shown, print, table};
 use super::show::joined;
+use super::signals::Signals;
 
 /// Most that are listed.
 const LIMIT: usize = 10_000;
@@ -37,23 +38,30 @@ pub struct GrantsArgs {
 
 pub(super) async fn run(args: &GrantsArgs) -> Result<(), Failure> {
     let client = args.connect.client()?;
+    if !args.watch {
+        return print(&list(&client, args.shown.is_json()).await?.0);
+    }
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::failed(format!("signals can't be heard: {error}")))?;
+    tokio::select! {
+        watched = watch(&client, args.shown.is_json()) => watched,
+        // Stopped as asked.
+        _ = signals.next() => Ok(()),
+    }
+}
+
+/// Prints the list whenever it is another one, until it can't be had.
+async fn watch(client: &Client, as_json: bool) -> Result<(), Failure> {
     let mut pace = interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shown: Option<Vec<String>> = None;
     loop {
         pace.tick().await;
-        let (text, grants) = list(&client, args.shown.is_json()).await?;
+        let (text, grants) = list(client, as_json).await?;
         if shown.as_ref() != Some(&grants) {
-            let gap = if shown.is_some() && !args.shown.is_json() {
-                "\n"
-            } else {
-                ""
-            };
+            let gap = if shown.is_some() && !as_json { "\n" } else { "" };
             print(&format!("{gap}{text}"))?;
             shown = Some(grants);
-        }
-        if !args.watch {
-            return Ok(());
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The commands of `jit` for people and scripts that use a gate: a client of the control API, and tools for policies and logs.
 //!
-//! 1. What is printed of others' words is inert on a terminal ([`inert`]).
+//! 1. What is printed of others' words is inert on a terminal (`inert.rs`).
 //! 2. Results go to standard output, all else to standard error. Nobody is asked anything without a terminal.
 //! 3. How a command ended is its exit code: [`EXIT_CODES`], which never change their meaning.
-//! 4. Answers of servers are bounded ([`client`]), and so is what tools keep of what they read.
+//! 4. Answers of servers are bounded (`client.rs`), and so is what tools keep of what they read.
 
 mod answers;
 mod audit;
@@ -22,6 +22,7 @@ mod requests;
 mod review;
 mod screen;
 mod show;
+mod signals;
 mod token;
 mod wait;
 mod with;

@@ -8,7 +8,6 @@
 //! 5. If this program is killed, nothing gives the access back before it ends by itself: ask for no longer than the job takes.
 
 mod child;
-mod signals;
 
 use std::ffi::OsString;
 
@@ -24,8 +23,8 @@ use super::exit::{Exit, Failure};
 use super::request::AskArgs;
 use super::screen::tell;
 use super::show::read;
+use super::signals::Signals;
 use super::wait::{Until, wait};
-use signals::Signals;
 
 /// What `jit with` is told.
 #[derive(Debug, Clone, Args)]

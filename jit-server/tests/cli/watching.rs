@@ -33,6 +33,19 @@ async fn a_watch_tells_when_a_grant_comes_and_goes() {
     world.jit("alice", &["release", id(&asked)]).await.done(&[]);
     assert_eq!(line().await, "");
     assert!(line().await.starts_with("REQUEST"));
+    #[cfg(unix)]
+    {
+        let pid = watch.id().unwrap().to_string();
+        let told = tokio::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(told.success());
+        let ended = timeout(PATIENCE, watch.wait()).await.expect("it stops").unwrap();
+        assert_eq!(ended.code(), Some(0), "stopped as asked");
+    }
+    #[cfg(not(unix))]
     watch.kill().await.unwrap();
     world.end().await;
 }

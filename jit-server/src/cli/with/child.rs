@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use super::super::exit::{Exit, Failure};
 use super::super::inert::inert;
-use super::signals::Signals;
+use super::super::signals::{Signal, Signals};
 
 /// What shells say of a command that can't be run, and of one that is not there.
 const CANNOT_RUN: u8 = 126;
@@ -51,7 +51,7 @@ fn cannot_run(program: &OsString, error: &io::Error) -> Failure {
 }
 
 #[cfg(unix)]
-fn pass_on(child: &Child, signal: super::signals::Signal) {
+fn pass_on(child: &Child, signal: Signal) {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
     if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
         // It can have ended just now, which is what it was told to do.
@@ -60,7 +60,7 @@ fn pass_on(child: &Child, signal: super::signals::Signal) {
 }
 
 #[cfg(not(unix))]
-fn pass_on(_: &Child, _: super::signals::Signal) {}
+fn pass_on(_: &Child, _: Signal) {}
 
 #[cfg(unix)]
 fn code(status: ExitStatus) -> u8 {

@@ -83,7 +83,7 @@ mod unix {
 
     /// Hears all of them from the moment it was made.
     #[derive(Debug)]
-    pub(in super::super) struct Signals {
+    pub(in crate::cli) struct Signals {
         interrupt: tokio::signal::unix::Signal,
         terminate: tokio::signal::unix::Signal,
         hang_up: tokio::signal::unix::Signal,
@@ -91,7 +91,7 @@ mod unix {
     }
 
     impl Signals {
-        pub(in super::super) fn listen() -> io::Result<Self> {
+        pub(in crate::cli) fn listen() -> io::Result<Self> {
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
@@ -100,7 +100,7 @@ mod unix {
             })
         }
 
-        pub(in super::super) async fn next(&mut self) -> Signal {
+        pub(in crate::cli) async fn next(&mut self) -> Signal {
             tokio::select! {
                 _ = self.interrupt.recv() => Signal::Interrupt,
                 _ = self.terminate.recv() => Signal::Terminate,
@@ -119,15 +119,15 @@ mod other {
 
     /// Hears Ctrl-C.
     #[derive(Debug)]
-    pub(in super::super) struct Signals;
+    pub(in crate::cli) struct Signals;
 
     impl Signals {
         #[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
-        pub(in super::super) fn listen() -> io::Result<Self> {
+        pub(in crate::cli) fn listen() -> io::Result<Self> {
             Ok(Self)
         }
 
-        pub(in super::super) async fn next(&mut self) -> Signal {
+        pub(in crate::cli) async fn next(&mut self) -> Signal {
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
