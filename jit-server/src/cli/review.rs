@@ -141,7 +141,8 @@ async fn review(args: &ReviewArgs, mut body: Value, approves: bool, question: &s
     if consent == Consent::Ask && !is_confirmed(question)? {
         return Err(Failure::failed("nothing was decided"));
     }
-    body["digest"] = request.digest.to_string().into();
+    // What was named, if anything was: the server compares it once more.
+    body["digest"] = args.digest.unwrap_or(request.digest).to_string().into();
     if let Some(comment) = &args.comment {
         body["comment"] = comment.as_str().into();
     }

@@ -155,6 +155,17 @@ async fn what_others_wrote_is_inert() {
             is_inert(&shown);
             let as_json = against(&url, &[args, &["-o", "json"]].concat()).await.done(&[]);
             is_inert(&as_json);
+            // Inert by JSON's own escapes: a program still reads what was sent.
+            let documents = serde_json::Deserializer::from_str(&as_json.out).into_iter::<Value>();
+            let read: Vec<Value> = documents
+                .map(|read| read.unwrap_or_else(|error| panic!("{error}: {as_json:?}")))
+                .collect();
+            let meant = Value::String(text.to_owned()).to_string();
+            let meant = meant.trim_matches('"');
+            assert!(
+                read.iter().any(|value| value.to_string().contains(meant)),
+                "{as_json:?}"
+            );
         }
         let wrong = ["approve", &one, "--digest", &"0".repeat(64)];
         is_inert(&against(&url, &wrong).await.ended(7, &[]));
