@@ -2,16 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use jit_server::cli;
 use jit_server::demo::{self, DemoArgs};
 
 /// Just-in-time access for load balancers.
 #[derive(Debug, Parser)]
-#[command(
-    name = "jit",
-    version,
-    after_help = "Exit codes:\n  0  done, or stopped as asked\n  1  failed; standard error says why\n  2  the command line is wrong"
-)]
+#[command(name = "jit", version, after_help = cli::EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -21,12 +18,15 @@ struct Cli {
 enum Command {
     /// Guards a small application on this machine, with a console to ask and approve on. Nothing to configure, nothing is kept.
     Demo(DemoArgs),
+    #[command(flatten)]
+    Client(Box<cli::Command>),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Client(command) => return cli::run(*command, Cli::command()).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

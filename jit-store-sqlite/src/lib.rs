@@ -35,6 +35,7 @@
 
 mod error;
 mod lock;
+mod log;
 mod options;
 mod pragma;
 mod read;
@@ -54,6 +55,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqlitePool};
 
 pub use error::OpenError;
+pub use log::LogFile;
 pub use options::Options;
 
 use lock::FileLock;

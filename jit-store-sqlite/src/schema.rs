@@ -27,7 +27,7 @@ fn migrator() -> Migrator {
 }
 
 /// Refuses a file that another program made tables in.
-async fn require_own(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+pub(crate) async fn require_own(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
     let (tables, ours): (i64, i64) = sqlx::query_as(
         "SELECT count(*), count(*) FILTER (WHERE name = '_jit_migrations') FROM sqlite_schema",
     )

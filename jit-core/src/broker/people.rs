@@ -84,6 +84,18 @@ struct Entrant {
     disabled: bool,
 }
 
+impl Entrant {
+    fn person(&self, id: &PersonId, now: Timestamp) -> Person {
+        Person {
+            id: id.clone(),
+            name: self.name.clone(),
+            roles: self.roles.clone(),
+            disabled: self.disabled,
+            as_of: now,
+        }
+    }
+}
+
 impl PeopleFile {
     /// Reads `source`, which is called `file_name` in errors.
     ///
@@ -142,6 +154,23 @@ impl PeopleFile {
         table.is_enabled(person).then(|| secret.clone())
     }
 
+    /// Everyone it knows, disabled ones included, in the order of their ids.
+    pub fn persons(&self, now: Timestamp) -> Vec<Person> {
+        let table = self.table.load();
+        let persons = table.persons.iter();
+        persons.map(|(id, entrant)| entrant.person(id, now)).collect()
+    }
+
+    /// The principals of this person, in order. Empty for one whom it does not know.
+    pub fn principals(&self, person: &PersonId) -> BTreeSet<Principal> {
+        let table = self.table.load();
+        let principals = table.principals.iter();
+        principals
+            .filter(|(_, owner)| *owner == person)
+            .map(|(principal, _)| principal.clone())
+            .collect()
+    }
+
     /// How many people it knows, disabled ones included.
     pub fn len(&self) -> usize {
         self.table.load().persons.len()
@@ -176,13 +205,7 @@ impl Directory for PeopleFile {
             .principals
             .get(principal)
             .and_then(|id| table.persons.get_key_value(id));
-        Ok(found.map(|(id, entrant)| Person {
-            id: id.clone(),
-            name: entrant.name.clone(),
-            roles: entrant.roles.clone(),
-            disabled: entrant.disabled,
-            as_of: now,
-        }))
+        Ok(found.map(|(id, entrant)| entrant.person(id, now)))
     }
 
     async fn members(&self, role: &Role, _now: Timestamp) -> Result<Members, DirectoryError> {
@@ -401,6 +424,29 @@ token = "demo-eve"
 
     fn moment() -> Timestamp {
         Timestamp::from_timestamp_micros(1_767_225_600_000_000).unwrap()
+    }
+
+    #[test]
+    fn everyone_is_listed_with_their_principals() {
+        let people = parse(GOOD);
+        let persons = people.persons(moment());
+        let ids: Vec<_> = persons
+            .iter()
+            .map(|person| (person.id.as_str(), person.disabled))
+            .collect();
+        assert_eq!(ids, [("ada-lovelace", false), ("bob", false), ("e1", true)]);
+        for (id, expected) in [
+            ("ada-lovelace", &["ci|ada", "https://idp.example.com|00u1"][..]),
+            ("bob", &["people|bob"]),
+            ("nobody", &[]),
+        ] {
+            let principals = people.principals(&PersonId::new(id).unwrap());
+            assert_eq!(
+                principals,
+                expected.iter().map(|text| principal(text)).collect(),
+                "{id}"
+            );
+        }
     }
 
     mod laws {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jit_core::approval::audit::{self, Tail};
 use jit_core::broker::store::{Batch, Draft, Facets, Put, Record, Store, StoreError, StreamId, Write};
 use jit_core::id::Timestamp;
-use jit_store_sqlite::{OpenError, Options, SqliteStore};
+use jit_store_sqlite::{LogFile, OpenError, Options, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 
@@ -377,4 +377,36 @@ async fn what_was_in_line_at_the_end_is_kept() {
     let store = open(&folder).await;
     assert_eq!(log(&store).await.len(), 1);
     assert_eq!(store.cell("cell", None).await.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn the_log_can_be_read_beside_the_store_and_nothing_is_made_for_it() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    for n in 0..3 {
+        store.append(batch(n, "{}")).await.unwrap();
+    }
+    let beside = LogFile::open(file(&folder)).await.unwrap();
+    assert_eq!(beside.feed(0, 1000).await.unwrap(), log(&store).await);
+    store.append(batch(3, "{}")).await.unwrap();
+    assert_eq!(beside.feed(3, 1000).await.unwrap(), log(&store).await[3..]);
+    beside.close().await;
+    let all = log(&store).await;
+    store.close().await;
+    let alone = LogFile::open(file(&folder)).await.unwrap();
+    assert_eq!(alone.feed(0, 1000).await.unwrap(), all);
+    alone.close().await;
+    open(&folder).await.close().await;
+
+    let none = folder.path().join("none.db");
+    let missing = LogFile::open(&none).await.unwrap_err();
+    assert!(matches!(missing, OpenError::NotAFile { .. }), "{missing}");
+    assert!(!none.exists());
+    let foreign = folder.path().join("foreign.db");
+    drop(private(&foreign));
+    outsider(&foreign, "CREATE TABLE theirs (x INTEGER)")
+        .await
+        .unwrap();
+    let foreign = LogFile::open(&foreign).await.unwrap_err();
+    assert!(matches!(foreign, OpenError::Foreign { .. }), "{foreign}");
 }

@@ -1,0 +1,292 @@
+//! One request to the control API and its answer.
+//!
+//! 1. No redirect is followed: the token goes where it was meant to, and nowhere else.
+//! 2. An answer is read up to a limit, and JSON or an error.
+//! 3. A problem becomes a [`Failure`] with the code of its kind, its own words, and what to do.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jit_core::id::RequestId;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::tls::Certificate;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::exit::{Exit, Failure};
+use super::inert::Text;
+
+/// Longest answer, in bytes. The longest that the API gives is a page of the audit log.
+const ANSWER_MAX: usize = 32 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take, beyond what was asked to be waited.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A control API, and who asks it.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    bearer: HeaderValue,
+}
+
+impl Client {
+    pub(super) fn new(
+        base: Url,
+        local: bool,
+        bearer: HeaderValue,
+        authorities: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("jit/", env!("CARGO_PKG_VERSION")));
+        if local {
+            // What is meant for this machine is no proxy's business.
+            builder = builder.no_proxy();
+        }
+        if let Some(pem) = authorities {
+            let certificates = Certificate::from_pem_bundle(pem.as_bytes());
+            let certificates = certificates.ok().filter(|found| !found.is_empty());
+            let certificates = certificates.ok_or_else(|| {
+                Failure::usage("--ca-file holds no certificate in PEM; name the right file")
+            })?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let http = builder.build().map_err(|error| Failure::failed(causes(&error)))?;
+        Ok(Self { http, base, bearer })
+    }
+
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
+        self.get_within(path, query, Duration::ZERO).await
+    }
+
+    /// Reads what is answered after at most `wait`, when things are as they should be.
+    pub(super) async fn get_within(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        wait: Duration,
+    ) -> Result<Value, Failure> {
+        let mut url = self.url(path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self
+            .http
+            .request(Method::GET, url)
+            .timeout(ANSWER_TIMEOUT.saturating_add(wait));
+        self.send(request).await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.post_once(path, body, None).await
+    }
+
+    /// Posts under a key: the same key again does nothing again, and is answered the same.
+    pub(super) async fn post_once(
+        &self,
+        path: &str,
+        body: &Value,
+        key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let mut request = (self.http.request(Method::POST, self.url(path)?))
+            .timeout(ANSWER_TIMEOUT)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        if let Some(key) = key {
+            let value = HeaderValue::try_from(key);
+            let value = value
+                .map_err(|_| Failure::usage("--idempotency-key must be 1 to 128 visible ASCII characters"))?;
+            request = request.header("idempotency-key", value);
+        }
+        self.send(request).await
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Failure> {
+        self.base.join(path).map_err(Failure::failed)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
+        let request = request
+            .header(AUTHORIZATION, self.bearer.clone())
+            .header(ACCEPT, "application/json, application/problem+json");
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let is_json = is_json(&response);
+        let body = self.body(response).await?;
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let read = if is_json {
+            serde_json::from_slice(&body).ok()
+        } else {
+            None
+        };
+        match read {
+            Some(value) if status.is_success() => Ok(value),
+            Some(value) => Err(problem(status, value)),
+            None => Err(Failure::new(
+                Exit::Unreachable,
+                format!(
+                    "{} answers {status} without JSON, so no control API is there; check --url",
+                    self.base
+                ),
+            )),
+        }
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            if body.len().saturating_add(chunk.len()) > ANSWER_MAX {
+                let base = &self.base;
+                return Err(Failure::failed(format!(
+                    "{base} answers more than {ANSWER_MAX} bytes, which no answer has; check --url"
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let why = if error.is_timeout() {
+            "no answer in time".to_owned()
+        } else {
+            causes(error)
+        };
+        Failure::new(
+            Exit::Unreachable,
+            format!(
+                "{} can't be reached: {why}; check --url, and that the server runs",
+                self.base
+            ),
+        )
+    }
+}
+
+fn is_json(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || essence.eq_ignore_ascii_case("application/problem+json")
+}
+
+/// The innermost cause says what went wrong; those around it say where in the code.
+fn causes(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Reads an answer as what it should be.
+pub(super) fn parsed<T: for<'de> Deserialize<'de>>(answer: &Value) -> Result<T, Failure> {
+    T::deserialize(answer).map_err(|error| {
+        Failure::failed(format!(
+            "the answer is not what this version of jit knows: {error}; use the server's version of jit"
+        ))
+    })
+}
+
+/// A problem (RFC 9457), as far as it is shown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    title: Option<Text>,
+    detail: Option<Text>,
+    request_id: Option<RequestId>,
+    retry_at: Option<Text>,
+    step_up_url: Option<Text>,
+}
+
+fn problem(status: StatusCode, value: Value) -> Failure {
+    let problem: Problem = serde_json::from_value(value).unwrap_or_default();
+    let kind = problem
+        .kind
+        .as_deref()
+        .and_then(|kind| kind.rsplit('/').next())
+        .unwrap_or_default();
+    let exit = match kind {
+        "stale-digest" | "already-decided" => Exit::Changed,
+        "audit-unavailable" | "directory-unavailable" => Exit::Unreachable,
+        _ if status.is_server_error() => Exit::Unreachable,
+        _ if status.is_client_error() => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    let mut text = match problem.title {
+        Some(title) => title.to_string(),
+        None => format!("the control API answers {status}"),
+    };
+    if let Some(detail) = problem.detail {
+        let _ = write!(text, "\n  {detail}");
+    }
+    let mut mend = |mend: String| {
+        let _ = write!(text, "\n  {mend}");
+    };
+    match kind {
+        "unauthenticated" => {
+            mend("Check JIT_TOKEN or --token-file: the server does not know this token.".to_owned());
+        }
+        "stale-digest" | "already-decided" => mend("Read it again: jit show ID".to_owned()),
+        "step-up-required" => {
+            if let Some(url) = problem.step_up_url {
+                mend(format!("A code of your authenticator app is taken at {url}."));
+            }
+        }
+        _ => {}
+    }
+    if let Some(id) = problem.request_id {
+        mend(format!("The request in the way: jit show {id}"));
+    }
+    if let Some(at) = problem.retry_at {
+        mend(format!("Trying again can help from {at}."));
+    }
+    Failure::new(exit, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_problem_has_its_exit_code() {
+        for (status, kind, exit) in [
+            (403, "not-eligible", Exit::Refused),
+            (401, "unauthenticated", Exit::Refused),
+            (429, "limit-reached", Exit::Refused),
+            (400, "invalid", Exit::Refused),
+            (404, "not-found", Exit::Refused),
+            (409, "stale-digest", Exit::Changed),
+            (409, "already-decided", Exit::Changed),
+            (503, "audit-unavailable", Exit::Unreachable),
+            (502, "", Exit::Unreachable),
+            (301, "", Exit::Failed),
+        ] {
+            let value = json!({"type": format!("/_jit/problems/{kind}"), "title": "T", "detail": "d\u{1b}[2J\r\nerror: x"});
+            let failure = problem(StatusCode::from_u16(status).unwrap(), value);
+            assert_eq!(failure.exit, exit, "{status} {kind}");
+            assert!(
+                failure.text.starts_with("T\n  d\\u{1b}[2J\\r\\nerror: x"),
+                "{failure:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_problem_that_is_none_is_still_a_refusal() {
+        for value in [json!(null), json!([]), json!("x"), json!({"title": 7}), json!({})] {
+            assert_eq!(problem(StatusCode::FORBIDDEN, value).exit, Exit::Refused);
+        }
+    }
+}

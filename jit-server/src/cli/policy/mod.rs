@@ -1,0 +1,42 @@
+//! `jit policy`: what a policy file says, before it is in force. Nothing here talks to a server.
+
+mod check;
+mod explain;
+mod files;
+mod people;
+mod replay;
+mod test;
+mod verdict;
+
+use clap::Subcommand;
+
+pub use check::CheckArgs;
+pub use explain::ExplainArgs;
+pub use people::Who;
+pub use replay::{LogFormat, ReplayArgs};
+pub use test::TestArgs;
+
+use super::exit::Failure;
+
+/// What `jit policy` does.
+#[derive(Debug, Clone, Subcommand)]
+#[expect(clippy::exhaustive_enums, reason = "a command line is its options")]
+pub enum PolicyCommand {
+    /// Checks policy files: each problem with file, line and what mends it.
+    Check(CheckArgs),
+    /// Runs a file of cases: who asks for what, and what the policy must make of it.
+    Test(TestArgs),
+    /// Says what governs a request, who may ask for it, who must agree, and why somebody may or may not.
+    Explain(ExplainArgs),
+    /// Reads an access log: who would have needed what, and which rules are never used.
+    Replay(ReplayArgs),
+}
+
+pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Check(args) => check::run(args),
+        PolicyCommand::Test(args) => test::run(args),
+        PolicyCommand::Explain(args) => explain::run(args),
+        PolicyCommand::Replay(args) => replay::run(args),
+    }
+}

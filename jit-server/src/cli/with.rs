@@ -1,0 +1,112 @@
+//! `jit with`: a command that runs while access is open, for jobs.
+//!
+//! 1. It asks, waits until access is open, runs the command, and gives the access back when the command has ended, however it ended.
+//! 2. If access does not open in time, or this program is told to stop before, the request is withdrawn and the command never runs.
+//! 3. Signals that tell this program to stop go to the command, and the access is given back once that has ended. A Ctrl-C on a terminal
+//!    reaches the command by itself, so it is not sent a second time.
+//! 4. The command's exit code is the exit code. If the access can't be given back, that is said; it ends at its window's end anyway.
+//! 5. If this program is killed, nothing gives the access back before it ends by itself: ask for no longer than the job takes.
+
+mod child;
+
+use std::ffi::OsString;
+
+use clap::Args;
+use jit_core::id::RequestId;
+use jit_core::span::Span;
+
+use super::answers::{Request, Standing};
+use super::client::{Client, parsed};
+use super::connect::Connect;
+use super::ending::{Ending, end};
+use super::exit::{Exit, Failure};
+use super::request::AskArgs;
+use super::screen::tell;
+use super::show::read;
+use super::signals::Signals;
+use super::wait::{Until, wait};
+
+/// What `jit with` is told.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The command finds the request's id in JIT_REQUEST_ID and the end of its access in JIT_NOT_AFTER. Its exit code is passed on."
+)]
+#[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
+pub struct WithArgs {
+    /// What for.
+    #[command(flatten)]
+    pub ask: AskArgs,
+    /// How long to wait until access is open; the request is withdrawn then.
+    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    pub wait: Span,
+    /// Where, and as whom.
+    #[command(flatten)]
+    pub connect: Connect,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
+    let client = args.connect.client()?;
+    // Listened for before anything is asked: whoever stops this after must not leave access behind.
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::failed(format!("signals can't be heard: {error}")))?;
+    let asked = client.post("v1/requests", &args.ask.body().into()).await?;
+    let request: Request = parsed(&asked)?;
+    let id = request.id;
+    tell(&format!(
+        "{id}: asked for {}, waiting until it is open",
+        request.resource
+    ));
+    let opened = tokio::select! {
+        opened = wait(&client, asked, Until::Active, Some(args.wait)) => opened.and_then(|answer| parsed::<Request>(&answer)),
+        signal = signals.next() => Err(Failure::new(Exit::Of(signal.code()), format!("stopped by {signal} before access was open"))),
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(failure) => {
+            give_back(&client, id).await;
+            return Err(failure);
+        }
+    };
+    let until = opened.not_after.map(|at| at.to_string()).unwrap_or_default();
+    tell(&format!("{id}: open until {until}"));
+    let variables = [("JIT_REQUEST_ID", id.to_string()), ("JIT_NOT_AFTER", until)];
+    let ran = child::run(&args.command, &variables, &mut signals).await;
+    give_back(&client, id).await;
+    match ran? {
+        0 => Ok(()),
+        // The command has said itself what went wrong.
+        code => Err(Failure::new(Exit::Of(code), "")),
+    }
+}
+
+/// Ends the request, whatever it has come to; says what stays open.
+async fn give_back(client: &Client, id: RequestId) {
+    for _ in 0..3 {
+        match try_give_back(client, id).await {
+            Ok(said) => return tell(&format!("{id}: {said}")),
+            // It has moved on between being read and being ended.
+            Err(failure) if failure.exit == Exit::Changed => {}
+            Err(failure) => {
+                return tell(&format!(
+                    "{id}: could not be given back, and ends by itself: {}\n  To try again: jit release {id}",
+                    failure.text
+                ));
+            }
+        }
+    }
+    tell(&format!("{id}: keeps changing; look at it with: jit show {id}"));
+}
+
+async fn try_give_back(client: &Client, id: RequestId) -> Result<String, Failure> {
+    let request: Request = parsed(&read(client, id).await?)?;
+    let ending = match request.standing() {
+        Standing::Pending => Ending::Withdraw,
+        Standing::Scheduled | Standing::Active => Ending::Release,
+        Standing::Ended => return Ok(format!("has ended already: {}", request.state)),
+    };
+    let ended: Request = parsed(&end(client, id, ending, Some("jit with is done")).await?)?;
+    Ok(ended.state.to_string())
+}

@@ -1,0 +1,312 @@
+//! Asking, waiting, and what the exit codes say.
+
+use std::process::Stdio;
+
+use tokio::net::TcpListener;
+
+use crate::world::{PATIENCE, id, jit, program, ran, start};
+
+#[tokio::test]
+async fn one_access_from_asking_to_giving_back() {
+    let world = start().await;
+    let args = [
+        "request",
+        "--resource",
+        "admin",
+        "--reason",
+        "look into INC-42",
+        "--duration",
+        "3m",
+    ];
+    let asked = world.jit("alice", &args).await.done(&[
+        "pending: lead has 0 of 1",
+        "Alice (alice; demo|alice)",
+        "“look into INC-42”",
+        "3m",
+    ]);
+    let id = asked.out.split_whitespace().nth(1).unwrap().to_owned();
+    world
+        .jit("bob", &["requests", "--reviewable"])
+        .await
+        .done(&[&id, "pending", "Alice"]);
+    world
+        .jit("alice", &["requests", "--reviewable", "-o", "json"])
+        .await
+        .done(&["\"items\": []"]);
+    world.jit("alice", &["grants"]).await.done(&[]);
+
+    world.approve(&id).await;
+    world
+        .jit("alice", &["grants"])
+        .await
+        .done(&[&id, "active", "alice", "admin"]);
+    world
+        .jit("alice", &["show", &id])
+        .await
+        .done(&["Bob approve", "window"]);
+    let page = world
+        .jit(
+            "alice",
+            &["requests", "--mine", "--state", "pending,active", "-o", "json"],
+        )
+        .await
+        .json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+
+    world
+        .jit("alice", &["release", &id, "--reason", "done"])
+        .await
+        .done(&["released", "“done”"]);
+    let gone = world.jit("alice", &["grants", "-o", "json"]).await.json();
+    assert_eq!(gone["items"].as_array().unwrap().len(), 0, "{gone}");
+    world
+        .jit("alice", &["release", &id])
+        .await
+        .ended(7, &["error: The request is past that", "released"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn waiting_ends_with_what_was_decided() {
+    let world = start().await;
+    let waiting = |limit: &str| {
+        let wait = format!("--wait{limit}");
+        let args = [
+            "request",
+            "-r",
+            "admin",
+            "--reason",
+            "x",
+            "--idempotency-key",
+            "one",
+            &wait,
+        ];
+        let mut command = world.program("alice", &args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    ran(waiting("=10ms"))
+        .await
+        .ended(5, &["is still not decided after 10ms"]);
+
+    let page = world.jit("alice", &["requests", "-o", "json"]).await.json();
+    let first = id(&page["items"][0]).to_owned();
+    let waiter = tokio::spawn(ran(waiting("")));
+    world
+        .jit("bob", &["deny", &first, "--yes", "--comment", "not today"])
+        .await
+        .done(&["denied"]);
+    waiter.await.unwrap().ended(
+        4,
+        &["is denied: there is no access", "Bob denied it: “not today”"],
+    );
+
+    // What needs nobody's agreement is there at once.
+    let args = ["request", "-r", "staging", "--reason", "x", "--wait=30s"];
+    world.jit("alice", &args).await.done(&["active"]);
+
+    let args = ["request", "-r", "admin", "--reason", "x", "-o", "json"];
+    let second = world.jit("carol", &args).await;
+    second.ended(3, &["error: You are not eligible"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_grant_ends_the_wait_for_it() {
+    let world = start().await;
+    let asked = world.ask().await;
+    // The same reason again would be a second asking: whoever waits has the first one's key.
+    world
+        .jit("alice", &["withdraw", id(&asked)])
+        .await
+        .done(&["withdrawn"]);
+    let args = [
+        "request",
+        "-r",
+        "admin",
+        "--reason",
+        "x",
+        "--idempotency-key",
+        "k",
+        "-o",
+        "json",
+    ];
+    let asked = world.jit("alice", &args).await.json();
+    let waiter = tokio::spawn(ran(world.program("alice", &[&args[..], &["--wait"]].concat())));
+    world.approve(id(&asked)).await;
+    let waited = waiter.await.unwrap().done(&[]).json();
+    assert_eq!(
+        (&waited["id"], &waited["state"]),
+        (&asked["id"], &"active".into())
+    );
+    world
+        .jit("bob", &["revoke", id(&asked), "--reason", "enough"])
+        .await
+        .done(&["revoked", "“enough”"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn each_way_to_fail_has_its_code() {
+    let world = start().await;
+    let asked = world.ask().await;
+    let one = id(&asked);
+    let none = "req_00000000000000000000000000000001";
+    for (who, args, code, parts) in [
+        (
+            "nobody",
+            &["grants"][..],
+            3,
+            &["error: Nobody is signed in", "JIT_TOKEN"][..],
+        ),
+        ("mallory", &["show", one], 3, &["error: There is no such thing"]),
+        ("alice", &["show", none], 3, &["error: There is no such thing"]),
+        ("alice", &["show", "../../me"], 2, &["req_"]),
+        (
+            "alice",
+            &["request", "-r", "admin", "--reason", "x", "-d", "5h"],
+            3,
+            &["`duration`", "at most 5m"],
+        ),
+        (
+            "alice",
+            &["request", "-r", "admin", "--reason", "again"],
+            3,
+            &["error: A limit is reached", "jit show req_"],
+        ),
+        ("alice", &["request", "-r", "admin"], 2, &["--reason"]),
+        (
+            "alice",
+            &["request", "-r", "admin", "--reason", "x", "-d", "soon"],
+            2,
+            &["soon"],
+        ),
+        (
+            "mallory",
+            &["request", "-r", "nowhere", "--reason", "x"],
+            3,
+            &["error: You are not eligible"],
+        ),
+        (
+            "alice",
+            &["lockdown", "list"],
+            3,
+            &["error: You are not eligible"],
+        ),
+        ("alice", &["events"], 3, &["error: You are not eligible"]),
+        (
+            "alice",
+            &["grants", "--url", "http://example.com"],
+            2,
+            &["in clear", "--dangerous-plain-http"],
+        ),
+        (
+            "alice",
+            &["grants", "--token-file", "/nonexistent/token"],
+            2,
+            &["--token-file /nonexistent/token"],
+        ),
+    ] {
+        let ran = world.jit(who, args).await.ended(code, parts);
+        assert_eq!(ran.out, "", "{args:?}");
+    }
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://{free}");
+    world
+        .jit("alice", &["grants", "--url", &url])
+        .await
+        .ended(6, &[&url, "can't be reached", "--url"]);
+    // The application's own pages are no control API.
+    let mut elsewhere = program(&["grants", "--url", &format!("{}/nowhere", world.guarded)]);
+    elsewhere.env("JIT_TOKEN", "demo-alice");
+    let elsewhere = ran(elsewhere).await;
+    assert!([3, 6].contains(&elsewhere.code), "{elsewhere:?}");
+    jit(&["grants"]).await.ended(2, &["--url"]);
+    jit(&["grants", "--url", &world.console])
+        .await
+        .ended(2, &["JIT_TOKEN", "--token-file"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_token_comes_from_a_file_and_is_known_by_its_hash() {
+    let world = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "demo-alice\n").unwrap();
+    let args = [
+        "grants",
+        "--url",
+        &world.console,
+        "--token-file",
+        file.to_str().unwrap(),
+    ];
+    jit(&args).await.done(&[]);
+
+    let (first, second) = (jit(&["token"]).await.done(&[]), jit(&["token"]).await.done(&[]));
+    assert_ne!(first.out, second.out);
+    let (token, line) = first.out.trim_end().split_once('\n').unwrap();
+    assert!(
+        token.strip_prefix("jit_").is_some_and(|bits| bits.len() == 43),
+        "{token}"
+    );
+    let source = format!("[[people]]\nname = \"A\"\n{line}\n");
+    let people =
+        jit_core::broker::people::PeopleFile::parse(&source, jit_core::policy::Format::Toml, "people.toml")
+            .unwrap();
+    assert!(
+        people
+            .token(&jit_core::id::Digest::plain(token.as_bytes()))
+            .is_some(),
+        "{line}"
+    );
+    world.end().await;
+}
+
+#[tokio::test]
+async fn every_command_explains_itself() {
+    let whole = jit(&["--help"])
+        .await
+        .done(&["Exit codes:\n", "  7  the request has changed"]);
+    let commands = whole
+        .out
+        .split("Commands:\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    let mut seen = 0;
+    for line in commands.lines() {
+        let name = line.split_whitespace().next().unwrap();
+        if name != "help" {
+            jit(&[name, "--help"]).await.done(&["Usage: jit "]);
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{commands}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        jit(&["completions", shell]).await.done(&["lockdown", "approve"]);
+    }
+    tokio::time::timeout(PATIENCE, async {
+        // Whoever has read enough ends it without a word.
+        let mut child = program(&["completions", "bash"]);
+        let mut child = child
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().await.unwrap();
+        assert_eq!(
+            (ended.status.code(), ended.stderr.as_slice()),
+            (Some(0), &b""[..])
+        );
+    })
+    .await
+    .unwrap();
+}

@@ -1,0 +1,11 @@
+//! The real program as people and scripts use it, against a real demo and against a server that means harm.
+
+mod asking;
+mod audit;
+mod hostile;
+mod policy;
+mod reviewing;
+mod watching;
+#[cfg(unix)]
+mod with;
+mod world;
