@@ -1,12 +1,14 @@
 //! Just-in-time access as one program, `jit`: what its commands do.
 //!
 //! - [`demo`]: a guarded application, the control API and the web console on one machine, without any configuration.
+//! - [`serve`]: the whole gate, from one file.
 //! - [`proxy`]: forwards what a gate has let through to an upstream.
 //! - [`refusal`]: sends browsers that were refused to the console.
 
 pub mod demo;
 pub mod proxy;
 pub mod refusal;
+pub mod serve;
 
 /// Why a command could not do what it is for.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

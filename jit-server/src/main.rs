@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use jit_server::demo::{self, DemoArgs};
+use jit_server::serve::{self, ServeArgs};
 
 /// Just-in-time access for load balancers.
 #[derive(Debug, Parser)]
@@ -21,12 +22,15 @@ struct Cli {
 enum Command {
     /// Guards a small application on this machine, with a console to ask and approve on. Nothing to configure, nothing is kept.
     Demo(DemoArgs),
+    /// Guards applications: reverse proxy, gate, control API, console and metrics, as one file says (jit.toml).
+    Serve(ServeArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,13 @@
+//! `jit serve` as a program: started from its file, over real sockets, in front of real small applications.
+#![cfg(unix)]
+
+mod application;
+mod authz;
+mod balance;
+mod client;
+mod config;
+mod journey;
+mod operator;
+mod reload;
+mod stop;
+mod world;
