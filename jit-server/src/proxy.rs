@@ -29,8 +29,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::stream;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
-    SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, HOST, HeaderMap, HeaderName,
+    HeaderValue, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, Method, StatusCode, Uri};
@@ -225,6 +225,7 @@ fn outgoing(to: &Authority, request: Request) -> Result<Request, BoxError> {
     if let (false, Some(authority)) = (headers.contains_key(HOST), head.uri.authority()) {
         headers.insert(HOST, authority.as_str().parse()?);
     }
+    join_cookies(&mut headers);
     introduce(&mut headers, &head.extensions);
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let mut outgoing = Request::new(body);
@@ -247,6 +248,26 @@ fn drop_one_hop(headers: &mut HeaderMap) {
         .collect();
     for name in named.iter().chain(&ONE_HOP) {
         headers.remove(name);
+    }
+}
+
+/// Over HTTP/2 cookies may come in several fields. Over HTTP/1.1 there is one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let fields: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if fields.len() < 2 {
+        return;
+    }
+    // Good values make a good value; if ever not, no cookie is the safe answer.
+    match HeaderValue::from_bytes(&fields.join(&b"; "[..])) {
+        Ok(mut joined) => {
+            joined.set_sensitive(true);
+            headers.insert(COOKIE, joined);
+        }
+        Err(_) => drop(headers.remove(COOKIE)),
     }
 }
 

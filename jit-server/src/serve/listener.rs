@@ -1,8 +1,8 @@
 //! A listener, its connections, and what bounds them.
 //!
 //! # Rules
-//! 1. Connections are limited in number; one more is closed at once. A TLS handshake has ten seconds.
-//! 2. A request's head has a time limit over HTTP/1.1, and limits on its size and number of fields. An HTTP/2 connection has at most 100 streams.
+//! 1. Connections are limited in number; one more is closed at once.
+//! 2. A request's head has a time limit over HTTP/1.1, a TLS handshake the same but ten seconds at most; heads have limits on its size and number of fields. An HTTP/2 connection has at most 100 streams.
 //! 3. A connection on which nothing is in flight for a while is closed, whatever else its peer does.
 //! 4. Every connection can be severed, so that a grant's end reaches it ([`jit_tower::connection`]).
 //! 5. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
@@ -46,12 +46,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const CLOSING: Duration = Duration::from_secs(5);
 /// Pause after a connection could not be accepted: most often there are no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Most bytes of a request's head.
-const HEAD_MAX: usize = 64 * 1024;
-/// As [`HEAD_MAX`].
-const HEAD_MAX_H2: u32 = 64 * 1024;
-/// Most fields of a request's head.
-const FIELDS_MAX: usize = 100;
 /// Streams that one HTTP/2 connection may have at once.
 const STREAMS: u32 = 100;
 /// How often the peer of an HTTP/2 connection has to show that it is there.
@@ -78,6 +72,10 @@ pub(super) struct Bounds {
     pub(super) connections: usize,
     pub(super) head_timeout: Duration,
     pub(super) idle_timeout: Duration,
+    /// Most bytes of a request's head.
+    pub(super) head: u32,
+    /// Most fields of a request's head.
+    pub(super) fields: usize,
 }
 
 /// Takes connections for a router.
@@ -160,7 +158,7 @@ impl Line {
         };
         let mut stopping = self.stopping.clone();
         let stream = tokio::select! {
-            shaken = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)) => shaken
+            shaken = tokio::time::timeout(self.bounds.head_timeout.min(HANDSHAKE_MAX), tls.accept(stream)) => shaken
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??,
             () = told(&mut stopping) => return Ok(()),
         };
@@ -197,7 +195,7 @@ impl Line {
                 Ok::<_, Infallible>(response.map(|body| Counted { body, _held: held }))
             }
         });
-        let server = server(bounds.head_timeout, h2);
+        let server = server(bounds, h2);
         let mut served = pin!(server.serve_connection(TokioIo::new(stream), service));
         let mut ending = false;
         loop {
@@ -213,21 +211,21 @@ impl Line {
     }
 }
 
-fn server(head_timeout: Duration, h2: bool) -> Builder<TokioExecutor> {
+fn server(bounds: Bounds, h2: bool) -> Builder<TokioExecutor> {
     let mut server = Builder::new(TokioExecutor::new());
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_headers(FIELDS_MAX)
-        .max_buf_size(HEAD_MAX);
+        .header_read_timeout(bounds.head_timeout)
+        .max_headers(bounds.fields)
+        .max_buf_size(usize::try_from(bounds.head).unwrap_or(usize::MAX));
     server
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_MAX_H2);
+        .max_header_list_size(bounds.head);
     // One of the two, as the handshake has settled it: to find out by reading has no time limit.
     if h2 {
         server.http2_only()

@@ -21,6 +21,7 @@
 //! - Upstreams are spoken to in HTTP/1.1 without TLS, and connections don't change their protocol: there is no WebSocket through it.
 //! - Programs prove who they are by the tokens of the people file. Browsers can't sign in yet: the console says so.
 //! - One process at a time has the database.
+//! - How many connections one address may have is not limited, nor how slowly a client reads a response: `connections` bounds all of them together.
 
 mod config;
 mod listener;

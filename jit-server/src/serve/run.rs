@@ -25,10 +25,15 @@ use super::wiring::{self, House};
 use super::{ServeArgs, log, measures, notify, reload};
 use crate::BoxError;
 
-/// Connections at once at the listeners that are not for everybody.
-const CONNECTIONS: usize = 1024;
-/// How long the head of a request may take there: longer than balancers keep idle connections.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// What balancers and operators may take of a listener. They keep idle connections for a minute; and to what a client sends, for which the
+/// gate has limits of its own, balancers add.
+const INSIDERS: Bounds = Bounds {
+    connections: 4096,
+    head_timeout: Duration::from_secs(75),
+    idle_timeout: Duration::from_secs(75),
+    head: 128 * 1024,
+    fields: 128,
+};
 
 /// Serves until the process is told to stop.
 ///
@@ -156,6 +161,13 @@ async fn verify(store: &dyn Store) -> Result<(), BoxError> {
 /// Every listener but the operator's.
 async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
     let listen = &config.listen;
+    let anybody = Bounds {
+        connections: listen.connections,
+        head_timeout: listen.head_timeout,
+        idle_timeout: listen.idle_timeout,
+        head: 64 * 1024,
+        fields: 100,
+    };
     if house.current.gate_tls.is_none() && !listen.addr.ip().is_loopback() {
         tracing::warn!(
             addr = %listen.addr,
@@ -164,17 +176,14 @@ async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
     }
     let mut doors = vec![Door {
         tls: secured(house.current.gate_tls.as_ref())?,
-        bounds: Bounds {
-            connections: listen.connections,
-            head_timeout: listen.head_timeout,
-            idle_timeout: listen.idle_timeout,
-        },
+        bounds: anybody,
         router: house.guarded.clone(),
         ..bare("gate", listen.addr).await?
     }];
     if let (Some(console), Some(router)) = (&config.console, &house.console) {
         doors.push(Door {
             tls: secured(house.current.console_tls.as_ref())?,
+            bounds: anybody,
             router: router.clone(),
             ..bare("console", console.addr).await?
         });
@@ -203,11 +212,7 @@ async fn bare(name: &'static str, addr: SocketAddr) -> Result<Door, BoxError> {
         name,
         listener,
         tls: None,
-        bounds: Bounds {
-            connections: CONNECTIONS,
-            head_timeout: HEAD_TIMEOUT,
-            idle_timeout: HEAD_TIMEOUT,
-        },
+        bounds: INSIDERS,
         peers: None,
         router: axum::Router::new(),
     })

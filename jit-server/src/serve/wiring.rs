@@ -17,7 +17,9 @@ use jit_core::gate::authenticators::Authenticators;
 use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
+use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use jit_core::gate::tokens::ApiTokens;
+use jit_core::gate::totp::Totp;
 use jit_tower::JitLayer;
 
 use super::config::Config;
@@ -79,6 +81,9 @@ pub(super) async fn wire(
         let told = format!("what the database holds can't be taken up: {error}");
         BoxError::from(told)
     })?;
+    // Codes of authenticator apps, for those who have a secret in the people file.
+    let factor = Arc::new(Totp::new(people.clone()));
+    let step_ups = Arc::new(StepUps::new(factor, StepUpSettings::default()));
     let console = config
         .console
         .as_ref()
@@ -99,6 +104,7 @@ pub(super) async fn wire(
     .with_asking(Arc::new(broker.clone()))
     .with_hold(HoldSettings::default())
     .with_interactions(interactions.clone())
+    .with_step_ups(step_ups.clone())
     .build();
 
     let upstreams = Arc::new(Upstreams::new(
@@ -106,8 +112,8 @@ pub(super) async fn wire(
         clock.clone(),
     ));
     let control = |door: &'static str| {
-        jit_console::mounted(broker.clone(), ApiSettings::default())
-            .layer(from_fn_with_state(door, measures::control))
+        let settings = ApiSettings::default().with_step_ups(step_ups.clone());
+        jit_console::mounted(broker.clone(), settings).layer(from_fn_with_state(door, measures::control))
     };
     let applications = upstreams
         .router()
@@ -130,6 +136,7 @@ pub(super) async fn wire(
         let enforcer = broker.enforcer().clone();
         Gate::builder(nothing, enforcer, tokens.clone(), people.clone(), clock)
             .with_control_on_any_host()
+            .with_step_ups(step_ups.clone())
             .build()
     });
     let console = console.zip(desk.clone()).map(|(console, desk)| {

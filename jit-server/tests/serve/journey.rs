@@ -72,6 +72,9 @@ async fn journey(served: &Served, gate: &Client, version: Version, secured: bool
     let asked = served.grant(gate).await;
     let admitted = alice
         .clone()
+        .with("cookie", "a=1")
+        .with("cookie", "b=2; __Host-jit=x")
+        .with("cookie", "c=3")
         .with("x-forwarded-for", "10.9.8.7")
         .with("remote-user", "root")
         .get("/admin/x")
@@ -82,6 +85,7 @@ async fn journey(served: &Served, gate: &Client, version: Version, secured: bool
     for line in [
         "GET /admin/x",
         &format!("host: {HOST}"),
+        "cookie: a=1; b=2; c=3",
         "remote-user: people|alice",
         &format!("x-jit-grant: {grant}"),
         "x-forwarded-for: 127.0.0.1",

@@ -7,6 +7,7 @@ mod balance;
 mod client;
 mod config;
 mod journey;
+mod limits;
 mod operator;
 mod reload;
 mod stop;

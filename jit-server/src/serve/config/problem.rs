@@ -6,6 +6,8 @@ use std::path::Path;
 
 use jit_core::policy::text::clean;
 
+use crate::serve::log::inert;
+
 /// The mend for what is no key or no value.
 pub(super) const SEE_EXAMPLE: &str = "jit.example.toml shows every key with its type";
 /// Largest file that is read, in bytes: 1 MiB.
@@ -29,7 +31,7 @@ impl Problems {
 
     /// Adds what others have found, one line for each.
     pub(in crate::serve) fn add(&mut self, found: &impl fmt::Display) {
-        self.0.extend(found.to_string().lines().map(str::to_owned));
+        self.0.extend(found.to_string().lines().map(inert));
     }
 
     pub(in crate::serve) fn is_empty(&self) -> bool {
