@@ -8,7 +8,7 @@
 use jit_core::broker::Rejection;
 
 use super::config::Files;
-use super::papers::{self, Papers};
+use super::papers::Papers;
 use super::wiring::Current;
 use super::{measures, notify};
 
@@ -40,11 +40,11 @@ async fn put_in_force(papers: Papers, current: &Current) {
         tracing::warn!(%warning, "the policy file");
     }
     current.gate.set_rules(papers.rules);
-    // Tokens can't be shared among people: the file was checked.
-    if let Err(error) = current.tokens.replace(papers::tokens(&papers.people)) {
-        tracing::error!(%error, "tokens stay as they were");
+    let mappings = papers.policy.mappings().clone();
+    // Two people can't share a token: the file was checked.
+    if let Err(error) = current.identity.replace(papers.people, mappings) {
+        tracing::error!(%error, "people stay as they were");
     }
-    current.people.replace(papers.people);
     for gate in [Some(&current.gate), current.desk.as_ref()].into_iter().flatten() {
         gate.forget_sessions();
     }

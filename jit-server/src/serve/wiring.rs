@@ -7,24 +7,22 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use jit_authz::Authz;
 use jit_console::ApiSettings;
 use jit_console::web::Console;
-use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::broker::{Broker, Rejection};
 use jit_core::clock::Clock;
 use jit_core::gate::Gate;
-use jit_core::gate::authenticate::Authenticator;
 use jit_core::gate::authenticators::Authenticators;
 use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::step_up::{StepUpSettings, StepUps};
-use jit_core::gate::tokens::ApiTokens;
 use jit_core::gate::totp::Totp;
 use jit_tower::JitLayer;
 
 use super::config::Config;
+use super::identity::Identity;
 use super::measures;
-use super::papers::{self, Papers};
+use super::papers::Papers;
 use super::tls::Certificate;
 use super::upstreams::Upstreams;
 use crate::BoxError;
@@ -46,8 +44,7 @@ pub(super) struct House {
 /// What a reload changes.
 pub(super) struct Current {
     pub(super) broker: Broker,
-    pub(super) people: Arc<PeopleFile>,
-    pub(super) tokens: Arc<ApiTokens>,
+    pub(super) identity: Identity,
     /// The gate in front of the applications.
     pub(super) gate: Gate,
     /// The gate that says who calls the control API at the console.
@@ -70,10 +67,10 @@ pub(super) async fn wire(
         gate_tls,
         console_tls,
     } = papers;
-    let people = Arc::new(people);
-    let tokens = Arc::new(ApiTokens::new(papers::tokens(&people))?);
+    let identity = Identity::new(people, &config.issuers, policy.mappings().clone())?;
+    let directory = identity.directory();
     let interactions = Arc::new(Interactions::new());
-    let built = Broker::builder(store, people.clone(), policy)
+    let built = Broker::builder(store, directory.clone(), policy)
         .clock(clock.clone())
         .interactions(interactions.clone())
         .build();
@@ -82,14 +79,14 @@ pub(super) async fn wire(
         BoxError::from(told)
     })?;
     // Codes of authenticator apps, for those who have a secret in the people file.
-    let factor = Arc::new(Totp::new(people.clone()));
+    let factor = Arc::new(Totp::new(identity.people().clone()));
     let step_ups = Arc::new(StepUps::new(factor, StepUpSettings::default()));
     let console = config
         .console
         .as_ref()
         .map(|console| Console::new(broker.clone(), console.settings.clone()));
 
-    let mut who: Vec<Arc<dyn Authenticator>> = vec![tokens.clone()];
+    let mut who = identity.authenticators();
     if let Some(console) = &console {
         who.push(Arc::new(console.guarded_sessions()));
     }
@@ -97,7 +94,7 @@ pub(super) async fn wire(
         rules,
         broker.enforcer().clone(),
         Authenticators::new(who)?,
-        people.clone(),
+        directory.clone(),
         clock.clone(),
     )
     .with_reserve(Arc::new(broker.clone()))
@@ -131,10 +128,10 @@ pub(super) async fn wire(
     let guarded = guarded.layer(from_fn_with_state("gate", measures::refusals));
 
     // Nothing is guarded at the console: its gate tells the control API who asks, and the pages have sessions of their own.
+    let who = Authenticators::new(identity.authenticators())?;
     let desk = console.as_ref().map(|_| {
-        let nothing = RuleSet::default();
-        let enforcer = broker.enforcer().clone();
-        Gate::builder(nothing, enforcer, tokens.clone(), people.clone(), clock)
+        let (nothing, enforcer) = (RuleSet::default(), broker.enforcer().clone());
+        Gate::builder(nothing, enforcer, who, directory, clock)
             .with_control_on_any_host()
             .with_step_ups(step_ups.clone())
             .build()
@@ -158,8 +155,7 @@ pub(super) async fn wire(
         authz,
         current: Current {
             broker: broker.clone(),
-            people,
-            tokens,
+            identity,
             gate,
             desk,
             gate_tls: gate_tls.map(Certificate::new),

@@ -6,6 +6,7 @@ mod authz;
 mod balance;
 mod client;
 mod config;
+mod identity;
 mod journey;
 mod limits;
 mod operator;

@@ -3,9 +3,12 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
+use jit_auth::fetch::{Fetch, HttpsFetch};
+use jit_auth::jwt::{Algorithm, JwtAuthenticator, KeyLocation, TokenType};
 use jit_authz::AuthzSettings;
 use jit_console::web::ConsoleSettings;
 use jit_core::gate::hygiene::TrustedProxies;
@@ -53,6 +56,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
         .map(|tls| check.tls(tls));
     let listen = check.listen(&file.listen);
     let upstreams = check.upstreams(&file.upstreams);
+    let issuers = check.issuers(&file.identity.jwt);
     let console = file.console.as_ref().and_then(|console| check.console(console));
     let authz = file.authz.as_ref().and_then(|authz| check.authz(authz));
     let operator = file
@@ -78,6 +82,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
             verify_log: file.verify_log.unwrap_or(true),
             listen,
             upstreams,
+            issuers,
             console,
             authz,
             operator,
@@ -303,6 +308,51 @@ impl Check<'_> {
             timeout: span(health.timeout, 2),
             passes: self.count(health.passes.as_ref(), 2),
         }
+    }
+
+    fn issuers(&mut self, given: &[Spanned<written::Jwt>]) -> Vec<Arc<JwtAuthenticator>> {
+        let Some(first) = given.first() else {
+            return Vec::new();
+        };
+        let mend = "see that the system has certificates of authorities";
+        let Some(fetch) = self.take(first, HttpsFetch::new(), mend) else {
+            return Vec::new();
+        };
+        let fetch: Arc<dyn Fetch> = Arc::new(fetch);
+        let mut names = HashSet::new();
+        let issuers = given.iter().filter_map(|issuer| {
+            if !names.insert(&issuer.get_ref().issuer) {
+                self.wrong(
+                    issuer,
+                    "this issuer stands above already",
+                    "name each issuer once",
+                );
+            }
+            self.issuer(issuer, Arc::clone(&fetch))
+        });
+        issuers.map(Arc::new).collect()
+    }
+
+    fn issuer(&mut self, given: &Spanned<written::Jwt>, fetch: Arc<dyn Fetch>) -> Option<JwtAuthenticator> {
+        let jwt = given.get_ref();
+        let mut algorithms = Vec::new();
+        for name in &jwt.algorithms {
+            let read = name.get_ref().parse::<Algorithm>();
+            algorithms.push(self.take(name, read, "name what the issuer signs with")?);
+        }
+        let keys = match &jwt.keys {
+            Some(url) => KeyLocation::Url(url.clone()),
+            None => KeyLocation::Discover,
+        };
+        let audiences = jwt.audiences.iter().cloned();
+        let read = JwtAuthenticator::new(&jwt.issuer, audiences, algorithms, keys, fetch);
+        let kind = match jwt.kind {
+            written::Kind::Any => TokenType::Any,
+            written::Kind::AccessToken => TokenType::AccessToken,
+            written::Kind::Jwt => TokenType::Jwt,
+        };
+        let read = read.map(|issuer| issuer.with_token_type(kind));
+        self.take(given, read, "mend this [[identity.jwt]]")
     }
 
     fn console(&mut self, console: &written::Console) -> Option<Console> {

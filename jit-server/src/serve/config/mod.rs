@@ -13,9 +13,11 @@ mod written;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Authority;
+use jit_auth::jwt::JwtAuthenticator;
 use jit_authz::AuthzSettings;
 use jit_console::web::ConsoleSettings;
 use jit_core::gate::hygiene::TrustedProxies;
@@ -31,6 +33,8 @@ pub(super) struct Config {
     pub(super) verify_log: bool,
     pub(super) listen: Listen,
     pub(super) upstreams: Vec<Upstream>,
+    /// Whose tokens prove who somebody is.
+    pub(super) issuers: Vec<Arc<JwtAuthenticator>>,
     pub(super) console: Option<Console>,
     pub(super) authz: Option<Authz>,
     pub(super) operator: Option<SocketAddr>,

@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) verify_log: Option<bool>,
     pub(super) listen: Listen,
     pub(super) upstreams: Spanned<Vec<Spanned<Upstream>>>,
+    #[serde(default)]
+    pub(super) identity: Identity,
     pub(super) console: Option<Console>,
     pub(super) authz: Option<Authz>,
     pub(super) operator: Option<Spanned<Operator>>,
@@ -62,6 +64,33 @@ pub(super) struct Health {
     pub(super) interval: Option<Span>,
     pub(super) timeout: Option<Span>,
     pub(super) passes: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    #[serde(default)]
+    pub(super) jwt: Vec<Spanned<Jwt>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Jwt {
+    pub(super) issuer: String,
+    pub(super) audiences: Vec<String>,
+    pub(super) algorithms: Vec<Spanned<String>>,
+    pub(super) keys: Option<String>,
+    #[serde(default, rename = "type")]
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    #[default]
+    Any,
+    AccessToken,
+    Jwt,
 }
 
 #[derive(Debug, Deserialize)]
