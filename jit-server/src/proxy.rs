@@ -14,11 +14,14 @@
 //! # Deployment caveats
 //!
 //! - This is no gate: put it behind a [`JitLayer`](jit_tower::JitLayer), which also drops credentials and reserved fields.
-//! - How long an upstream may take is not limited: a grant's end is the only one.
+//! - How long a [`Proxy`]'s upstream may take is not limited: a grant's end is the only one.
+
+mod progress;
 
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,11 +29,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::stream;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
-    SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, HOST, HeaderMap, HeaderName,
+    HeaderValue, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, Method, StatusCode, Uri};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -52,7 +56,7 @@ const ONE_HOP: [HeaderName; 6] = [
 /// Forwards requests to one upstream. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    client: Client<HttpConnector, Body>,
+    hop: Hop,
     upstream: Authority,
 }
 
@@ -62,11 +66,8 @@ impl Proxy {
     /// # Errors
     /// When the address can't be written as an authority.
     pub fn new(upstream: SocketAddr) -> Result<Self, http::uri::InvalidUri> {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .build_http();
         Ok(Self {
-            client,
+            hop: Hop::new(Patience::default()),
             upstream: upstream.to_string().parse()?,
         })
     }
@@ -75,25 +76,108 @@ impl Proxy {
     pub fn router(self) -> Router {
         Router::new().fallback(forward).with_state(self)
     }
+}
 
-    async fn send(&self, request: Request) -> Result<Response, BoxError> {
-        let (head, body) = request.into_parts();
-        let (is_head, authority) = (head.method == Method::HEAD, head.uri.authority().cloned());
-        let mut headers = head.headers;
-        drop_one_hop(&mut headers);
-        // Over HTTP/2 there may be no Host field.
-        if let (false, Some(authority)) = (headers.contains_key(HOST), authority) {
-            headers.insert(HOST, authority.as_str().parse()?);
+async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
+    let html = accepts_html(request.headers());
+    match proxy.hop.send(&proxy.upstream, request).await {
+        Ok(response) => response,
+        Err(failure) => {
+            tracing::warn!(upstream = %proxy.upstream, why = chain(&failure), "the upstream did not answer");
+            failure.answer(html)
         }
-        introduce(&mut headers, &head.extensions);
-        let mut outgoing = Request::new(body);
-        *outgoing.method_mut() = head.method;
-        *outgoing.uri_mut() = self.at(head.uri.path_and_query())?;
-        *outgoing.headers_mut() = headers;
+    }
+}
 
-        let (head, body) = self.client.request(outgoing).await?.into_parts();
+/// How long is waited for a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Patience {
+    /// For a connection; `None` is as long as the operating system tries.
+    pub(crate) connect: Option<Duration>,
+    /// For the head of the response, from when the request was last seen to move on; `None` is without end.
+    pub(crate) head: Option<Duration>,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Nothing was sent.
+    #[error("the server can't be reached: {0}")]
+    Unreachable(#[source] BoxError),
+    /// It may have been sent.
+    #[error("the server did not answer as it should: {0}")]
+    Broken(#[source] BoxError),
+    /// The server has been waited for.
+    #[error("the server took too long to answer")]
+    Slow,
+    /// The client has been waited for.
+    #[error("the client did not send the rest of its request in time")]
+    ClientSlow,
+    /// The client broke off.
+    #[error("the client did not send the rest of its request")]
+    ClientGone,
+}
+
+impl Failure {
+    /// Whether it says anything about the server.
+    pub(crate) const fn is_the_servers(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Broken(_) | Self::Slow)
+    }
+
+    /// What the client is told: never why.
+    pub(crate) fn answer(&self, html: bool) -> Response {
+        let (status, title, detail) = match self {
+            Self::Unreachable(_) | Self::Broken(_) => (
+                StatusCode::BAD_GATEWAY,
+                "The application does not answer",
+                "The request may pass, but the application behind the gate did not answer it. Try again soon.",
+            ),
+            Self::Slow => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "The application takes too long",
+                "The request may pass, but the application behind the gate did not answer it in time. What it has asked for may be done all the same.",
+            ),
+            Self::ClientSlow | Self::ClientGone => (
+                StatusCode::REQUEST_TIMEOUT,
+                "The request did not arrive",
+                "The rest of the request did not arrive in time. Send it again.",
+            ),
+        };
+        answer(status, title, detail, html)
+    }
+}
+
+/// The way to servers of one kind. Clones share their connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Hop {
+    client: Client<HttpConnector, Body>,
+    head: Option<Duration>,
+}
+
+impl Hop {
+    pub(crate) fn new(patience: Patience) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(patience.connect);
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Self {
+            client,
+            head: patience.head,
+        }
+    }
+
+    /// Sends a request that was let through to the server at `to`.
+    pub(crate) async fn send(&self, to: &Authority, request: Request) -> Result<Response, Failure> {
+        let is_head = request.method() == Method::HEAD;
+        let broken = |error: BoxError| Failure::Broken(error);
+        let outgoing = outgoing(to, request).map_err(broken)?;
+        let (head, body) = self.exchange(outgoing).await?.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err("the upstream changed the protocol, and was not asked to".into());
+            return Err(broken(
+                "the upstream changed the protocol, and was not asked to".into(),
+            ));
         }
         let mut headers = head.headers;
         drop_one_hop(&mut headers);
@@ -111,26 +195,46 @@ impl Proxy {
         Ok(response)
     }
 
-    fn at(&self, path: Option<&PathAndQuery>) -> Result<Uri, http::Error> {
-        let path = path.map_or("/", PathAndQuery::as_str);
-        Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(self.upstream.clone())
-            .path_and_query(path)
-            .build()
+    async fn exchange(&self, outgoing: Request) -> Result<Response<Incoming>, Failure> {
+        let (head, body) = outgoing.into_parts();
+        let (body, progress) = progress::watched(body);
+        let answer = self.client.request(Request::from_parts(head, Body::new(body)));
+        let answered = match self.head {
+            None => Ok(answer.await),
+            Some(patience) => progress.wait(answer, patience).await,
+        };
+        match answered {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) if progress.is_broken() => Err(Failure::ClientGone),
+            Ok(Err(error)) if error.is_connect() => Err(Failure::Unreachable(error.into())),
+            Ok(Err(error)) => Err(Failure::Broken(error.into())),
+            Err(progress::Late::Client) => Err(Failure::ClientSlow),
+            Err(progress::Late::Server) => Err(Failure::Slow),
+        }
     }
 }
 
-async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
-    let html = accepts_html(request.headers());
-    match proxy.send(request).await {
-        Ok(response) => response,
-        Err(error) => {
-            let why = chain(&*error);
-            tracing::warn!(upstream = %proxy.upstream, why, "the upstream did not answer");
-            bad_gateway(html)
-        }
+/// The request as the server at `to` gets it.
+fn outgoing(to: &Authority, request: Request) -> Result<Request, BoxError> {
+    let (head, body) = request.into_parts();
+    let mut headers = head.headers;
+    drop_one_hop(&mut headers);
+    // Over HTTP/2 there may be no Host field.
+    if let (false, Some(authority)) = (headers.contains_key(HOST), head.uri.authority()) {
+        headers.insert(HOST, authority.as_str().parse()?);
     }
+    join_cookies(&mut headers);
+    introduce(&mut headers, &head.extensions);
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let mut outgoing = Request::new(body);
+    *outgoing.method_mut() = head.method;
+    *outgoing.uri_mut() = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(to.clone())
+        .path_and_query(path)
+        .build()?;
+    *outgoing.headers_mut() = headers;
+    Ok(outgoing)
 }
 
 /// Drops what was for the connection that it came over.
@@ -142,6 +246,26 @@ fn drop_one_hop(headers: &mut HeaderMap) {
         .collect();
     for name in named.iter().chain(&ONE_HOP) {
         headers.remove(name);
+    }
+}
+
+/// Over HTTP/2 cookies may come in several fields. Over HTTP/1.1 there is one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let fields: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if fields.len() < 2 {
+        return;
+    }
+    // Good values make a good value; if ever not, no cookie is the safe answer.
+    match HeaderValue::from_bytes(&fields.join(&b"; "[..])) {
+        Ok(mut joined) => {
+            joined.set_sensitive(true);
+            headers.insert(COOKIE, joined);
+        }
+        Err(_) => drop(headers.remove(COOKIE)),
     }
 }
 
@@ -177,20 +301,18 @@ fn introduce(headers: &mut HeaderMap, proven: &Extensions) {
     }
 }
 
-fn bad_gateway(html: bool) -> Response {
-    let status = StatusCode::BAD_GATEWAY;
-    let detail =
-        "The request may pass, but the application behind the gate did not answer it. Try again soon.";
+/// An answer of the proxy's own: a problem (RFC 9457) for programs, a page for browsers.
+pub(crate) fn answer(status: StatusCode, title: &str, detail: &str, html: bool) -> Response {
     let (kind, text) = if html {
         let page = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-             <title>Bad gateway</title>\n<h1>The application does not answer</h1>\n<p>{detail}</p>\n</html>\n"
+             <title>{title}</title>\n<h1>{title}</h1>\n<p>{detail}</p>\n</html>\n"
         );
         ("text/html; charset=utf-8", page)
     } else {
         // Nothing more is known than what the status says (RFC 9457 §4.2.1).
         let problem = serde_json::json!({
-            "type": "about:blank", "title": "Bad Gateway", "status": status.as_u16(), "detail": detail,
+            "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail,
         });
         ("application/problem+json", problem.to_string())
     };
@@ -209,11 +331,15 @@ fn bad_gateway(html: bool) -> Response {
     response
 }
 
-fn chain(error: &(dyn Error + 'static)) -> String {
+/// An error with all that it came from, but what the one before has told already.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(&format!(": {more}"));
+        }
         source = error.source();
     }
     text

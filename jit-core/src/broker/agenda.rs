@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::approval::event::EndCause;
 use crate::approval::lockdown::Lockdown;
 use crate::approval::request::Request;
+use crate::approval::state::State;
 use crate::broker::store::Version;
 use crate::id::{LockdownId, RequestId, Timestamp};
 use crate::span::Span;
@@ -29,6 +30,7 @@ struct Entries {
 #[derive(Debug, Clone)]
 struct Entry {
     version: Version,
+    pending: bool,
     due: Option<Timestamp>,
     used: Option<Timestamp>,
     tracked: Option<Tracked>,
@@ -85,6 +87,7 @@ impl Agenda {
             request.id,
             Entry {
                 version,
+                pending: request.state == State::Pending,
                 due,
                 used,
                 tracked,
@@ -152,6 +155,12 @@ impl Agenda {
     /// All live requests.
     pub(super) fn live(&self) -> Vec<RequestId> {
         self.lock().live.keys().copied().collect()
+    }
+
+    /// How many requests wait for a decision.
+    pub(super) fn pending(&self) -> usize {
+        let entries = self.lock();
+        entries.live.values().filter(|entry| entry.pending).count()
     }
 
     /// A revocation that could not be written.

@@ -163,6 +163,11 @@ impl Broker {
         self.inner.changes.subscribe()
     }
 
+    /// How many requests wait for a decision, as far as this process has heard. Walks through all that is live: for metrics.
+    pub fn pending_count(&self) -> usize {
+        self.inner.agenda.pending()
+    }
+
     /// Who stands behind a proven subject.
     ///
     /// # Errors

@@ -1,0 +1,130 @@
+//! `jit.toml`: what `jit serve` is told, read and checked.
+//!
+//! # Rules
+//! 1. Unknown keys are errors. Every error names file and line, and says what would be right; all that can be found at once are told at once.
+//! 2. Paths are relative to the folder that the file is in.
+//! 3. Nothing in the file is a secret. Whoever may write it decides what is guarded: a file that everybody may write is refused, and so are
+//!    policy and people files, and a key that others may read.
+//! 4. What is read again on SIGHUP is what the file names, never the file itself.
+
+mod check;
+mod problem;
+mod written;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Authority;
+use jit_auth::jwt::JwtAuthenticator;
+use jit_authz::AuthzSettings;
+use jit_console::web::ConsoleSettings;
+use jit_core::gate::hygiene::TrustedProxies;
+use jit_core::policy::Format;
+
+pub(super) use problem::{Problems, guard, text};
+
+/// What is served, and where.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) files: Files,
+    pub(super) database: PathBuf,
+    pub(super) verify_log: bool,
+    pub(super) listen: Listen,
+    pub(super) upstreams: Vec<Upstream>,
+    /// Whose tokens prove who somebody is.
+    pub(super) issuers: Vec<Arc<JwtAuthenticator>>,
+    pub(super) console: Option<Console>,
+    pub(super) authz: Option<Authz>,
+    pub(super) operator: Option<SocketAddr>,
+    pub(super) stop: Stop,
+}
+
+/// The files that are read again when the process is told to.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    pub(super) policy: (PathBuf, Format),
+    pub(super) people: (PathBuf, Format),
+    pub(super) gate_tls: Option<Tls>,
+    pub(super) console_tls: Option<Tls>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// The guarded listener, and what one client may take of it.
+#[derive(Debug, Clone)]
+pub(super) struct Listen {
+    pub(super) addr: SocketAddr,
+    pub(super) connections: usize,
+    pub(super) head_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+}
+
+/// The console's listener.
+#[derive(Debug)]
+pub(super) struct Console {
+    pub(super) addr: SocketAddr,
+    pub(super) settings: ConsoleSettings,
+}
+
+/// The listener of the authorization endpoints.
+#[derive(Debug)]
+pub(super) struct Authz {
+    pub(super) addr: SocketAddr,
+    pub(super) proxies: TrustedProxies,
+    pub(super) settings: AuthzSettings,
+}
+
+/// An application, and the servers that it runs on.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) name: String,
+    /// Canonical host patterns; empty: every host.
+    pub(super) hosts: Vec<String>,
+    /// Canonical path prefixes.
+    pub(super) paths: Vec<String>,
+    pub(super) servers: Vec<Authority>,
+    pub(super) connect_timeout: Duration,
+    pub(super) head_timeout: Duration,
+    pub(super) failures: u32,
+    pub(super) rest: Duration,
+    pub(super) health: Option<Health>,
+}
+
+/// How servers are asked whether they are well.
+#[derive(Debug, Clone)]
+pub(super) struct Health {
+    pub(super) path: String,
+    pub(super) host: Option<String>,
+    pub(super) interval: Duration,
+    pub(super) timeout: Duration,
+    pub(super) passes: u32,
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop {
+    /// How long it goes on taking connections after it was told.
+    pub(super) delay: Duration,
+    /// How long what is in flight may take after that.
+    pub(super) grace: Duration,
+}
+
+impl Config {
+    /// Reads and checks the file. What the files that it names hold is another matter.
+    pub(super) fn read(path: &Path) -> Result<Self, Problems> {
+        let name = path.display().to_string();
+        let source = problem::text(path, 0, "name the file with --config")?;
+        let written: written::File = toml::from_str(&source).map_err(|error| {
+            let line = error.span().map(|span| problem::line(&source, span.start));
+            Problems::one(&name, line, error.message().trim_end(), problem::SEE_EXAMPLE)
+        })?;
+        check::check(path, &source, &written)
+    }
+}

@@ -1,0 +1,73 @@
+//! Who may prove who they are, by what, and what is known of them.
+//!
+//! 1. The people file first: whoever it lists has the roles that it says, by a token of the file or by one of an issuer that it names among
+//!    their `principals`.
+//! 2. Others have the roles that the policy's `[[mappings]]` give to what their issuer says of them.
+
+use std::sync::Arc;
+
+use jit_auth::jwt::JwtAuthenticator;
+use jit_core::broker::claims::{ClaimsDirectory, Learning};
+use jit_core::broker::directories::Directories;
+use jit_core::broker::directory::Directory;
+use jit_core::broker::people::PeopleFile;
+use jit_core::gate::authenticate::Authenticator;
+use jit_core::gate::tokens::{ApiTokens, SharedToken};
+use jit_core::policy::Mappings;
+
+use super::papers::tokens;
+
+/// Everyone that there is.
+pub(super) struct Identity {
+    people: Arc<PeopleFile>,
+    tokens: Arc<ApiTokens>,
+    claims: Arc<ClaimsDirectory>,
+    issuers: Vec<Arc<dyn Authenticator>>,
+}
+
+impl Identity {
+    pub(super) fn new(
+        people: PeopleFile,
+        issuers: &[Arc<JwtAuthenticator>],
+        mappings: Mappings,
+    ) -> Result<Self, SharedToken> {
+        let claims = Arc::new(ClaimsDirectory::new(mappings));
+        let issuers = issuers.iter().map(|issuer| -> Arc<dyn Authenticator> {
+            Arc::new(Learning::new(issuer.clone(), claims.clone()))
+        });
+        Ok(Self {
+            tokens: Arc::new(ApiTokens::new(tokens(&people))?),
+            issuers: issuers.collect(),
+            people: Arc::new(people),
+            claims,
+        })
+    }
+
+    pub(super) fn people(&self) -> &Arc<PeopleFile> {
+        &self.people
+    }
+
+    pub(super) fn directory(&self) -> Arc<dyn Directory> {
+        if self.issuers.is_empty() {
+            return self.people.clone();
+        }
+        let both: [Arc<dyn Directory>; 2] = [self.people.clone(), self.claims.clone()];
+        Arc::new(Directories::new(both))
+    }
+
+    /// What programs prove themselves by.
+    pub(super) fn authenticators(&self) -> Vec<Arc<dyn Authenticator>> {
+        let tokens: Arc<dyn Authenticator> = self.tokens.clone();
+        std::iter::once(tokens)
+            .chain(self.issuers.iter().cloned())
+            .collect()
+    }
+
+    /// Knows these people and mappings from now on. Gates have to forget their sessions after that.
+    pub(super) fn replace(&self, people: PeopleFile, mappings: Mappings) -> Result<(), SharedToken> {
+        self.tokens.replace(tokens(&people))?;
+        self.people.replace(people);
+        self.claims.set_mappings(mappings);
+        Ok(())
+    }
+}

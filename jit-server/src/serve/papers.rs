@@ -1,0 +1,89 @@
+//! What `jit.toml` names and SIGHUP reads again: policy, people, certificates. Read whole and checked before any of it counts.
+
+use std::path::Path;
+
+use jit_core::broker::people::PeopleFile;
+use jit_core::gate::rules::RuleSet;
+use jit_core::id::{Digest, Principal};
+use jit_core::policy::{Format, Policy};
+use tokio_rustls::rustls::sign::CertifiedKey;
+
+use super::config::{Files, Problems, text};
+use super::tls;
+
+/// Everything that was read.
+#[derive(Debug)]
+pub(super) struct Papers {
+    pub(super) policy: Policy,
+    pub(super) rules: RuleSet,
+    pub(super) people: PeopleFile,
+    pub(super) gate_tls: Option<CertifiedKey>,
+    pub(super) console_tls: Option<CertifiedKey>,
+}
+
+impl Papers {
+    /// Reads all of it; the errors of every file at once.
+    pub(super) fn read(files: &Files) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let mut tls = |files: &Option<_>| {
+            let read = files.as_ref().map(tls::read).transpose();
+            read.map_err(|wrong| problems.add(&wrong)).ok().flatten()
+        };
+        let (gate_tls, console_tls) = (tls(&files.gate_tls), tls(&files.console_tls));
+        let policy = policy(&files.policy).map_err(|wrong| problems.add(&wrong)).ok();
+        let people = people(&files.people).map_err(|wrong| problems.add(&wrong)).ok();
+        match (policy, people) {
+            (Some((policy, rules)), Some(people)) if problems.is_empty() => Ok(Self {
+                policy,
+                rules,
+                people,
+                gate_tls,
+                console_tls,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// The tokens of people, as the gate knows them.
+pub(super) fn tokens(people: &PeopleFile) -> impl Iterator<Item = (Digest, Principal)> {
+    let tokens = people.tokens().into_iter();
+    tokens.map(|token| (token.sha256, token.principal))
+}
+
+fn policy((path, format): &(std::path::PathBuf, Format)) -> Result<(Policy, RuleSet), Problems> {
+    let source = text(path, 0, "write the policy file, and name it as `policy`")?;
+    let name = path.display().to_string();
+    let policy = Policy::parse(&source, *format, &name).map_err(|report| all(&report))?;
+    let rules = RuleSet::compile(policy.resources(), policy.open())
+        .map_err(|error| Problems::one(&name, None, &error.to_string(), "mend the resources"))?;
+    Ok((policy, rules))
+}
+
+fn people((path, format): &(std::path::PathBuf, Format)) -> Result<PeopleFile, Problems> {
+    let source = text(path, 0, "write the people file, and name it as `people`")?;
+    let people = PeopleFile::parse(&source, *format, &name(path)).map_err(|errors| all(&errors))?;
+    let mut problems = Problems::default();
+    for token in people.tokens() {
+        if token.is_demo {
+            let wrong = format!("{} has a demo's token, which everybody knows", token.person);
+            let mend = "make a token of 256 random bits, and write its `token_sha256`";
+            problems.add(&Problems::one(&name(path), None, &wrong, mend));
+        }
+    }
+    if problems.is_empty() {
+        Ok(people)
+    } else {
+        Err(problems)
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn all(found: &impl std::fmt::Display) -> Problems {
+    let mut problems = Problems::default();
+    problems.add(found);
+    problems
+}

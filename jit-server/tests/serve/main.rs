@@ -1,0 +1,15 @@
+//! `jit serve` as a program: started from its file, over real sockets, in front of real small applications.
+#![cfg(unix)]
+
+mod application;
+mod authz;
+mod balance;
+mod client;
+mod config;
+mod identity;
+mod journey;
+mod limits;
+mod operator;
+mod reload;
+mod stop;
+mod world;
