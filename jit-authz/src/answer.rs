@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use axum::body::Body;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::{Method, Response, StatusCode};
+use jit_core::gate::introduce::percent_encoded;
 use jit_core::gate::problem::{Problem, accepts_html};
 use jit_core::gate::refusal::Refusal;
 
-use crate::check::{Authz, Reason, Ruling, percent, to_remove};
+use crate::check::{Authz, Reason, Ruling, to_remove};
 use crate::dialect::Dialect;
 
 /// The kind of refusal, for logs and for a balancer's own pages.
@@ -134,7 +135,7 @@ impl Authz {
             ("return", wanted.filter(|wanted| wanted.len() <= RETURN_MAX)),
         ] {
             if let Some(value) = value {
-                url.push_str(&format!("&{name}={}", percent(value, unreserved)));
+                url.push_str(&format!("&{name}={}", percent_encoded(value, unreserved)));
             }
         }
         HeaderValue::from_str(&url).ok()

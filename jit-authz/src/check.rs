@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::SecondsFormat;
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, TE};
-use jit_core::broker::directory::Person;
-use jit_core::gate::authenticate::{CredentialSource, Subject};
+use jit_core::gate::authenticate::CredentialSource;
 use jit_core::gate::hygiene::reserved::{is_forwarding, is_reserved};
-use jit_core::gate::permit::Permit;
+use jit_core::gate::introduce::{self, EXPIRES, GRANT, GROUPS, USER};
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::{Gate, Verdict, hygiene};
 use tokio::sync::Semaphore;
@@ -17,13 +15,8 @@ use tokio::time::timeout;
 use crate::metadata::{BadMetadata, Question, Unread};
 use crate::settings::AuthzSettings;
 
-pub(crate) const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
-pub(crate) const REMOTE_GROUPS: HeaderName = HeaderName::from_static("remote-groups");
-pub(crate) const GRANT: HeaderName = HeaderName::from_static("x-jit-grant");
-pub(crate) const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
-
 /// All that an upstream learns from the gate, and the two fields that the gate's credential may stand in.
-pub(crate) static TOLD: [HeaderName; 6] = [REMOTE_USER, REMOTE_GROUPS, GRANT, EXPIRES, AUTHORIZATION, COOKIE];
+pub(crate) static TOLD: [HeaderName; 6] = [USER, GROUPS, GRANT, EXPIRES, AUTHORIZATION, COOKIE];
 
 /// How often one kind of mistake of a balancer is written into the log, in milliseconds.
 const COMPLAINT_PAUSE: i64 = 60_000;
@@ -146,14 +139,14 @@ impl Authz {
                 }
                 self.0.gate.record_admitted(&admission, head);
                 let mut told = told(&head.headers, Some(admission.credential));
-                introduce(&mut told, &admission.subject, admission.person());
-                attribute(&mut told, permit);
+                told.extend(introduce::caller(&admission.subject, admission.person()));
+                told.extend(introduce::grant(permit));
                 Ok(told)
             }
             Verdict::Open(passage) => {
                 let mut told = told(&head.headers, passage.credential);
                 if let Some(subject) = &passage.subject {
-                    introduce(&mut told, subject, passage.person());
+                    told.extend(introduce::caller(subject, passage.person()));
                 }
                 Ok(told)
             }
@@ -161,7 +154,7 @@ impl Authz {
             Verdict::Control { subject, .. } if settings.passes_control => {
                 let mut told = told(&head.headers, None);
                 if let Some(subject) = &subject {
-                    introduce(&mut told, subject, None);
+                    told.extend(introduce::caller(subject, None));
                 }
                 Ok(told)
             }
@@ -231,75 +224,9 @@ pub(crate) fn to_remove(told: &HeaderMap, came: &HeaderMap) -> Vec<String> {
     forged.chain(missing.map(HeaderName::to_string)).collect()
 }
 
-fn introduce(told: &mut HeaderMap, subject: &Subject, person: Option<&Person>) {
-    told.insert(REMOTE_USER, text(&subject.principal.to_string()));
-    let roles = person.into_iter().flat_map(|person| &person.roles);
-    let roles: Vec<&str> = roles.map(|role| role.as_str()).collect();
-    if !roles.is_empty() {
-        told.insert(REMOTE_GROUPS, list(&roles));
-    }
-}
-
-fn attribute(told: &mut HeaderMap, permit: &Permit) {
-    told.insert(GRANT, text(&permit.grant_id().to_string()));
-    let end = permit.not_after().to_rfc3339_opts(SecondsFormat::Millis, true);
-    told.insert(EXPIRES, text(&end));
-}
-
-fn list(texts: &[&str]) -> HeaderValue {
-    let texts: Vec<String> = texts.iter().map(|text| encoded(text)).collect();
-    value(&texts.join(","))
-}
-
-fn text(text: &str) -> HeaderValue {
-    value(&encoded(text))
-}
-
-fn value(ascii: &str) -> HeaderValue {
-    // Encoded text is visible ASCII, which every field value may be; if ever not, an empty value names nobody.
-    HeaderValue::from_str(ascii).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// Percent-encodes what is not visible ASCII, and `%` and `,`, so that no two texts become one.
-fn encoded(text: &str) -> String {
-    percent(text, |b| b.is_ascii_graphic() && b != b'%' && b != b',')
-}
-
-/// Percent-encodes every byte that is not `plain`.
-pub(crate) fn percent(text: &str, plain: fn(u8) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 fn wanted(question: &Question) -> Option<String> {
     let scheme = question.scheme?;
     let host = question.head.headers.get(http::header::HOST)?.to_str().ok()?;
     let path = question.head.uri.path_and_query()?.as_str();
     Some(format!("{scheme}://{host}{path}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_names_become_one() {
-        for (name, want) in [
-            ("demo|alice", "demo|alice"),
-            ("https://idp.example/|a b", "https://idp.example/|a%20b"),
-            ("a|b,c", "a|b%2Cc"),
-            ("a|b%2Cc", "a|b%252Cc"),
-            ("a|J\u{f6}rg", "a|J%C3%B6rg"),
-        ] {
-            assert_eq!(text(name), want);
-        }
-        assert_eq!(list(&["a", "b,c"]), "a,b%2Cc");
-    }
 }

@@ -3,114 +3,23 @@
 //! A value of one of these types has passed its grammar; nothing behind the edge checks it again. Public ids are 128 random
 //! bits, so that knowing one id says nothing about any other (RFC 9562 §6.9 asks the same of unguessable UUIDs).
 
+mod digest;
+mod text;
+
 use std::fmt;
-use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::de::{self, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use digest::Digest;
+pub(crate) use text::{FromText, as_text};
+pub use text::{NAME_MAX, ParseError, TEXT_MAX};
+use text::{check_name, check_text, hex};
+
 /// A moment on the UTC time line. The core never reads a clock: see [`crate::clock`].
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
-
-/// Why a text is not a name, an id or a digest.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {problem}")]
-pub struct ParseError {
-    what: &'static str,
-    problem: &'static str,
-}
-
-impl ParseError {
-    pub(crate) const fn new(what: &'static str, problem: &'static str) -> Self {
-        Self { what, problem }
-    }
-
-    pub(crate) const fn span(problem: &'static str) -> Self {
-        Self::new("duration", problem)
-    }
-}
-
-/// Longest name, in bytes.
-pub const NAME_MAX: usize = 128;
-/// Longest issuer, subject, role or person id, in bytes.
-pub const TEXT_MAX: usize = 256;
-
-fn check_name(what: &'static str, text: &str) -> Result<(), ParseError> {
-    let mut bytes = text.bytes();
-    match bytes.next() {
-        None => return Err(ParseError::new(what, "is empty")),
-        Some(first) if !first.is_ascii_alphanumeric() => {
-            return Err(ParseError::new(what, "must start with an ASCII letter or digit"));
-        }
-        Some(_) => {}
-    }
-    if text.len() > NAME_MAX {
-        return Err(ParseError::new(what, "is longer than 128 bytes"));
-    }
-    if bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        Ok(())
-    } else {
-        Err(ParseError::new(
-            what,
-            "may hold only ASCII letters, digits, '-', '_' and '.'",
-        ))
-    }
-}
-
-fn check_text(what: &'static str, text: &str) -> Result<(), ParseError> {
-    if text.is_empty() {
-        Err(ParseError::new(what, "is empty"))
-    } else if text.len() > TEXT_MAX {
-        Err(ParseError::new(what, "is longer than 256 bytes"))
-    } else if text.trim() != text {
-        Err(ParseError::new(what, "starts or ends with white space"))
-    } else if text.chars().any(crate::policy::text::is_unprintable) {
-        Err(ParseError::new(
-            what,
-            "holds a control, format or bidirectional character",
-        ))
-    } else {
-        Ok(())
-    }
-}
-
-/// Written as text and read from it. By hand: serde's own way through `String` would make a copy of every name of every request that
-/// is read or written, only to drop it.
-macro_rules! as_text {
-    ($name:ident, |$value:ident, $to:ident| $write:expr) => {
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, $to: S) -> Result<S::Ok, S::Error> {
-                let $value = self;
-                $write
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                from.deserialize_string($crate::id::FromText(std::marker::PhantomData))
-            }
-        }
-    };
-}
-pub(crate) use as_text;
-
-/// Reads what has a grammar out of a text.
-pub(crate) struct FromText<T>(pub(crate) PhantomData<T>);
-
-impl<T: FromStr<Err = ParseError>> Visitor<'_> for FromText<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(E::custom)
-    }
-}
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
@@ -391,102 +300,5 @@ impl From<RequestId> for GrantId {
 impl From<GrantId> for RequestId {
     fn from(id: GrantId) -> Self {
         Self(id.0)
-    }
-}
-
-/// In lower case, into `text`, which has room for two digits of each byte. By hand: a record of the log holds several digests, and
-/// formatting each byte would cost more than hashing it.
-fn hex(bytes: &[u8], text: &mut [u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + (n - 10) };
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
-    f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
-}
-
-/// SHA-256 (FIPS 180-4) in text as 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest([u8; 32]);
-
-as_text!(Digest, |digest, to| to.collect_str(digest));
-
-impl Digest {
-    /// The digest of nothing yet: what the first record of a chain points back to.
-    pub const ZERO: Self = Self([0; 32]);
-
-    /// Hashes `parts` one after another, each led by its length, so that no two lists of parts collide by moving a boundary.
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        use sha2::Digest as _;
-        let mut hasher = sha2::Sha256::new();
-        for part in parts {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        Self(hasher.finalize().into())
-    }
-
-    /// Plain SHA-256 of `bytes`, as `sha256sum` prints it.
-    pub fn plain(bytes: &[u8]) -> Self {
-        use sha2::Digest as _;
-        Self(sha2::Sha256::digest(bytes).into())
-    }
-
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// A digest from its bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex(&self.0, &mut [0; 64], f)
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl FromStr for Digest {
-    type Err = ParseError;
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        const WRONG: ParseError = ParseError {
-            what: "digest",
-            problem: "must be 64 lower-case hex digits",
-        };
-        let mut out = [0; 32];
-        if text.len() != 64 {
-            return Err(WRONG);
-        }
-        for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digit = |b: u8| match b {
-                b'0'..=b'9' => Ok(b - b'0'),
-                b'a'..=b'f' => Ok(b - b'a' + 10),
-                _ => Err(WRONG),
-            };
-            let &[high, low] = pair else { return Err(WRONG) };
-            *byte = digit(high)? << 4 | digit(low)?;
-        }
-        Ok(Self(out))
-    }
-}
-
-impl TryFrom<String> for Digest {
-    type Error = ParseError;
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
     }
 }

@@ -6,6 +6,7 @@ use http::header::HeaderName;
 use jit_core::gate::authenticate::CredentialSource;
 use jit_core::gate::cut::Cut;
 use jit_core::gate::flight::{Direction, Flight, Stop};
+use jit_core::gate::introduce;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::{Door, Gate, Verdict, hygiene};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -19,7 +20,6 @@ use crate::ticket::{Decided, Ticket};
 use crate::words::Words;
 use crate::{head, refuse, sever};
 
-const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
 /// A filter was called before the one that decides.
 const UNDECIDED: ErrorType = ErrorType::new("JitUndecided");
 
@@ -158,7 +158,7 @@ impl JitGate {
     pub fn response_filter(&self, response: &mut ResponseHeader, ticket: &mut Ticket) -> pingora::Result<()> {
         goes_on(ticket)?;
         if let Some(flight) = ticket.flight() {
-            response.insert_header(EXPIRES, flight.permit().expires().clone())?;
+            response.insert_header(introduce::EXPIRES, flight.permit().expires().clone())?;
             let words = Words::of(response);
             if words.any() {
                 sever::will_speak();

@@ -34,6 +34,7 @@ use http::{Extensions, Method, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use jit_core::gate::introduce;
 use jit_core::gate::problem::accepts_html;
 use jit_tower::{Permit, Subject};
 
@@ -47,9 +48,6 @@ const ONE_HOP: [HeaderName; 6] = [
     TRANSFER_ENCODING,
     UPGRADE,
 ];
-const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
-const GRANT: HeaderName = HeaderName::from_static("x-jit-grant");
-const EXPIRES: HeaderName = HeaderName::from_static("x-jit-expires");
 
 /// Forwards requests to one upstream. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -168,30 +166,15 @@ fn sets_gate_cookie(value: &HeaderValue) -> bool {
 
 /// Tells the upstream who asks and under which grant, in the fields that the other doors use.
 fn introduce(headers: &mut HeaderMap, proven: &Extensions) {
-    for name in [REMOTE_USER, GRANT, EXPIRES] {
+    for name in &introduce::FIELDS {
         headers.remove(name);
     }
     if let Some(subject) = proven.get::<Arc<Subject>>() {
-        headers.insert(REMOTE_USER, encoded(&subject.principal.to_string()));
+        headers.extend(introduce::caller(subject, None));
     }
     if let Some(permit) = proven.get::<Permit>() {
-        headers.insert(GRANT, encoded(&permit.grant_id().to_string()));
-        headers.insert(EXPIRES, permit.expires().clone());
+        headers.extend(introduce::grant(permit));
     }
-}
-
-/// Percent-encodes what is not visible ASCII, and `%` and `,`, so that no two texts become one.
-fn encoded(text: &str) -> HeaderValue {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && byte != b'%' && byte != b',' {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    // Visible ASCII always fits a field; if ever not, an empty value names nobody.
-    HeaderValue::try_from(out).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn bad_gateway(html: bool) -> Response {
@@ -234,21 +217,4 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         source = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_names_become_one() {
-        for (text, field) in [
-            ("demo|alice", "demo|alice"),
-            ("a|b,c", "a|b%2Cc"),
-            ("a|b%2Cc", "a|b%252Cc"),
-            ("a|J\u{f6}rg x\r\n", "a|J%C3%B6rg%20x%0D%0A"),
-        ] {
-            assert_eq!(encoded(text), field, "{text:?}");
-        }
-    }
 }

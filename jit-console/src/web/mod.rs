@@ -6,15 +6,15 @@
 //! 1. The console has an origin of its own, apart from everything that is guarded: a script on a guarded page can't read its pages or
 //!    post its forms. Its cookie has a name of its own, and a gate never passes it on to an upstream.
 //!    It answers under its own host and port, and no other.
-//! 2. Pages are made by the server and need no script: with scripts, those that wait are told when to load themselves again. GET and HEAD change nothing that is kept; what decides anything is a POST of a
-//!    form, which `Sec-Fetch-Site` or `Origin` must show to come from the console itself, with a token that is bound to the session and
-//!    to the digest of what the page showed.
+//! 2. Pages are made by the server and need no script: with scripts, those that wait are told when to load themselves again. GET and
+//!    HEAD change nothing that is kept; what decides anything is a POST of a form, which `Sec-Fetch-Site` or `Origin` must show to come
+//!    from the console itself, with a token that is bound to the session and to the digest of what the page showed.
 //! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, or when its person signs out. What a browser holds is 256
 //!    random bits; only their SHA-256 is kept, in memory alone.
 //! 4. Where a browser is sent back to comes from the server's memory, never from an address: an address names a slip of 128 random
 //!    bits that the server keeps for 15 minutes.
-//! 5. A sign-in reaches a guarded origin by a code that is good once, for 30 seconds, and only in the browser that was sent away from
-//!    there.
+//! 5. A sign-in reaches the guarded origins that [`ConsoleSettings::with_guarded`] lists, and no other, by a code that is good once, for
+//!    30 seconds, and only in the browser that was sent away from there. What it carries over counts at that host and port alone.
 //! 6. All text that came from people is escaped by the templates, and was cleaned before it was kept.
 //!
 //! # Deployment caveats

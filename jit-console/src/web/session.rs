@@ -8,11 +8,12 @@
 //! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
 //! 4. [`Session::token`] binds a form to the session and to what the form is about.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use http::HeaderMap;
@@ -90,7 +91,11 @@ impl Session {
 
 /// Every session there is.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<Digest, Session>>);
+pub(super) struct Sessions {
+    all: Mutex<HashMap<Digest, Session>>,
+    /// Those of guarded origins: a gate asks at every request whether one of them was ended, and waits for nobody to learn it.
+    guarded: ArcSwap<HashSet<Digest>>,
+}
 
 impl Sessions {
     /// Signs `principal` in at the console; answers the cookie's value.
@@ -108,7 +113,7 @@ impl Sessions {
             claims: BTreeMap::new(),
             expires_at: Some(ends_at),
         };
-        begin(&mut self.lock(), subject, None, sign_in, ends_at, now)
+        self.begin(&mut self.lock(), subject, None, sign_in, ends_at, now)
     }
 
     /// Carries a console's session to the guarded origin of this host; answers the cookie's value there. `None` when it has ended meanwhile.
@@ -125,7 +130,8 @@ impl Sessions {
             return Ok(None);
         }
         let (subject, ends_at) = (session.subject.clone(), session.ends_at);
-        begin(&mut sessions, subject, Some(host), session.sign_in, ends_at, now).map(Some)
+        self.begin(&mut sessions, subject, Some(host), session.sign_in, ends_at, now)
+            .map(Some)
     }
 
     /// The session of this credential at `place`, which is thereby used. At the console that is the cookie, elsewhere [`bound`].
@@ -154,16 +160,67 @@ impl Sessions {
 
     /// Ends every session that came from the same sign-in.
     pub(super) fn sign_out(&self, session: &Session) {
-        self.lock().retain(|_, other| other.sign_in != session.sign_in);
+        let mut sessions = self.lock();
+        sessions.retain(|_, other| other.sign_in != session.sign_in);
+        self.publish(&sessions);
     }
 
-    fn has(&self, key: &Digest) -> bool {
-        self.lock().contains_key(key)
+    fn begin(
+        &self,
+        sessions: &mut HashMap<Digest, Session>,
+        subject: Subject,
+        host: Option<&str>,
+        sign_in: Digest,
+        ends_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<String, getrandom::Error> {
+        let cookie = random(32)?;
+        let (place, key) = match host {
+            None => (Place::Console, Digest::plain(cookie.as_bytes())),
+            Some(host) => (Place::Guarded, Digest::plain(&bound(&cookie, host))),
+        };
+        let secret = Digest::plain(random(32)?.as_bytes());
+        sessions.retain(|_, session| session.is_live(now));
+        let own = || {
+            let all = sessions.iter();
+            all.filter(|(_, session)| session.subject.principal == subject.principal)
+        };
+        if own().count() >= EACH_MAX {
+            let oldest = own()
+                .min_by_key(|(_, session)| session.used_at)
+                .map(|(key, _)| *key);
+            if let Some(key) = oldest {
+                sessions.remove(&key);
+            }
+        }
+        sessions.insert(
+            key,
+            Session {
+                subject,
+                place,
+                sign_in,
+                secret,
+                used_at: now,
+                ends_at,
+                returns: VecDeque::new(),
+            },
+        );
+        self.publish(sessions);
+        Ok(cookie)
+    }
+
+    /// Lets the gates know which sessions there are.
+    fn publish(&self, sessions: &HashMap<Digest, Session>) {
+        let guarded = sessions
+            .iter()
+            .filter(|(_, session)| session.place == Place::Guarded);
+        self.guarded
+            .store(Arc::new(guarded.map(|(key, _)| *key).collect()));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
         // Nothing in here can panic half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,48 +228,6 @@ impl Sessions {
 fn bound(cookie: &str, host: &str) -> Vec<u8> {
     let host = host.to_ascii_lowercase();
     [cookie.as_bytes(), b"\0", host.as_bytes()].concat()
-}
-
-fn begin(
-    sessions: &mut HashMap<Digest, Session>,
-    subject: Subject,
-    host: Option<&str>,
-    sign_in: Digest,
-    ends_at: Timestamp,
-    now: Timestamp,
-) -> Result<String, getrandom::Error> {
-    let cookie = random(32)?;
-    let (place, key) = match host {
-        None => (Place::Console, Digest::plain(cookie.as_bytes())),
-        Some(host) => (Place::Guarded, Digest::plain(&bound(&cookie, host))),
-    };
-    let secret = Digest::plain(random(32)?.as_bytes());
-    sessions.retain(|_, session| session.is_live(now));
-    let own = || {
-        let all = sessions.iter();
-        all.filter(|(_, session)| session.subject.principal == subject.principal)
-    };
-    if own().count() >= EACH_MAX {
-        let oldest = own()
-            .min_by_key(|(_, session)| session.used_at)
-            .map(|(key, _)| *key);
-        if let Some(key) = oldest {
-            sessions.remove(&key);
-        }
-    }
-    sessions.insert(
-        key,
-        Session {
-            subject,
-            place,
-            sign_in,
-            secret,
-            used_at: now,
-            ends_at,
-            returns: VecDeque::new(),
-        },
-    );
-    Ok(cookie)
 }
 
 impl fmt::Debug for Sessions {
@@ -280,7 +295,7 @@ impl Authenticator for GuardedSessions {
     }
 
     fn revoked(&self, credential: &Digest) -> bool {
-        !self.0.has(credential)
+        !self.0.guarded.load().contains(credential)
     }
 }
 
@@ -335,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_session_counts_at_its_own_place_until_the_sign_in_ends() {
-        let sessions = Sessions::default();
+        let sessions = Arc::new(Sessions::default());
         let (console, session) = signed_in(&sessions, at(0));
         let guarded = sessions
             .carry(&session, "app.example.com", at(1))
@@ -358,10 +373,12 @@ mod tests {
         assert!(sessions.find(&guarded, Place::Console, at(2)).is_none());
         assert!(sessions.find(&guarded, Place::Guarded, at(2)).is_some());
         let (other, _) = signed_in(&sessions, at(3));
+        let (gate, key) = (GuardedSessions::new(sessions.clone()), Digest::plain(&guarded));
+        assert!(!gate.revoked(&key));
         sessions.sign_out(&session);
         assert!(sessions.find(&console, Place::Console, at(4)).is_none());
         assert!(sessions.find(&guarded, Place::Guarded, at(4)).is_none());
-        assert!(!sessions.has(&Digest::plain(&guarded)), "the gate is told");
+        assert!(gate.revoked(&key), "the gate is told");
         assert_eq!(
             sessions.carry(&session, "app.example.com", at(4)).unwrap(),
             None,

@@ -36,6 +36,7 @@ pub mod hold;
 pub mod hygiene;
 mod identity;
 pub mod interactions;
+pub mod introduce;
 mod live;
 mod local;
 mod locks;

@@ -2,9 +2,11 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodRouter, post};
+use jit_core::approval::ask::Actor;
 use jit_core::approval::event::Finding;
 use jit_core::approval::review::Opinion;
-use jit_core::broker::View;
+use jit_core::broker::{Broker, View};
 use jit_core::id::RequestId;
 use serde::Deserialize;
 
@@ -121,86 +123,75 @@ pub(super) struct ActForm {
     reason: String,
 }
 
-/// Back to the request, or the page with what was wrong.
+/// Ends one request or grant.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act {
+    /// Takes back one's own request.
+    Withdraw,
+    /// Gives back one's own grant.
+    Release,
+    /// Takes away someone's grant.
+    Revoke,
+}
+
+impl Act {
+    /// What its form is bound to, besides the request.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Withdraw => "withdraw",
+            Self::Release => "release",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    async fn done(self, broker: &Broker, by: &Actor, id: RequestId, reason: String) -> Result<View, Problem> {
+        let done = match self {
+            Self::Withdraw => broker.withdraw(by, id, &note(reason)?).await,
+            Self::Release => broker.release(by, id, &note(reason)?).await,
+            Self::Revoke => broker.revoke(by, id, &ReasonBody { reason }.reason()?).await,
+        };
+        done.map_err(Problem::from)
+    }
+}
+
+fn note(reason: String) -> Result<String, Problem> {
+    NoteBody { reason: Some(reason) }.reason()
+}
+
+/// The form that does it.
+pub(super) fn ending(act: Act) -> MethodRouter<Console> {
+    let end = async move |State(console): State<Console>,
+                          visitor: Visitor,
+                          id: Result<Id<RequestId>, Problem>,
+                          form: Result<Posted<ActForm>, Failure>|
+                -> Result<Response, Failure> {
+        let id = seen(&console, &visitor, id).await?.request.id;
+        let Posted(form) = form?;
+        visitor.check(&form.csrf, act.name(), &id.to_string())?;
+        let typed = Typed {
+            reason: shown(&form.reason),
+            ..Typed::default()
+        };
+        let done = act.done(&console.0.broker, &visitor.actor, id, form.reason).await;
+        onwards(&console, &visitor, id, done, typed, "reason").await
+    };
+    post(end)
+}
+
+/// Back to the request, or the page with what was wrong with `field`.
 async fn onwards(
     console: &Console,
     visitor: &Visitor,
     id: RequestId,
     done: Result<View, Problem>,
-    reason: &str,
+    typed: Typed,
+    field: &str,
 ) -> Result<Response, Failure> {
     let Err(problem) = done else {
         return Ok(Redirect::to(&format!("/requests/{id}")).into_response());
     };
     let view = console.0.broker.view(&visitor.actor, id).await?;
-    let typed = Typed {
-        reason: shown(reason),
-        ..Typed::default()
-    };
-    one::show(console, visitor, &view, None, typed.failed(&problem, &["reason"])).await
-}
-
-/// Takes back one's own request.
-pub(super) async fn withdraw(
-    State(console): State<Console>,
-    visitor: Visitor,
-    id: Result<Id<RequestId>, Problem>,
-    form: Result<Posted<ActForm>, Failure>,
-) -> Result<Response, Failure> {
-    let id = seen(&console, &visitor, id).await?.request.id;
-    let Posted(form) = form?;
-    visitor.check(&form.csrf, "withdraw", &id.to_string())?;
-    let done = async {
-        let reason = note(&form)?;
-        let done = console.0.broker.withdraw(&visitor.actor, id, &reason).await;
-        done.map_err(Problem::from)
-    };
-    let done = done.await;
-    onwards(&console, &visitor, id, done, &form.reason).await
-}
-
-/// Gives back one's own grant.
-pub(super) async fn release(
-    State(console): State<Console>,
-    visitor: Visitor,
-    id: Result<Id<RequestId>, Problem>,
-    form: Result<Posted<ActForm>, Failure>,
-) -> Result<Response, Failure> {
-    let id = seen(&console, &visitor, id).await?.request.id;
-    let Posted(form) = form?;
-    visitor.check(&form.csrf, "release", &id.to_string())?;
-    let done = async {
-        let reason = note(&form)?;
-        let done = console.0.broker.release(&visitor.actor, id, &reason).await;
-        done.map_err(Problem::from)
-    };
-    let done = done.await;
-    onwards(&console, &visitor, id, done, &form.reason).await
-}
-
-fn note(form: &ActForm) -> Result<String, Problem> {
-    let reason = Some(form.reason.clone());
-    NoteBody { reason }.reason()
-}
-
-/// Takes away someone's grant.
-pub(super) async fn revoke(
-    State(console): State<Console>,
-    visitor: Visitor,
-    id: Result<Id<RequestId>, Problem>,
-    form: Result<Posted<ActForm>, Failure>,
-) -> Result<Response, Failure> {
-    let id = seen(&console, &visitor, id).await?.request.id;
-    let Posted(form) = form?;
-    visitor.check(&form.csrf, "revoke", &id.to_string())?;
-    let done = async {
-        let reason = form.reason.clone();
-        let reason = ReasonBody { reason }.reason()?;
-        let done = console.0.broker.revoke(&visitor.actor, id, &reason).await;
-        done.map_err(Problem::from)
-    };
-    let done = done.await;
-    onwards(&console, &visitor, id, done, &form.reason).await
+    one::show(console, visitor, &view, None, typed.failed(&problem, &[field])).await
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -246,20 +237,10 @@ pub(super) async fn after_review(
         let done = broker.after_review(&visitor.actor, id, finding, &comment).await;
         done.map_err(Problem::from)
     };
-    let Err(problem) = done.await else {
-        return Ok(Redirect::to(&format!("/requests/{id}")).into_response());
-    };
-    let view = broker.view(&visitor.actor, id).await?;
+    let done = done.await;
     let typed = Typed {
         comment: shown(&form.comment),
         ..Typed::default()
     };
-    one::show(
-        &console,
-        &visitor,
-        &view,
-        None,
-        typed.failed(&problem, &["comment"]),
-    )
-    .await
+    onwards(&console, &visitor, id, done, typed, "comment").await
 }

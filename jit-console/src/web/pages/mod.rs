@@ -10,8 +10,10 @@ mod grants;
 mod live;
 mod lockdowns;
 mod one;
+mod parts;
 mod policies;
 mod requests;
+mod reviewer;
 mod rows;
 mod words;
 
@@ -24,6 +26,7 @@ use axum::routing::{get, post};
 use super::Console;
 use super::failure::Failure;
 use crate::extract::BODY_MAX;
+use acts::Act;
 
 /// Every page.
 pub(super) fn router() -> Router<Console> {
@@ -42,9 +45,9 @@ pub(super) fn router() -> Router<Console> {
         .route("/requests/{id}/live", get(live::one))
         .route("/requests/{id}/done", get(grants::done))
         .route("/requests/{id}/review", post(acts::review))
-        .route("/requests/{id}/withdraw", post(acts::withdraw))
-        .route("/requests/{id}/release", post(acts::release))
-        .route("/requests/{id}/revoke", post(acts::revoke))
+        .route("/requests/{id}/withdraw", acts::ending(Act::Withdraw))
+        .route("/requests/{id}/release", acts::ending(Act::Release))
+        .route("/requests/{id}/revoke", acts::ending(Act::Revoke))
         .route("/requests/{id}/after-review", post(acts::after_review))
         .route("/approvals", get(requests::queue))
         .route("/grants", get(grants::grants))

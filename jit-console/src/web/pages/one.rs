@@ -1,29 +1,23 @@
 //! One request: where it stands, everything that is needed to decide on it, and what the visitor may do with it.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use jit_core::approval::ask::{Assurance, Selector};
-use jit_core::approval::event::Finding;
 use jit_core::approval::request::Request;
-use jit_core::approval::review::{Decision, Narrowing};
 use jit_core::approval::state::State as Stands;
-use jit_core::broker::{Filter, View};
-use jit_core::gate::authenticate::Subject;
+use jit_core::broker::View;
 use jit_core::id::{RequestId, Timestamp};
 use jit_core::policy::text::clean;
 use serde::Deserialize;
 
 use super::form::Errors;
 use super::live;
-use super::rows::Row;
+use super::parts::{self, ReviewRow, StageRow};
+use super::reviewer::{History, ReviewSheet, history, review_sheet, roles};
 use super::words::{self, Badge, Moment};
 use crate::extract::{Id, Params};
 use crate::problem::Problem;
-use crate::view::filled;
 use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
@@ -32,11 +26,6 @@ use crate::web::visitor::Visitor;
 
 /// How often a page looks again that waits for something, in seconds.
 const LOOKS: u32 = 3;
-/// How many earlier requests of the same person a reviewer is shown.
-const BEFORE: usize = 5;
-/// How many requests of a resource are looked through for them, and for other live grants.
-const LOOKED_AT: usize = 100;
-
 /// What was typed into the forms of the page, and what was wrong with it.
 #[derive(Debug, Default)]
 pub(super) struct Typed {
@@ -109,38 +98,6 @@ struct OnePage {
     revoke: Option<String>,
     after_review: Option<String>,
     typed: Typed,
-}
-
-struct StageRow {
-    name: String,
-    wants: String,
-    so_far: String,
-    current: bool,
-}
-
-struct ReviewRow {
-    who: String,
-    badge: Badge,
-    comment: String,
-    less: String,
-    at: Moment,
-}
-
-/// What helps to decide: what the person had before, and what else is open there.
-struct History {
-    before: Vec<Row>,
-    live: Vec<Row>,
-}
-
-/// The form of a reviewer.
-struct ReviewSheet {
-    csrf: String,
-    digest: String,
-    /// Whether the visitor may approve in this stage; denying is for reviewers of every stage.
-    approves: bool,
-    earlier: Option<&'static str>,
-    sign_in: Option<String>,
-    budget: String,
 }
 
 /// A request.
@@ -229,7 +186,7 @@ pub(super) async fn show(
         principal: clean(&request.requester.principal.to_string()),
         roles,
         badge: request.state.into(),
-        glass: glass(request, now),
+        glass: parts::glass(request, now),
         stands: words::standing(request, now),
         said: (request.end.as_ref())
             .filter(|end| !end.reason.is_empty())
@@ -240,7 +197,7 @@ pub(super) async fn show(
         hosts: words::list(&resource.hosts),
         paths: words::paths(resource, scope),
         methods: words::methods(resource, scope),
-        limits: limits(request),
+        limits: parts::limits(request),
         length: words::length(length),
         opens: grant
             .map(|g| g.not_before)
@@ -257,19 +214,9 @@ pub(super) async fn show(
         reason: clean(&ruling.reason),
         ticket: ruling.ticket.as_deref().map(clean),
         policy: ruling.terms.policy.to_string(),
-        stages: stages(request),
-        nobody: nobody(request),
-        reviews: request
-            .reviews
-            .iter()
-            .map(|review| ReviewRow {
-                who: clean(&review.name),
-                badge: decision(review.decision),
-                comment: clean(&review.comment),
-                less: less(&review.narrowing),
-                at: Moment::new(review.at, now),
-            })
-            .collect(),
+        stages: parts::stages(request),
+        nobody: parts::nobody(request),
+        reviews: parts::reviews(request, now),
         history,
         done: grant.map(|_| format!("/requests/{id}/done")),
         story: visitor.powers.auditor.then(|| format!("/audit/{id}")),
@@ -301,164 +248,4 @@ fn waits(request: &Request, now: Timestamp) -> Option<u32> {
         }),
         _ => None,
     }
-}
-
-fn review_sheet(visitor: &Visitor, request: &Request, now: Timestamp) -> ReviewSheet {
-    let me = &visitor.actor.person;
-    let digest = request.digest.to_string();
-    let mine = request.reviews.iter().find(|review| review.person == me.id);
-    let stage = request.ruling.terms.stages.get(usize::from(request.stage));
-    let short = |terms: &&jit_core::policy::terms::MfaTerms| !visitor.actor.assurance.satisfies(terms, now);
-    ReviewSheet {
-        csrf: visitor.session.token("review", &digest).to_string(),
-        digest,
-        approves: request.may_fill(request.stage, me, now),
-        earlier: mine.map(|review| match review.decision {
-            Decision::Approve => {
-                "You have approved this already. While it waits you can still change your mind."
-            }
-            Decision::Deny => "You have denied this already.",
-        }),
-        sign_in: stage
-            .and_then(|stage| stage.mfa.as_ref())
-            .filter(short)
-            .map(words::sign_in),
-        budget: (request.ruling.max_requests).map_or_else(|| "no limit".to_owned(), |most| most.to_string()),
-    }
-}
-
-/// The roles that the requester has now, as the Directory says.
-async fn roles(console: &Console, request: &Request) -> String {
-    let subject = Subject {
-        principal: request.requester.principal.clone(),
-        assurance: Assurance::default(),
-        claims: BTreeMap::new(),
-        expires_at: None,
-    };
-    match console.0.broker.identify(&subject).await {
-        Ok(actor) if actor.person.roles.is_empty() => "none".to_owned(),
-        Ok(actor) => {
-            let roles: Vec<String> = actor.person.roles.iter().map(ToString::to_string).collect();
-            roles.join(", ")
-        }
-        Err(_) => "not known: the directory does not vouch for this person now".to_owned(),
-    }
-}
-
-async fn history(
-    console: &Console,
-    visitor: &Visitor,
-    request: &Request,
-    now: Timestamp,
-) -> Result<History, Failure> {
-    let mut filter = Filter {
-        resource: Some(request.ruling.resource.name.clone()),
-        limit: LOOKED_AT,
-        ..Filter::default()
-    };
-    let others = console.0.broker.list(&visitor.actor, &filter).await?.items;
-    filter.states = vec![Stands::Scheduled, Stands::Active];
-    let live = console.0.broker.list(&visitor.actor, &filter).await?.items;
-    let other = |view: &&View| view.request.id != request.id;
-    let same = |view: &&View| view.request.requester.person == request.requester.person;
-    let row = |view: &View| Row::new(view, now);
-    Ok(History {
-        before: others
-            .iter()
-            .filter(other)
-            .filter(same)
-            .take(BEFORE)
-            .map(row)
-            .collect(),
-        live: live.iter().filter(other).map(row).collect(),
-    })
-}
-
-fn glass(request: &Request, now: Timestamp) -> Option<String> {
-    let debt = request.break_glass.as_ref()?;
-    Some(match &debt.review {
-        None => format!(
-            "The glass was broken. Another person has to look into it; due {}.",
-            Moment::new(debt.review_by, now)
-        ),
-        Some(review) => {
-            let found = match review.finding {
-                Finding::Justified => "called for",
-                Finding::Unjustified => "not called for",
-            };
-            let comment = clean(&review.comment);
-            let comment = if comment.is_empty() {
-                String::new()
-            } else {
-                format!(" “{comment}”")
-            };
-            format!(
-                "The glass was broken. {} looked into it and found it {found}.{comment}",
-                review.person
-            )
-        }
-    })
-}
-
-fn limits(request: &Request) -> Vec<String> {
-    let ruling = &request.ruling;
-    let grant = request.grant.as_ref();
-    let requests = grant.map_or(ruling.max_requests, |grant| grant.max_requests);
-    let bytes = grant.map_or(ruling.max_bytes, |grant| grant.max_bytes);
-    let terms = &ruling.terms;
-    let all = [
-        requests.map(|most| format!("at most {most} HTTP requests")),
-        bytes.map(|most| format!("at most {most} bytes to the client")),
-        (terms.limits.concurrent).map(|most| format!("at most {most} at once")),
-        (terms.use_within).map(|span| format!("ends if not used within {}", words::length(span))),
-        (terms.idle_timeout).map(|span| format!("ends when idle for {}", words::length(span))),
-        (ruling.selector == Selector::Credential).then(|| "opened by a credential of its own".to_owned()),
-    ];
-    all.into_iter().flatten().collect()
-}
-
-fn stages(request: &Request) -> Vec<StageRow> {
-    let stages = request.ruling.terms.stages.iter().enumerate();
-    stages
-        .map(|(number, stage)| StageRow {
-            name: stage.name.to_string(),
-            wants: words::stage(stage),
-            so_far: format!("{} of {}", filled(request, number), stage.quorum),
-            current: request.state == Stands::Pending && number == usize::from(request.stage),
-        })
-        .collect()
-}
-
-/// Why nobody had to agree.
-fn nobody(request: &Request) -> Option<&'static str> {
-    use jit_core::approval::ask::Route;
-    match request.ruling.route {
-        Route::Stages => None,
-        Route::Automatic { .. } => Some("Nobody had to agree: the policy grants it at once."),
-        Route::BreakGlass => Some("Nobody was asked: the glass was broken."),
-    }
-}
-
-fn decision(decision: Decision) -> Badge {
-    let (class, word) = match decision {
-        Decision::Approve => ("open", "Approved"),
-        Decision::Deny => ("no", "Denied"),
-    };
-    Badge { class, word }
-}
-
-/// How an approval takes less than was asked.
-fn less(narrowing: &Narrowing) -> String {
-    let parts = [
-        narrowing
-            .duration
-            .map(|span| format!("for {}", words::length(span))),
-        (!narrowing.methods.is_empty()).then(|| format!("only {}", words::list(&narrowing.methods))),
-        (!narrowing.paths.is_empty()).then(|| format!("only {}", words::list(&narrowing.paths))),
-        narrowing
-            .max_requests
-            .map(|most| format!("at most {most} HTTP requests")),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    parts.join(", ")
 }
