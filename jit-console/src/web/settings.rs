@@ -1,5 +1,8 @@
 //! What an app decides about its console.
 
+use std::sync::Arc;
+
+use jit_core::gate::step_up::StepUps;
 use jit_core::id::Principal;
 
 /// What an app decides about its console.
@@ -9,6 +12,8 @@ pub struct ConsoleSettings {
     pub(super) guarded: Vec<String>,
     pub(super) entrance: String,
     pub(super) demo_people: Vec<DemoPerson>,
+    pub(super) step_ups: Option<Arc<StepUps>>,
+    aliases: Vec<String>,
 }
 
 /// Someone whom a visitor of a demonstration may be, without any proof.
@@ -49,6 +54,8 @@ impl ConsoleSettings {
                 guarded: Vec::new(),
                 entrance: "/_jit/enter".to_owned(),
                 demo_people: Vec::new(),
+                step_ups: None,
+                aliases: Vec::new(),
             }),
             _ => Err(OriginError { origin }),
         }
@@ -72,6 +79,30 @@ impl ConsoleSettings {
         origins
             .find(|origin| is_host_of(origin, asked))
             .map(String::as_str)
+    }
+
+    /// Takes codes of a second factor, where a policy or a stage wants one. Give it what the control API has
+    /// ([`ApiSettings::with_step_ups`](crate::ApiSettings::with_step_ups)): a person's tries are counted in one place then.
+    #[must_use]
+    pub fn with_step_ups(mut self, step_ups: Arc<StepUps>) -> Self {
+        self.step_ups = Some(step_ups);
+        self
+    }
+
+    /// Sends browsers that come by the address `origin` on to the console's own: another name of the same listener, such as its IP
+    /// address.
+    ///
+    /// # Errors
+    /// [`OriginError`] unless it is `http://` or `https://`, a host and maybe a port.
+    pub fn with_alias(mut self, origin: impl Into<String>) -> Result<Self, OriginError> {
+        let alias = Self::new(origin)?;
+        self.aliases.push(alias.origin);
+        Ok(self)
+    }
+
+    /// Whether a request's `Host` is one from which browsers are sent on.
+    pub(super) fn is_alias(&self, asked: &str) -> bool {
+        self.aliases.iter().any(|origin| is_host_of(origin, asked))
     }
 
     /// Lets every visitor be one of these people, without any proof. For demonstrations and tests on one machine.

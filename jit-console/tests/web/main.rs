@@ -8,4 +8,5 @@ mod forms;
 mod hostile;
 mod live;
 mod looking;
+mod step_up;
 mod world;

@@ -56,6 +56,9 @@ pub trait SecondFactor: fmt::Debug + Send + Sync + 'static {
     /// Its name among the methods of RFC 8176.
     fn method(&self) -> &'static str;
 
+    /// Whether `person` has one of this kind.
+    async fn is_enrolled(&self, person: &PersonId) -> Result<bool, FactorError>;
+
     /// Proves `person` by what they sent.
     async fn verify(&self, person: &PersonId, proof: &str, now: Timestamp) -> Result<(), FactorError>;
 }
@@ -288,6 +291,20 @@ impl StepUps {
         }
     }
 
+    /// Whether `person` has a second factor here.
+    ///
+    /// # Errors
+    /// [`StepUpError::Unavailable`]: it is not known.
+    pub async fn is_enrolled(&self, person: &PersonId) -> Result<bool, StepUpError> {
+        match self.factor.is_enrolled(person).await {
+            Ok(enrolled) => Ok(enrolled),
+            Err(FactorError::Unavailable { source }) => Err(StepUpError::Unavailable { source }),
+            Err(other) => Err(StepUpError::Unavailable {
+                source: Box::new(other),
+            }),
+        }
+    }
+
     /// How long a step-up lasts, at most.
     pub fn life(&self) -> Span {
         self.settings.life.min(StepUpSettings::LIFE_MAX)
@@ -425,6 +442,10 @@ mod tests {
     impl SecondFactor for Scripted {
         fn method(&self) -> &'static str {
             "otp"
+        }
+
+        async fn is_enrolled(&self, person: &PersonId) -> Result<bool, FactorError> {
+            Ok(person.as_str() != "bo")
         }
 
         async fn verify(&self, person: &PersonId, proof: &str, _: Timestamp) -> Result<(), FactorError> {

@@ -15,6 +15,7 @@ mod policies;
 mod requests;
 mod reviewer;
 mod rows;
+mod step_up;
 mod words;
 
 use axum::Router;
@@ -28,6 +29,9 @@ use super::failure::Failure;
 use crate::extract::BODY_MAX;
 use acts::Act;
 
+pub(super) use acts::ReviewForm;
+pub(super) use ask::AskForm;
+
 /// Every page.
 pub(super) fn router() -> Router<Console> {
     Router::new()
@@ -38,6 +42,7 @@ pub(super) fn router() -> Router<Console> {
         .route("/logout", post(door::sign_out))
         .route("/go/{slip}", get(door::go))
         .route("/back/{slip}", get(door::back))
+        .route("/step-up", get(step_up::form).post(step_up::code))
         .route("/", get(requests::home))
         .route("/ask", get(ask::form).post(ask::ask))
         .route("/requests", get(requests::mine))
