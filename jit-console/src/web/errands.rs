@@ -113,15 +113,51 @@ impl Console {
         &self,
         visitor: &Visitor,
         wanted: Option<&MfaTerms>,
-    ) -> Result<Factors, Problem> {
+    ) -> Result<Factors, Failure> {
         let now = self.0.broker.now();
         let enough = |methods: &[&str]| {
             wanted.is_none_or(|wanted| raised(&visitor.actor.assurance, methods, now).satisfies(wanted, now))
         };
         let person = &visitor.actor.person.id;
         Ok(Factors {
-            codes: enough(&[CODES]) && self.0.step_ups.is_enrolled(person).await?,
+            codes: enough(&[CODES]) && self.has_app(person).await?,
+            passkeys: self.takes_passkeys(&enough) && self.has_passkey(person).await?,
         })
+    }
+
+    /// Whether someone has an authenticator app that counts here.
+    pub(super) async fn has_app(&self, person: &PersonId) -> Result<bool, Failure> {
+        Ok((self.0.step_ups.is_enrolled(person).await).map_err(Problem::from)?)
+    }
+
+    /// Whether there is a page for one's second factors.
+    pub(super) fn has_security_page(&self) -> bool {
+        self.takes_passkeys(&|_| true)
+    }
+
+    /// Whether a passkey would be enough.
+    #[cfg(feature = "passkeys")]
+    fn takes_passkeys(&self, enough: &dyn Fn(&[&str]) -> bool) -> bool {
+        self.0.passkeys.is_some() && enough(&super::passkeys::METHODS)
+    }
+
+    #[cfg(not(feature = "passkeys"))]
+    fn takes_passkeys(&self, _: &dyn Fn(&[&str]) -> bool) -> bool {
+        false
+    }
+
+    /// Whether someone can use a passkey here.
+    #[cfg(feature = "passkeys")]
+    pub(super) async fn has_passkey(&self, person: &PersonId) -> Result<bool, Failure> {
+        match &self.0.passkeys {
+            Some(passkeys) => Ok(!passkeys.of(person).await?.is_empty()),
+            None => Ok(false),
+        }
+    }
+
+    #[cfg(not(feature = "passkeys"))]
+    pub(super) async fn has_passkey(&self, _: &PersonId) -> Result<bool, Failure> {
+        Ok(false)
     }
 }
 
@@ -133,11 +169,13 @@ pub(super) const CODES: &str = "otp";
 pub(super) struct Factors {
     /// Codes of an authenticator app.
     pub(super) codes: bool,
+    /// Passkeys.
+    pub(super) passkeys: bool,
 }
 
 impl Factors {
     pub(super) const fn any(self) -> bool {
-        self.codes
+        self.codes || self.passkeys
     }
 }
 

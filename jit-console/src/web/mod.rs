@@ -31,6 +31,8 @@ mod failure;
 mod frame;
 mod handoff;
 mod pages;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod session;
 mod settings;
 mod slips;
@@ -51,6 +53,8 @@ use tower_http::csrf::CsrfLayer;
 
 pub use handoff::Landing;
 pub use session::{CONSOLE_COOKIE, GuardedSessions};
+#[cfg(feature = "passkeys")]
+pub use settings::PasskeysError;
 pub use settings::{ConsoleSettings, DemoPerson, OriginError};
 
 use errands::{Errand, NoCodes};
@@ -76,6 +80,8 @@ struct Inner {
     codes: Slips<Code>,
     errands: Slips<Errand>,
     step_ups: Arc<StepUps>,
+    #[cfg(feature = "passkeys")]
+    passkeys: Option<passkeys::Passkeys>,
     watchers: Seats,
 }
 
@@ -86,6 +92,9 @@ impl Console {
         Self(Arc::new(Inner {
             broker,
             step_ups: settings.step_ups.clone().unwrap_or_else(none),
+            #[cfg(feature = "passkeys")]
+            passkeys: (settings.passkeys.clone())
+                .map(|(webauthn, store)| passkeys::Passkeys::new(webauthn, store)),
             settings,
             sessions: Arc::new(Sessions::default()),
             returns: Slips::new(handoff::RETURN_LIFE),

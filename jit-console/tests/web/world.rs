@@ -10,6 +10,8 @@ use http::{HeaderMap, Request, StatusCode};
 use jit_console::web::{Console, ConsoleSettings, DemoPerson};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
+#[cfg(feature = "passkeys")]
+use jit_core::broker::passkeys::CellPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::gate::flight::{Direction, Flight};
@@ -136,7 +138,7 @@ pub(crate) struct World {
     router: Router,
     pub(crate) console: Console,
     pub(crate) broker: Broker,
-    store: Arc<MemoryStore>,
+    pub(crate) store: Arc<MemoryStore>,
     gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) step_ups: Arc<StepUps>,
@@ -193,6 +195,13 @@ impl World {
             .with_guarded("http://app.example.com")
             .unwrap()
             .dangerous_with_demo_people(demo);
+        #[cfg(feature = "passkeys")]
+        let settings = match origin {
+            "http://127.0.0.1:8081" => settings,
+            _ => settings
+                .with_passkeys(Arc::new(CellPasskeys::new(store.clone())))
+                .unwrap(),
+        };
         let console = Console::new(broker.clone(), settings);
         Self {
             router: console.router(),
@@ -490,7 +499,8 @@ impl Answer {
         assert!(!self.text.contains(odd), "{}: {:?}", self.shown, self.text);
         for tag in tags(&self.text) {
             let name = tag.split([' ', '\n', '>']).next().unwrap_or_default();
-            let own_script = tag.starts_with("script src=\"/live.js\" data-live=\"/");
+            let own_script = tag.starts_with("script src=\"/live.js\" data-live=\"/")
+                || tag == "script src=\"/passkey.js\" defer";
             assert!(
                 own_script || !matches!(name, "script" | "style" | "iframe" | "img" | "object"),
                 "{tag}"
@@ -519,6 +529,13 @@ impl Answer {
             .map(|(_, value)| plain(value))
             .filter(|value| value.starts_with('/'))
             .collect()
+    }
+
+    /// The value of the one attribute of this name.
+    pub(crate) fn attribute(&self, name: &str) -> String {
+        let mut all = tags(&self.text).flat_map(attributes);
+        let (_, value) = all.find(|(known, _)| *known == name).unwrap();
+        plain(value)
     }
 
     /// The fields with values of the form that is sent to `action`.

@@ -45,11 +45,13 @@ pub(in crate::web) struct ReviewForm {
 }
 
 impl ReviewForm {
-    fn read(&self) -> Result<Opinion, Problem> {
+    pub(super) fn read(&self) -> Result<Opinion, Problem> {
         let count = filled(&self.max_requests);
         ReviewBody {
             decision: match self.decision.as_str() {
                 "approve" => DecisionName::Approve,
+                #[cfg(feature = "passkeys")]
+                "sign" => DecisionName::Approve,
                 "deny" => DecisionName::Deny,
                 _ => return Err(Problem::invalid("decision", "must be `approve` or `deny`")),
             },
@@ -104,10 +106,13 @@ pub(super) async fn review(
     id: Result<Id<RequestId>, Problem>,
     form: Result<Posted<ReviewForm>, Failure>,
 ) -> Result<Response, Failure> {
-    const FIELDS: [&str; 5] = ["comment", "duration", "methods", "paths", "max_requests"];
     let view = seen(&console, &visitor, id).await?;
     let Posted(form) = form?;
     visitor.check(&form.csrf, "review", &form.digest)?;
+    #[cfg(feature = "passkeys")]
+    if form.decision == "sign" {
+        return super::passkeys::sign(&console, &visitor, &view, form).await;
+    }
     let id = view.request.id;
     let broker = &console.0.broker;
     let reviewed = async {
@@ -117,24 +122,36 @@ pub(super) async fn review(
             .await
             .map_err(Problem::from)
     };
-    let Err(problem) = reviewed.await else {
-        return Ok(Redirect::to(&format!("/approvals?done={id}")).into_response());
-    };
+    match reviewed.await {
+        Ok(_) => Ok(Redirect::to(&format!("/approvals?done={id}")).into_response()),
+        Err(problem) => failed(&console, &visitor, &form, id, &problem).await,
+    }
+}
+
+/// What is shown when nothing was decided: the page with what was wrong, or where a second factor is proven.
+pub(super) async fn failed(
+    console: &Console,
+    visitor: &Visitor,
+    form: &ReviewForm,
+    id: RequestId,
+    problem: &Problem,
+) -> Result<Response, Failure> {
+    const FIELDS: [&str; 5] = ["comment", "duration", "methods", "paths", "max_requests"];
     // As it stands by now: it may have changed since the form was made.
-    let view = broker.view(&visitor.actor, id).await?;
+    let view = console.0.broker.view(&visitor.actor, id).await?;
     if form.is_of(&view.request)
-        && let Some(wanted) = console.mend(&visitor, &problem).await
+        && let Some(wanted) = console.mend(visitor, problem).await
     {
-        let typed = errands::Typed::Review(form);
-        let step_up = console.step_up(&visitor, format!("/requests/{id}"), Some(wanted), Some(typed))?;
+        let typed = errands::Typed::Review(form.clone());
+        let step_up = console.step_up(visitor, format!("/requests/{id}"), Some(wanted), Some(typed))?;
         return Ok(Redirect::to(&step_up).into_response());
     }
-    let mut typed = form.typed().failed(&problem, &FIELDS);
+    let mut typed = form.typed().failed(problem, &FIELDS);
     // Whatever else is wrong: the form below is for what is shown now, and what was typed was not.
     if problem.kind() == Kind::StaleDigest || !form.is_of(&view.request) {
         typed = typed.stale();
     }
-    one::show(&console, &visitor, &view, None, typed).await
+    one::show(console, visitor, &view, None, typed).await
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -11,6 +11,8 @@ mod live;
 mod lockdowns;
 mod one;
 mod parts;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod policies;
 mod requests;
 mod reviewer;
@@ -20,6 +22,7 @@ mod words;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -34,6 +37,21 @@ pub(super) use ask::AskForm;
 
 /// Every page.
 pub(super) fn router() -> Router<Console> {
+    let pages = pages();
+    #[cfg(feature = "passkeys")]
+    let pages = pages
+        .route("/passkey.js", get(passkeys::script))
+        .route("/passkey", post(passkeys::answer))
+        .route("/step-up/passkey", post(passkeys::step_up))
+        .route("/security", get(passkeys::security).post(passkeys::enrol))
+        .route("/security/remove", post(passkeys::remove));
+    pages
+        .method_not_allowed_fallback(not_here)
+        .fallback(nothing_here)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+fn pages() -> Router<Console> {
     Router::new()
         .route("/style.css", get(style))
         .route("/live.js", get(script))
@@ -62,9 +80,6 @@ pub(super) fn router() -> Router<Console> {
         .route("/audit.ndjson", get(audit::download))
         .route("/audit/{id}", get(audit::story))
         .route("/policies", get(policies::policies))
-        .method_not_allowed_fallback(not_here)
-        .fallback(nothing_here)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 async fn style() -> impl IntoResponse {
@@ -76,12 +91,14 @@ async fn style() -> impl IntoResponse {
 }
 
 async fn script() -> impl IntoResponse {
-    let headers = [
-        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
-        (CACHE_CONTROL, "max-age=3600"),
-    ];
-    (headers, include_str!("../../../assets/live.js"))
+    (SCRIPT, include_str!("../../../assets/live.js"))
 }
+
+/// The headers of a script.
+const SCRIPT: [(HeaderName, &str); 2] = [
+    (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+    (CACHE_CONTROL, "max-age=3600"),
+];
 
 async fn not_here() -> Failure {
     let detail = "Nothing was changed. Go on from the console's own pages.";

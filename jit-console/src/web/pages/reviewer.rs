@@ -38,6 +38,10 @@ pub(super) struct ReviewSheet {
     pub(super) sign_in: Option<String>,
     /// Whether that can be made good here.
     pub(super) mends: bool,
+    /// Whether the approval can be signed with a passkey.
+    pub(super) signs: bool,
+    /// Whether the stage wants a second factor, proven already or not.
+    pub(super) strict: bool,
     pub(super) budget: String,
 }
 
@@ -53,7 +57,8 @@ pub(super) async fn review_sheet(
     let mine = request.reviews.iter().find(|review| review.person == me.id);
     let stage = request.ruling.terms.stages.get(usize::from(request.stage));
     let short = |terms: &&MfaTerms| !visitor.actor.assurance.satisfies(terms, now);
-    let wanted = stage.and_then(|stage| stage.mfa.as_ref()).filter(short);
+    let mfa = stage.and_then(|stage| stage.mfa.as_ref());
+    let wanted = mfa.filter(short);
     let mends = match wanted {
         Some(wanted) => console.factors(visitor, Some(wanted)).await?.any(),
         None => false,
@@ -70,6 +75,8 @@ pub(super) async fn review_sheet(
         }),
         sign_in: wanted.map(words::sign_in),
         mends,
+        signs: console.has_passkey(&me.id).await?,
+        strict: mfa.is_some(),
         budget: (request.ruling.max_requests).map_or_else(|| "no limit".to_owned(), |most| most.to_string()),
     })
 }

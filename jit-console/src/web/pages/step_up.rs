@@ -53,7 +53,7 @@ pub(super) async fn form(
     show(&console, &visitor, params.to, None).await
 }
 
-async fn show(
+pub(super) async fn show(
     console: &Console,
     visitor: &Visitor,
     to: String,
