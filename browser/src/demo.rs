@@ -12,7 +12,7 @@ use crate::BoxError;
 #[derive(Debug)]
 pub struct Running {
     guarded: SocketAddr,
-    console: SocketAddr,
+    console: String,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), BoxError>>,
 }
@@ -30,7 +30,7 @@ impl Running {
             no_open: true,
         };
         let demo = Demo::open(&args).await?;
-        let (guarded, console) = (demo.guarded(), demo.console());
+        let (guarded, console) = (demo.guarded(), demo.console_origin().to_owned());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(demo.serve(async {
             // A word and the end of whoever could say it mean the same.
@@ -51,7 +51,7 @@ impl Running {
 
     /// An address of the console.
     pub fn console(&self, path: &str) -> String {
-        format!("http://{}{path}", self.console)
+        format!("{}{path}", self.console)
     }
 
     /// Ends it in order.

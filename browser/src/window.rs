@@ -232,6 +232,47 @@ impl Window {
         Ok(base64::engine::general_purpose::STANDARD.decode(data)?)
     }
 
+    /// Gives the browser an authenticator (WebDriver, W3C Web Authentication §11) with somebody at it whom it knows, or, unless `verified`, does
+    /// not.
+    ///
+    /// # Errors
+    /// The browser's.
+    pub async fn authenticator(&self, verified: bool) -> Result<(), BoxError> {
+        self.client
+            .issue_cmd(Command {
+                path: "webauthn/authenticator",
+                body: json!({
+                    "protocol": "ctap2", "transport": "internal", "hasResidentKey": true,
+                    "hasUserVerification": true, "isUserVerified": verified, "isUserConsenting": true,
+                }),
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// What a script in the page answers.
+    ///
+    /// # Errors
+    /// The browser's.
+    pub async fn script(&self, script: &str) -> Result<Value, BoxError> {
+        Ok(self.client.execute(script, Vec::new()).await?)
+    }
+
+    /// What the page's own origin answers a program with this token at `path`.
+    ///
+    /// # Errors
+    /// The browser's.
+    pub async fn fetched(&self, path: &str, token: &str) -> Result<String, BoxError> {
+        let script = "const [path, token, done] = arguments;
+             fetch(path, { headers: { authorization: `Bearer ${token}` } })
+                .then(answer => answer.text()).then(done, error => done(String(error)));";
+        let said = self
+            .client
+            .execute_async(script, vec![path.into(), token.into()])
+            .await?;
+        Ok(said.as_str().unwrap_or_default().to_owned())
+    }
+
     /// Ends the browser.
     ///
     /// # Errors
@@ -243,30 +284,28 @@ impl Window {
     /// One command of the DevTools protocol.
     async fn tell(&self, command: &str, params: Value) -> Result<Value, CmdError> {
         self.client
-            .issue_cmd(DevTools {
-                command: command.to_owned(),
-                params,
+            .issue_cmd(Command {
+                path: "goog/cdp/execute",
+                body: json!({"cmd": command, "params": params}),
             })
             .await
     }
 }
 
+/// A command of WebDriver that fantoccini has no words for.
 #[derive(Debug)]
-struct DevTools {
-    command: String,
-    params: Value,
+struct Command {
+    path: &'static str,
+    body: Value,
 }
 
-impl WebDriverCompatibleCommand for DevTools {
+impl WebDriverCompatibleCommand for Command {
     fn endpoint(&self, base_url: &url::Url, session_id: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base_url.join(&format!(
-            "session/{}/goog/cdp/execute",
-            session_id.unwrap_or_default()
-        ))
+        let session = session_id.unwrap_or_default();
+        base_url.join(&format!("session/{session}/{}", self.path))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        let body = json!({"cmd": self.command, "params": self.params});
-        (http::Method::POST, Some(body.to_string()))
+        (http::Method::POST, Some(self.body.to_string()))
     }
 }

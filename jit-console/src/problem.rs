@@ -259,6 +259,18 @@ impl Problem {
         self.more.request
     }
 
+    /// How the sign-in must be, if that is what is missing.
+    #[cfg(feature = "web")]
+    pub(crate) fn wanted(&self) -> Option<&MfaTerms> {
+        self.more.mfa.as_ref()
+    }
+
+    /// When trying again can help.
+    #[cfg(feature = "web")]
+    pub(crate) fn retry_at(&self) -> Option<Timestamp> {
+        self.more.retry_at
+    }
+
     /// The body, without the response around it.
     pub(crate) fn body(&self, settings: &ApiSettings) -> ProblemBody {
         let more = &self.more;

@@ -124,6 +124,7 @@ pub(crate) fn pending() -> View {
                 ..Narrowing::default()
             },
             at: at(1),
+            evidence: None,
         }],
         grant: None,
         end: None,

@@ -69,7 +69,33 @@ async fn every_page(look: Look) -> Result<(), BoxError> {
         .find(|link| link.contains("/audit/req_"));
     carol.go(&story.ok_or("the log links to no story")?).await?;
     look_at(&carol, "a story", &mut wrong).await?;
-    for window in [stranger, alice, carol] {
+
+    // A second factor: wanted, added, and used under a decision.
+    let bob = world.signed_in("Bob", look).await?;
+    let request = world.asks_for_payroll().await?;
+    bob.go(&request).await?;
+    bob.says("what you type is kept").await?;
+    look_at(&bob, "deciding, with a second factor wanted", &mut wrong).await?;
+    bob.press("button[value=approve]").await?;
+    bob.says("Code of your authenticator app").await?;
+    look_at(&bob, "a second factor", &mut wrong).await?;
+    bob.fill("code", "000000").await?;
+    bob.press_words("Go on").await?;
+    bob.says("was not right").await?;
+    look_at(&bob, "a second factor, with an error", &mut wrong).await?;
+    carol.authenticator(true).await?;
+    carol.go(&world.demo.console("/security")).await?;
+    look_at(&carol, "no passkeys", &mut wrong).await?;
+    carol.fill("name", "laptop").await?;
+    carol.press_words("Add a passkey").await?;
+    carol.says("never used").await?;
+    look_at(&carol, "passkeys", &mut wrong).await?;
+    carol.go(&request).await?;
+    look_at(&carol, "deciding with a passkey", &mut wrong).await?;
+    carol.press_words("Approve with a passkey").await?;
+    carol.says("Nothing was decided yet").await?;
+    look_at(&carol, "signing", &mut wrong).await?;
+    for window in [stranger, alice, carol, bob] {
         window.close().await?;
     }
     world.demo.stop().await?;

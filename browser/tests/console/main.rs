@@ -4,6 +4,7 @@
 
 mod barriers;
 mod journey;
+mod second_factor;
 
 use browser::{BoxError, Driver, Look, Running, Window};
 
@@ -28,6 +29,19 @@ impl World {
         window.press_words(who).await?;
         window.says("Sign out").await?;
         Ok(window)
+    }
+
+    /// Alice asks for what wants a second factor of whoever approves; answers the request's page.
+    async fn asks_for_payroll(&self) -> Result<String, BoxError> {
+        let alice = self.signed_in("Alice", Look::default()).await?;
+        alice.go(&self.demo.console("/ask?resource=payroll")).await?;
+        alice.fill("reason", "somebody was not paid").await?;
+        alice.fill("duration", "4m").await?;
+        alice.press_words("Request access").await?;
+        alice.says("What is asked for").await?;
+        let request = alice.at().await?;
+        alice.close().await?;
+        Ok(request)
     }
 
     /// A browser that was refused at `path`, signed in as Alice on the way, and shows the page to ask on.

@@ -62,6 +62,8 @@ pub(super) struct Me {
     /// What the form that signs out must carry.
     pub(super) sign_out: String,
     pub(super) auditor: bool,
+    /// Whether there is a page for second factors.
+    pub(super) security: bool,
 }
 
 impl Frame {
@@ -78,6 +80,7 @@ impl Frame {
                 name: visitor.actor.person.name.clone(),
                 sign_out: visitor.session.token("sign-out", "").to_string(),
                 auditor: powers.auditor,
+                security: visitor.security,
             }),
             ..Self::bare(title)
         }

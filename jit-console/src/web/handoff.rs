@@ -19,6 +19,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use jit_core::gate::problem::accepts_html;
 use jit_core::gate::refusal::Refusal;
 use jit_core::id::{Digest, RequestId, ResourceName, Timestamp};
+use jit_core::policy::terms::MfaTerms;
 use serde::Deserialize;
 
 use super::Console;
@@ -79,6 +80,8 @@ pub(super) enum Why {
     Ask(ResourceName),
     /// A request waits, or its window has not opened.
     Wait(RequestId),
+    /// There is a grant, and its use needs a stronger or fresher sign-in.
+    StepUp(MfaTerms),
 }
 
 /// A code that carries a sign-in to a guarded origin.
@@ -105,6 +108,7 @@ impl Console {
             Refusal::Unauthenticated => Why::SignIn,
             Refusal::ApprovalRequired { resource } => Why::Ask(resource.clone()),
             Refusal::ApprovalPending { request, .. } => Why::Wait(*request),
+            Refusal::StepUp { terms, .. } => Why::StepUp(terms.clone()),
             _ => return None,
         };
         if !navigates(head) {

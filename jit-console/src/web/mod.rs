@@ -17,7 +17,9 @@
 //!    30 seconds, and only in the browser that was sent away from there. What it carries over counts at that host and port alone.
 //! 6. Who a visitor is comes from an OpenID Connect provider (feature `oidc`), by code and PKCE: `ConsoleSettings::with_provider`. What comes
 //!    back counts once, within 15 minutes, in the browser that was sent there.
-//! 7. All text that came from people is escaped by the templates, and was cleaned before it was kept.
+//! 7. Where a policy or a stage wants a second factor that the session lacks, its person is led to prove one, and back to where they were with
+//!    what they had typed. The session then has it for as long as [`StepUps`] say, under a new cookie.
+//! 8. All text that came from people is escaped by the templates, and was cleaned before it was kept.
 //!
 //! # Deployment caveats
 //!
@@ -26,10 +28,13 @@
 //!   application, the application's gate keeps the console's cookie from it.
 //! - Sessions are of this process: a restart signs everyone out.
 
+mod errands;
 mod failure;
 mod frame;
 mod handoff;
 mod pages;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod session;
 mod settings;
 mod slips;
@@ -41,15 +46,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
 use jit_core::broker::Broker;
+use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use tower_http::csrf::CsrfLayer;
 
 pub use handoff::Landing;
 pub use session::{CONSOLE_COOKIE, GuardedSessions};
+#[cfg(feature = "passkeys")]
+pub use settings::PasskeysError;
 pub use settings::{ConsoleSettings, DemoPerson, OriginError};
 
+use errands::{Errand, NoCodes};
 use failure::Failure;
 use handoff::{Code, Return, authority};
 #[cfg(feature = "oidc")]
@@ -72,6 +82,10 @@ struct Inner {
     sessions: Arc<Sessions>,
     returns: Slips<Return>,
     codes: Slips<Code>,
+    errands: Slips<Errand>,
+    step_ups: Arc<StepUps>,
+    #[cfg(feature = "passkeys")]
+    passkeys: Option<passkeys::Passkeys>,
     watchers: Seats,
     #[cfg(feature = "oidc")]
     departures: Slips<Away>,
@@ -80,12 +94,18 @@ struct Inner {
 impl Console {
     /// The console over what `broker` decides.
     pub fn new(broker: Broker, settings: ConsoleSettings) -> Self {
+        let none = || Arc::new(StepUps::new(Arc::new(NoCodes), StepUpSettings::default()));
         Self(Arc::new(Inner {
             broker,
+            step_ups: settings.step_ups.clone().unwrap_or_else(none),
+            #[cfg(feature = "passkeys")]
+            passkeys: (settings.passkeys.clone())
+                .map(|(webauthn, store)| passkeys::Passkeys::new(webauthn, store)),
             settings,
             sessions: Arc::new(Sessions::default()),
             returns: Slips::new(handoff::RETURN_LIFE),
             codes: Slips::new(handoff::CODE_LIFE),
+            errands: Slips::new(handoff::RETURN_LIFE),
             watchers: Seats::new(WATCHERS.0, WATCHERS.1),
             #[cfg(feature = "oidc")]
             departures: Slips::new(pages::AWAY_LIFE),
@@ -116,6 +136,10 @@ async fn own_host(State(console): State<Console>, request: Request, next: Next) 
         return next.run(request).await;
     }
     let origin = settings.origin();
+    if asked.is_some_and(|asked| settings.is_alias(asked)) && request.method() == Method::GET {
+        let page = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        return Redirect::temporary(&format!("{origin}{page}")).into_response();
+    }
     let detail = format!("The console is at {origin} alone. Go there.");
     Failure::new(
         StatusCode::MISDIRECTED_REQUEST,

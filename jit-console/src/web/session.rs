@@ -6,7 +6,9 @@
 //! 2. It ends [`IDLE`] after its last use, [`LIFE`] after the sign-in, or when the sign-in that it belongs to is ended. At a guarded origin
 //!    its uses are counted when the gate verifies it again, which is within a minute.
 //! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
-//! 4. [`Session::token`] binds a form to the session and to what the form is about.
+//! 4. A second factor that is proven in it makes it stronger for a while ([`Sessions::raise`]), under a new cookie. Sessions that are
+//!    carried to a guarded origin from then on have that too; those that are there already have not.
+//! 5. [`Session::token`] binds a form to the session and to what the form is about.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -19,6 +21,7 @@ use chrono::TimeDelta;
 use http::HeaderMap;
 use http::header::COOKIE;
 use http::request::Parts;
+use jit_core::approval::ask::Assurance;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use jit_core::gate::hygiene::{self, GATE_COOKIE};
 use jit_core::id::{Digest, Timestamp};
@@ -48,10 +51,25 @@ pub(super) enum Place {
     Guarded,
 }
 
+/// A second factor that was proven in a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proof {
+    /// The methods (RFC 8176).
+    pub(super) methods: Vec<&'static str>,
+    pub(super) at: Timestamp,
+    /// The first moment at which it counts no more.
+    pub(super) until: Timestamp,
+}
+
 /// Who is signed in.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
+    /// With all that counted when the session was found.
     pub(super) subject: Subject,
+    /// As the sign-in was, without what was proven since.
+    signed_in: Assurance,
+    /// What was proven since.
+    proofs: Vec<Proof>,
     place: Place,
     /// The same for all sessions that came from one sign-in.
     sign_in: Digest,
@@ -83,9 +101,40 @@ impl Session {
         Digest::plain(token.as_bytes()) == Digest::plain(expected.as_bytes())
     }
 
+    /// Names the sign-in, without opening anything.
+    pub(super) const fn sign_in(&self) -> Digest {
+        self.sign_in
+    }
+
+    fn proofs(&self, now: Timestamp) -> impl Iterator<Item = &Proof> {
+        self.proofs.iter().filter(move |proof| now < proof.until)
+    }
+
+    /// How the person is signed in at `now`, with what they proved since. That only ever adds.
+    fn assurance(&self, now: Timestamp) -> Assurance {
+        let mut assurance = self.signed_in.clone();
+        for proof in self.proofs(now) {
+            for method in &proof.methods {
+                if !assurance.methods.iter().any(|known| known == method) {
+                    assurance.methods.push((*method).to_owned());
+                }
+            }
+            assurance.authenticated_at = assurance.authenticated_at.max(Some(proof.at));
+        }
+        assurance
+    }
+
     fn is_live(&self, now: Timestamp) -> bool {
         now < self.ends_at && now.signed_duration_since(self.used_at) < IDLE
     }
+}
+
+/// What a new session begins with.
+struct Begun {
+    subject: Subject,
+    proofs: Vec<Proof>,
+    sign_in: Digest,
+    ends_at: Timestamp,
 }
 
 /// Every session there is.
@@ -106,7 +155,13 @@ impl Sessions {
             expires_at: Some(ends_at),
             ..subject
         };
-        self.begin(&mut self.lock(), subject, None, sign_in, ends_at, now)
+        let begun = Begun {
+            subject,
+            proofs: Vec::new(),
+            sign_in,
+            ends_at,
+        };
+        self.begin(&mut self.lock(), begun, None, now)
     }
 
     /// Carries a console's session to the guarded origin of this host; answers the cookie's value there. `None` when it has ended meanwhile.
@@ -122,9 +177,42 @@ impl Sessions {
         if !lives || !session.is_live(now) {
             return Ok(None);
         }
-        let (subject, ends_at) = (session.subject.clone(), session.ends_at);
-        self.begin(&mut sessions, subject, Some(host), session.sign_in, ends_at, now)
-            .map(Some)
+        let mut subject = session.subject.clone();
+        // What was proven since the sign-in ends there when it ends here.
+        subject.assurance = session.signed_in.clone();
+        let begun = Begun {
+            subject,
+            proofs: session.proofs.clone(),
+            sign_in: session.sign_in,
+            ends_at: session.ends_at,
+        };
+        self.begin(&mut sessions, begun, Some(host), now).map(Some)
+    }
+
+    /// Adds `proof` to the console's session of `cookie`; answers its new cookie. The one before opens nothing any more, nor does a form
+    /// that was made under it count: whoever has read them gains nothing by what the person proves. `None` when the session has ended
+    /// meanwhile.
+    pub(super) fn raise(
+        &self,
+        cookie: &str,
+        proof: Proof,
+        now: Timestamp,
+    ) -> Result<Option<String>, getrandom::Error> {
+        let (fresh, secret) = (random(32)?, Digest::plain(random(32)?.as_bytes()));
+        let mut sessions = self.lock();
+        let old = Digest::plain(cookie.as_bytes());
+        let counts = |session: &Session| session.place == Place::Console && session.is_live(now);
+        let Some(mut session) = sessions.get(&old).filter(|session| counts(session)).cloned() else {
+            return Ok(None);
+        };
+        session
+            .proofs
+            .retain(|known| now < known.until && known.methods != proof.methods);
+        session.proofs.push(proof);
+        session.secret = secret;
+        sessions.remove(&old);
+        sessions.insert(Digest::plain(fresh.as_bytes()), session);
+        Ok(Some(fresh))
     }
 
     /// The session of this credential at `place`, which is thereby used. At the console that is the cookie, elsewhere [`bound`].
@@ -135,7 +223,9 @@ impl Sessions {
             return None;
         }
         session.used_at = session.used_at.max(now);
-        Some(session.clone())
+        let mut session = session.clone();
+        session.subject.assurance = session.assurance(now);
+        Some(session)
     }
 
     /// Keeps where the person came from for as long as the session lives.
@@ -161,10 +251,8 @@ impl Sessions {
     fn begin(
         &self,
         sessions: &mut HashMap<Digest, Session>,
-        subject: Subject,
+        begun: Begun,
         host: Option<&str>,
-        sign_in: Digest,
-        ends_at: Timestamp,
         now: Timestamp,
     ) -> Result<String, getrandom::Error> {
         let cookie = random(32)?;
@@ -176,7 +264,7 @@ impl Sessions {
         sessions.retain(|_, session| session.is_live(now));
         let own = || {
             let all = sessions.iter();
-            all.filter(|(_, session)| session.subject.principal == subject.principal)
+            all.filter(|(_, session)| session.subject.principal == begun.subject.principal)
         };
         if own().count() >= EACH_MAX {
             let oldest = own()
@@ -189,12 +277,14 @@ impl Sessions {
         sessions.insert(
             key,
             Session {
-                subject,
+                signed_in: begun.subject.assurance.clone(),
+                subject: begun.subject,
+                proofs: begun.proofs,
                 place,
-                sign_in,
+                sign_in: begun.sign_in,
                 secret,
                 used_at: now,
-                ends_at,
+                ends_at: begun.ends_at,
                 returns: VecDeque::new(),
             },
         );
@@ -282,7 +372,16 @@ impl Authenticator for GuardedSessions {
         now: Timestamp,
     ) -> Result<Subject, AuthError> {
         match self.0.find(credential, Place::Guarded, now) {
-            Some(session) if source == CredentialSource::Cookie => Ok(session.subject),
+            Some(session) if source == CredentialSource::Cookie => {
+                // Looked up again when something that was proven counts no more.
+                let until = session.proofs(now).map(|proof| proof.until).min();
+                let ends_at = session.subject.expires_at;
+                let expires_at = until.map_or(ends_at, |until| ends_at.map(|end| end.min(until)));
+                Ok(Subject {
+                    expires_at,
+                    ..session.subject
+                })
+            }
             _ => Err(AuthError::Invalid),
         }
     }
@@ -300,7 +399,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use http::HeaderValue;
-    use jit_core::approval::ask::Assurance;
     use jit_core::id::Principal;
 
     use super::*;
@@ -413,6 +511,71 @@ mod tests {
         let [one, other] = [1, 2].map(|second| sessions.find(&cookie, Place::Console, at(second)).unwrap());
         let of = |session: &Session| std::ptr::from_ref(session.way_back("slip").unwrap());
         assert_eq!(of(&one), of(&other), "each code that is on its way holds a copy");
+    }
+
+    #[tokio::test]
+    async fn what_is_proven_counts_for_a_while_under_another_cookie() {
+        let sessions = Arc::new(Sessions::default());
+        let (cookie, session) = signed_in(&sessions, at(0));
+        let host = "app.example.com";
+        let before = sessions.carry(&session, host, at(0)).unwrap().unwrap();
+        let proof = |methods: &[&'static str], seconds| Proof {
+            methods: methods.to_vec(),
+            at: at(seconds),
+            until: at(seconds + 900),
+        };
+        let fresh = sessions
+            .raise(&cookie, proof(&["otp"], 10), at(10))
+            .unwrap()
+            .unwrap();
+        assert!(sessions.find(&cookie, Place::Console, at(10)).is_none());
+        assert_eq!(
+            sessions.raise(&cookie, proof(&["otp"], 10), at(10)).unwrap(),
+            None
+        );
+        let raised = sessions.find(&fresh, Place::Console, at(10)).unwrap();
+        assert_eq!(raised.subject.assurance.methods, ["otp"]);
+        assert_eq!(raised.subject.assurance.authenticated_at, Some(at(10)));
+        assert_ne!(raised.token("review", ""), session.token("review", ""));
+        assert_eq!(raised.sign_in(), session.sign_in());
+
+        // At a guarded origin it counts in what is carried there from then on, and ends when it does here.
+        let after = sessions.carry(&raised, host, at(20)).unwrap().unwrap();
+        let guarded = GuardedSessions::new(sessions.clone());
+        for (cookie, now, methods) in [
+            (&before, 20, &[][..]),
+            (&after, 20, &["otp"]),
+            (&after, 909, &["otp"]),
+            (&after, 910, &[]),
+        ] {
+            let subject = guarded
+                .verify(&bound(cookie, host), CredentialSource::Cookie, at(now))
+                .await
+                .unwrap();
+            assert_eq!(subject.assurance.methods, methods, "{now}");
+            let end = if methods.is_empty() {
+                session.ends_at
+            } else {
+                at(910)
+            };
+            assert_eq!(subject.expires_at, Some(end), "{now}");
+        }
+        // The same again is one proof, and another is another.
+        let fresh = sessions
+            .raise(&fresh, proof(&["otp"], 30), at(30))
+            .unwrap()
+            .unwrap();
+        let fresh = sessions
+            .raise(&fresh, proof(&["swk"], 40), at(40))
+            .unwrap()
+            .unwrap();
+        let both = sessions.find(&fresh, Place::Console, at(929)).unwrap();
+        assert_eq!(both.proofs.len(), 2);
+        assert_eq!(both.subject.assurance.methods, ["otp", "swk"]);
+        let one = sessions.find(&fresh, Place::Console, at(930)).unwrap();
+        assert_eq!(one.subject.assurance.methods, ["swk"]);
+        let none = sessions.find(&fresh, Place::Console, at(940)).unwrap();
+        assert_eq!(none.subject.assurance, Assurance::default());
     }
 
     #[test]

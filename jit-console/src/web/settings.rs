@@ -1,10 +1,12 @@
 //! What an app decides about its console.
 
-#[cfg(feature = "oidc")]
 use std::sync::Arc;
 
 #[cfg(feature = "oidc")]
 use jit_auth::oidc::CodeFlow;
+#[cfg(feature = "passkeys")]
+use jit_core::broker::passkeys::PasskeyStore;
+use jit_core::gate::step_up::StepUps;
 use jit_core::id::Principal;
 
 /// What an app decides about its console.
@@ -14,6 +16,10 @@ pub struct ConsoleSettings {
     pub(super) guarded: Vec<String>,
     pub(super) entrance: String,
     pub(super) demo_people: Vec<DemoPerson>,
+    pub(super) step_ups: Option<Arc<StepUps>>,
+    aliases: Vec<String>,
+    #[cfg(feature = "passkeys")]
+    pub(super) passkeys: Option<(webauthn_rs::Webauthn, Arc<dyn PasskeyStore>)>,
     #[cfg(feature = "oidc")]
     pub(super) provider: Option<Provider>,
 }
@@ -47,6 +53,16 @@ pub struct OriginError {
     origin: String,
 }
 
+/// Why a console can't take passkeys.
+#[cfg(feature = "passkeys")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "at the origin {origin:?} browsers take no passkeys: it must read like \"https://access.example.com\" or \"http://localhost:8081\", with a host name instead of an address"
+)]
+pub struct PasskeysError {
+    origin: String,
+}
+
 impl ConsoleSettings {
     /// A console that browsers reach at `origin`.
     ///
@@ -64,6 +80,10 @@ impl ConsoleSettings {
                 guarded: Vec::new(),
                 entrance: "/_jit/enter".to_owned(),
                 demo_people: Vec::new(),
+                step_ups: None,
+                aliases: Vec::new(),
+                #[cfg(feature = "passkeys")]
+                passkeys: None,
                 #[cfg(feature = "oidc")]
                 provider: None,
             }),
@@ -89,6 +109,53 @@ impl ConsoleSettings {
         origins
             .find(|origin| is_host_of(origin, asked))
             .map(String::as_str)
+    }
+
+    /// Takes codes of a second factor, where a policy or a stage wants one. Give it what the control API has
+    /// ([`ApiSettings::with_step_ups`](crate::ApiSettings::with_step_ups)): a person's tries are counted in one place then.
+    #[must_use]
+    pub fn with_step_ups(mut self, step_ups: Arc<StepUps>) -> Self {
+        self.step_ups = Some(step_ups);
+        self
+    }
+
+    /// Takes passkeys, and keeps them in `store`.
+    ///
+    /// # Errors
+    /// [`PasskeysError`] unless the origin is `https://` or `http://localhost`, with a host name: browsers take no passkeys at any other.
+    #[cfg(feature = "passkeys")]
+    pub fn with_passkeys(mut self, store: Arc<dyn PasskeyStore>) -> Result<Self, PasskeysError> {
+        use webauthn_rs::WebauthnBuilder;
+        use webauthn_rs::prelude::Url;
+        let unfit = || PasskeysError {
+            origin: self.origin.clone(),
+        };
+        let origin = Url::parse(&self.origin).map_err(|_| unfit())?;
+        let host = origin.domain().ok_or_else(unfit)?;
+        let local = host == "localhost" || host.ends_with(".localhost");
+        if origin.scheme() != "https" && !local {
+            return Err(unfit());
+        }
+        let webauthn =
+            WebauthnBuilder::new(host, &origin).and_then(|builder| builder.rp_name("Access").build());
+        self.passkeys = Some((webauthn.map_err(|_| unfit())?, store));
+        Ok(self)
+    }
+
+    /// Sends browsers that come by the address `origin` on to the console's own: another name of the same listener, such as its IP
+    /// address.
+    ///
+    /// # Errors
+    /// [`OriginError`] unless it is `http://` or `https://`, a host and maybe a port.
+    pub fn with_alias(mut self, origin: impl Into<String>) -> Result<Self, OriginError> {
+        let alias = Self::new(origin)?;
+        self.aliases.push(alias.origin);
+        Ok(self)
+    }
+
+    /// Whether a request's `Host` is one from which browsers are sent on.
+    pub(super) fn is_alias(&self, asked: &str) -> bool {
+        self.aliases.iter().any(|origin| is_host_of(origin, asked))
     }
 
     /// Has people sign in at an OpenID Connect provider, which the button calls by `name`. Register `{origin}/login/callback` there as the
@@ -163,6 +230,26 @@ mod tests {
         ] {
             let settings = ConsoleSettings::new(origin).unwrap();
             assert_eq!(settings.is_own_host(asked), own, "{origin} {asked}");
+        }
+    }
+
+    #[cfg(feature = "passkeys")]
+    #[test]
+    fn passkeys_need_a_host_name_and_a_safe_way_to_it() {
+        let store: Arc<dyn PasskeyStore> = Arc::new(jit_core::broker::passkeys::CellPasskeys::new(Arc::new(
+            jit_core::memory::MemoryStore::new(),
+        )));
+        for (origin, good) in [
+            ("https://access.example.com", true),
+            ("https://access.example.com:8443", true),
+            ("http://localhost:8081", true),
+            ("http://access.example.com", false),
+            ("http://127.0.0.1:8081", false),
+            ("https://10.0.0.1", false),
+            ("https://[::1]:8081", false),
+        ] {
+            let settings = ConsoleSettings::new(origin).unwrap();
+            assert_eq!(settings.with_passkeys(store.clone()).is_ok(), good, "{origin}");
         }
     }
 

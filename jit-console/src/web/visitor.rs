@@ -21,6 +21,8 @@ pub(super) struct Visitor {
     pub(super) session: Session,
     /// The cookie's value, by which the session is found.
     pub(super) cookie: String,
+    /// Whether the console has a page for their second factors.
+    pub(super) security: bool,
 }
 
 impl Visitor {
@@ -65,6 +67,7 @@ impl FromRequestParts<Console> for Visitor {
             actor,
             session,
             cookie,
+            security: console.has_security_page(),
         })
     }
 }

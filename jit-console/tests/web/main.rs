@@ -8,4 +8,9 @@ mod forms;
 mod hostile;
 mod live;
 mod looking;
+#[cfg(feature = "passkeys")]
+mod passkeys;
+mod step_up;
+#[cfg(feature = "passkeys")]
+mod token;
 mod world;

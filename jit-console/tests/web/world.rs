@@ -10,13 +10,17 @@ use http::{HeaderMap, Request, StatusCode};
 use jit_console::web::{Console, ConsoleSettings, DemoPerson};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
+#[cfg(feature = "passkeys")]
+use jit_core::broker::passkeys::CellPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::gate::flight::{Direction, Flight};
 use jit_core::gate::interactions::Interactions;
 use jit_core::gate::refusal::Refusal;
 use jit_core::gate::rules::RuleSet;
+use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use jit_core::gate::tokens::ApiTokens;
+use jit_core::gate::totp::Totp;
 use jit_core::gate::{Gate, Verdict};
 use jit_core::id::Digest;
 use jit_core::memory::MemoryStore;
@@ -94,21 +98,73 @@ duration = { default = "10m", max = "1h" }
 approval = "automatic"
 "#;
 
+/// What wants a second factor: of who asks, and of who decides.
+const STRICT: &str = r#"
+[[resources]]
+name = "till"
+hosts = ["app.example.com"]
+paths = ["/till"]
+
+[[policies]]
+name = "till-for-sre"
+resources = ["till"]
+requesters = { roles = ["sre"] }
+duration = { default = "30m", max = "4h" }
+mfa = { max_age = "5m" }
+reason = { required = true, min_length = 5 }
+stages = [ { name = "lead", approvers = { roles = ["sre-lead"] }, mfa = { max_age = "5m" } } ]
+
+[[resources]]
+name = "safe"
+hosts = ["app.example.com"]
+paths = ["/safe"]
+
+[[policies]]
+name = "safe-for-sre"
+resources = ["safe"]
+requesters = { roles = ["sre"] }
+duration = { default = "30m", max = "4h" }
+mfa = { acr = ["gold"] }
+approval = "automatic"
+"#;
+
+/// The authenticator apps there are.
+const SECRETS: [(&str, &str); 2] = [
+    ("alice", "JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP"),
+    ("bob", "MFZWIZTHNBVGW3DROVSXE5DZOVUW64DB"),
+];
+
 pub(crate) struct World {
     router: Router,
     pub(crate) console: Console,
     pub(crate) broker: Broker,
-    store: Arc<MemoryStore>,
+    pub(crate) store: Arc<MemoryStore>,
     gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) step_ups: Arc<StepUps>,
+    host: String,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::house(POLICY, PEOPLE, "http://127.0.0.1:8081").await
+    }
+
+    /// One in which some resources want a second factor, and some people have an app.
+    pub(crate) async fn strict() -> Self {
+        let mut people = PEOPLE.to_owned();
+        for (name, secret) in SECRETS {
+            let line = format!("name = \"{name}\"\n");
+            people = people.replace(&line, &format!("{line}totp_secret = \"{secret}\"\n"));
+        }
+        Self::house(&format!("{POLICY}{STRICT}"), &people, "http://localhost:8081").await
+    }
+
+    async fn house(policy: &str, people: &str, origin: &str) -> Self {
         let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(ManualClock::new("2026-03-01T09:00:00Z".parse().unwrap()));
-        let people = Arc::new(PeopleFile::parse(PEOPLE, Format::Toml, "people.toml").unwrap());
-        let policy = Policy::parse(POLICY, Format::Toml, "policy.toml").unwrap();
+        let people = Arc::new(PeopleFile::parse(people, Format::Toml, "people.toml").unwrap());
+        let policy = Policy::parse(policy, Format::Toml, "policy.toml").unwrap();
         let rules = RuleSet::compile(policy.resources(), policy.open()).unwrap();
         let interactions = Arc::new(Interactions::with_places(64));
         let broker = Broker::builder(store.clone(), people.clone(), policy)
@@ -122,6 +178,8 @@ impl World {
             (Digest::plain(name.as_bytes()), principal)
         });
         let tokens = Arc::new(ApiTokens::new(tokens).unwrap());
+        let factor = Arc::new(Totp::new(people.clone()));
+        let step_ups = Arc::new(StepUps::new(factor, StepUpSettings::default()));
         let gate = Gate::builder(rules, broker.enforcer().clone(), tokens, people, clock.clone())
             .with_reserve(Arc::new(broker.clone()))
             .with_interactions(interactions)
@@ -131,11 +189,19 @@ impl World {
             name: name.to_owned(),
             about: String::new(),
         });
-        let settings = ConsoleSettings::new("http://127.0.0.1:8081")
+        let settings = ConsoleSettings::new(origin)
             .unwrap()
+            .with_step_ups(step_ups.clone())
             .with_guarded("http://app.example.com")
             .unwrap()
             .dangerous_with_demo_people(demo);
+        #[cfg(feature = "passkeys")]
+        let settings = match origin {
+            "http://127.0.0.1:8081" => settings,
+            _ => settings
+                .with_passkeys(Arc::new(CellPasskeys::new(store.clone())))
+                .unwrap(),
+        };
         let console = Console::new(broker.clone(), settings);
         Self {
             router: console.router(),
@@ -144,7 +210,18 @@ impl World {
             store,
             gate,
             clock,
+            step_ups,
+            host: origin.trim_start_matches("http://").to_owned(),
         }
+    }
+
+    /// What `who`'s app shows, `periods` half minutes from now.
+    pub(crate) fn code(&self, who: &str, periods: i64) -> String {
+        let (_, secret) = SECRETS.iter().find(|(name, _)| *name == who).unwrap();
+        let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
+        let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+        let seconds = self.broker.now().timestamp() + 30 * periods;
+        totp.generate(seconds.try_into().unwrap()).to_string()
     }
 
     /// A request of `who` that the gate admits, that is answered at once, and that is written down.
@@ -186,13 +263,19 @@ impl World {
         let number = NAMES.iter().position(|known| *known == name).unwrap();
         let answer = browser.post("/login", &[("person", &number.to_string())]).await;
         answer.leads_to("/");
-        let cookie = answer.headers["set-cookie"].to_str().unwrap();
-        browser.cookie = cookie.split(';').next().unwrap().to_owned();
+        browser.takes(&answer);
         browser
     }
 
     /// Where a browser goes that a gate refused, with the slip's name.
     pub(crate) fn refused(&self, path: &str) -> String {
+        let refusal = Refusal::ApprovalRequired {
+            resource: "admin".parse().unwrap(),
+        };
+        self.sent_away(path, &refusal)
+    }
+
+    pub(crate) fn sent_away(&self, path: &str, refusal: &Refusal) -> String {
         let head = Request::builder()
             .uri(path)
             .header("host", "app.example.com")
@@ -201,25 +284,38 @@ impl World {
             .unwrap()
             .into_parts()
             .0;
-        let refusal = Refusal::ApprovalRequired {
-            resource: "admin".parse().unwrap(),
-        };
-        let landing = self.console.landing(&refusal, &head, self.broker.now()).unwrap();
+        let landing = self.console.landing(refusal, &head, self.broker.now()).unwrap();
         landing.location.rsplit('/').next().unwrap().to_owned()
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Browser<'w> {
     world: &'w World,
-    cookie: String,
+    pub(crate) cookie: String,
 }
 
 impl Browser<'_> {
+    /// Keeps the cookie that an answer sets.
+    pub(crate) fn takes(&mut self, answer: &Answer) {
+        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        self.cookie = cookie.split(';').next().unwrap().to_owned();
+    }
+
+    /// Proves a second factor by a code, as `page` asks for it.
+    pub(crate) async fn step_up(&mut self, page: &str, code: &str) -> Answer {
+        let answer = self.fill(page, "/step-up", &[("code", code)]).await;
+        if answer.status == StatusCode::SEE_OTHER {
+            self.takes(&answer);
+        }
+        answer
+    }
+
     fn call(&self, method: &str, path: &str) -> Builder {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", "127.0.0.1:8081");
+            .header("host", &self.world.host);
         if self.cookie.is_empty() {
             request
         } else {
@@ -287,6 +383,18 @@ impl Browser<'_> {
         }
         fields.extend(typed);
         self.post(action, &fields).await
+    }
+
+    /// Asks for access to what wants a second factor, which this browser has proven.
+    pub(crate) async fn ask_for_till(&self) -> String {
+        let fields = [
+            ("reason", "count the money"),
+            ("duration", "30m"),
+            ("kind", "ask"),
+        ];
+        let answer = self.fill("/ask?resource=till", "/ask", &fields).await;
+        answer.is(303);
+        answer.location().to_owned()
     }
 
     /// Asks for access to admin; answers the request's page.
@@ -391,7 +499,8 @@ impl Answer {
         assert!(!self.text.contains(odd), "{}: {:?}", self.shown, self.text);
         for tag in tags(&self.text) {
             let name = tag.split([' ', '\n', '>']).next().unwrap_or_default();
-            let own_script = tag.starts_with("script src=\"/live.js\" data-live=\"/");
+            let own_script = tag.starts_with("script src=\"/live.js\" data-live=\"/")
+                || tag == "script src=\"/passkey.js\" defer";
             assert!(
                 own_script || !matches!(name, "script" | "style" | "iframe" | "img" | "object"),
                 "{tag}"
@@ -420,6 +529,13 @@ impl Answer {
             .map(|(_, value)| plain(value))
             .filter(|value| value.starts_with('/'))
             .collect()
+    }
+
+    /// The value of the one attribute of this name.
+    pub(crate) fn attribute(&self, name: &str) -> String {
+        let mut all = tags(&self.text).flat_map(attributes);
+        let (_, value) = all.find(|(known, _)| *known == name).unwrap();
+        plain(value)
     }
 
     /// The fields with values of the form that is sent to `action`.

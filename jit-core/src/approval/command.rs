@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::approval::ask::{Actor, Ruling};
 use crate::approval::event::{EndCause, Finding};
+use crate::approval::evidence::Evidence;
 use crate::approval::review::Opinion;
 use crate::broker::directory::Person;
 use crate::id::{Digest, PersonId, RequestId, Timestamp};
@@ -32,6 +33,8 @@ pub enum Command<'a> {
         by: &'a Actor,
         /// What they say.
         opinion: &'a Opinion,
+        /// The verified assertion of their passkey over that, if they gave one.
+        evidence: Option<&'a Evidence>,
         /// Everyone else, as the Directory knows them now.
         panel: &'a Panel,
     },

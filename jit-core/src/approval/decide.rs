@@ -5,6 +5,7 @@ use crate::approval::command::{Command, Panel};
 use crate::approval::credential::{CREDENTIALS_MAX, GrantCredential};
 use crate::approval::deadlines::{activation_from, ended};
 use crate::approval::event::{AfterReview, ApprovedBy, EndCause, Event, IdempotencyKey};
+use crate::approval::evidence::{Evidence, Unfit};
 use crate::approval::grant::Grant;
 use crate::approval::quorum::{open_stage, remainder};
 use crate::approval::refused::Refused;
@@ -58,7 +59,15 @@ impl Request {
             (_, Command::AfterReview { by, finding, comment }) => {
                 self.after_review(state, by, *finding, comment, now)
             }
-            (Pending, Command::Review { by, opinion, panel }) => self.review(by, opinion, panel, now),
+            (
+                Pending,
+                Command::Review {
+                    by,
+                    opinion,
+                    evidence,
+                    panel,
+                },
+            ) => self.review(by, opinion, *evidence, panel, now),
             (_, Command::Review { by, opinion, .. }) => self.late_review(state, by, opinion),
             (Pending, Command::Withdraw { by, reason }) => {
                 self.own(by)?;
@@ -218,6 +227,7 @@ impl Request {
         &self,
         by: &Actor,
         opinion: &Opinion,
+        evidence: Option<&Evidence>,
         panel: &Panel,
         now: Timestamp,
     ) -> Result<Vec<Event>, Refused> {
@@ -245,7 +255,12 @@ impl Request {
             comment,
             narrowing: opinion.narrowing.clone(),
             at: now,
+            evidence: evidence.cloned().map(Box::new),
         };
+        if let Some(evidence) = evidence {
+            let unfit = |unfit: Unfit| Refused::invalid("evidence", unfit.to_string());
+            evidence.check(&review).map_err(unfit)?;
+        }
         match opinion.decision {
             Decision::Deny => {
                 self.step_up(stage, by, now)?;

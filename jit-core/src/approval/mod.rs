@@ -27,6 +27,7 @@ mod deadlines;
 mod decide;
 pub mod digest;
 pub mod event;
+pub mod evidence;
 mod fold;
 pub mod grant;
 pub mod lockdown;

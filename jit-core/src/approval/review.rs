@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::approval::evidence::Evidence;
 use crate::id::{Digest, PersonId, Principal, Timestamp};
 use crate::span::Span;
 
@@ -73,4 +74,7 @@ pub struct Review {
     pub narrowing: Narrowing,
     /// When.
     pub at: Timestamp,
+    /// The assertion of a passkey over it, if its author gave one. Absent in a record of a review without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }

@@ -3,6 +3,7 @@
 use crate::approval::ask::Actor;
 use crate::approval::credential::CredentialToken;
 use crate::approval::event::{EndCause, Finding, LockdownEvent};
+use crate::approval::evidence::Evidence;
 use crate::approval::lockdown::{LOCKDOWNS_MAX, Lockdown, Target};
 use crate::approval::refused::Refused;
 use crate::approval::request::Request;
@@ -24,21 +25,57 @@ impl Broker {
     ///
     /// # Errors
     /// [`Refused`], and nothing has changed; otherwise the failure of a port.
-    pub async fn review(&self, by: &Actor, id: RequestId, mut opinion: Opinion) -> Result<View, Rejection> {
+    pub async fn review(&self, by: &Actor, id: RequestId, opinion: Opinion) -> Result<View, Rejection> {
+        self.review_with(by, id, opinion, None).await
+    }
+
+    /// Approves or denies, with the assertion of a passkey over it, which is kept in the record. Its signature has been verified; whether
+    /// it is about this review is checked here.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port.
+    pub async fn review_signed(
+        &self,
+        by: &Actor,
+        id: RequestId,
+        opinion: Opinion,
+        evidence: &Evidence,
+    ) -> Result<View, Rejection> {
+        self.review_with(by, id, opinion, Some(evidence)).await
+    }
+
+    /// An opinion as it is kept: its paths canonical, its comment cleaned. What a passkey signs is this.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] when a path has no canonical form, or there are too many.
+    pub fn canonical(mut opinion: Opinion) -> Result<Opinion, Refused> {
         let paths = &mut opinion.narrowing.paths;
         if paths.len() > 32 || opinion.narrowing.methods.len() > 32 {
-            return Err(Refused::invalid("paths", "and methods may be at most 32 each").into());
+            return Err(Refused::invalid("paths", "and methods may be at most 32 each"));
         }
         *paths = std::mem::take(paths)
             .iter()
             .map(|path| canonical_prefix(path))
             .collect::<Result<_, _>>()
             .map_err(|problem| Refused::invalid("paths", problem.to_string()))?;
+        opinion.comment = clean(&opinion.comment);
+        Ok(opinion)
+    }
+
+    async fn review_with(
+        &self,
+        by: &Actor,
+        id: RequestId,
+        opinion: Opinion,
+        evidence: Option<&Evidence>,
+    ) -> Result<View, Rejection> {
+        let opinion = Self::canonical(opinion)?;
         self.act(
             id,
             &Intent::Review {
                 by,
                 opinion: &opinion,
+                evidence,
             },
         )
         .await

@@ -2,6 +2,7 @@
 
 use crate::approval::ask::Actor;
 use crate::approval::event::{EndCause, Event, Finding};
+use crate::approval::evidence::Evidence;
 use crate::approval::person::PersonState;
 use crate::approval::refused::Refused;
 use crate::approval::request::Request;
@@ -26,6 +27,7 @@ pub(super) enum Intent<'a> {
     Review {
         by: &'a Actor,
         opinion: &'a Opinion,
+        evidence: Option<&'a Evidence>,
     },
     Withdraw {
         by: &'a Actor,
@@ -174,12 +176,17 @@ impl Broker {
         let request = &loaded.state;
         let panel;
         let command = match intent {
-            Intent::Review { by, opinion } => {
+            Intent::Review {
+                by,
+                opinion,
+                evidence,
+            } => {
                 let lockdowns = self.unlocked(by).await?;
                 panel = self.panel(request, &lockdowns, now).await?;
                 Command::Review {
                     by,
                     opinion,
+                    evidence: *evidence,
                     panel: &panel,
                 }
             }

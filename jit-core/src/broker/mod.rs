@@ -32,6 +32,7 @@ mod interactions;
 mod loading;
 pub mod notify;
 mod pace;
+pub mod passkeys;
 pub mod people;
 mod reading;
 mod reload;

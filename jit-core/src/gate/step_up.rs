@@ -56,6 +56,9 @@ pub trait SecondFactor: fmt::Debug + Send + Sync + 'static {
     /// Its name among the methods of RFC 8176.
     fn method(&self) -> &'static str;
 
+    /// Whether `person` has one of this kind.
+    async fn is_enrolled(&self, person: &PersonId) -> Result<bool, FactorError>;
+
     /// Proves `person` by what they sent.
     async fn verify(&self, person: &PersonId, proof: &str, now: Timestamp) -> Result<(), FactorError>;
 }
@@ -218,29 +221,10 @@ impl StepUps {
         proof: &str,
         now: Timestamp,
     ) -> Result<StepUp, StepUpError> {
-        // Counted before it is looked at: tries that come at once can't all be the last one that is free.
-        self.charge(person, now)?;
-        match self.factor.verify(person, proof, now).await {
-            Ok(()) => self.settle(person, |tries| {
-                tries.wrong = 0;
-                tries.not_before = None;
-            }),
-            Err(FactorError::Wrong) => {
-                tracing::warn!(%person, "a second factor was not right");
-                return Err(StepUpError::Wrong);
-            }
-            Err(FactorError::NotEnrolled) => {
-                self.settle(person, |tries| tries.refund(now));
-                return Err(StepUpError::NotEnrolled);
-            }
-            Err(FactorError::Unavailable { source }) => {
-                self.settle(person, |tries| tries.refund(now));
-                return Err(StepUpError::Unavailable { source });
-            }
-        }
-        let longest = self.settings.life.min(StepUpSettings::LIFE_MAX).after(now);
+        let method = self.verify(person, proof, now).await?;
+        let longest = self.life().after(now);
         let step_up = StepUp {
-            method: self.factor.method(),
+            method,
             at: now,
             until: subject.expires_at.map_or(longest, |end| end.min(longest)),
         };
@@ -253,6 +237,77 @@ impl StepUps {
         self.raised.insert(credential, raised);
         tracing::info!(%person, method = step_up.method, until = %step_up.until, "a credential was raised");
         Ok(step_up)
+    }
+
+    /// Verifies `person` by a code or the like, and raises nothing: for whoever keeps sessions of their own. Answers the method that was
+    /// proven (RFC 8176).
+    ///
+    /// # Errors
+    /// [`StepUpError`], but for [`StepUpError::Full`] of step-ups.
+    pub async fn verify(
+        &self,
+        person: &PersonId,
+        proof: &str,
+        now: Timestamp,
+    ) -> Result<&'static str, StepUpError> {
+        self.paced(person, now, self.factor.verify(person, proof, now))
+            .await?;
+        Ok(self.factor.method())
+    }
+
+    /// Lets `person` try what `attempt` verifies, at the pace of all their tries: for a factor that is no text, such as a passkey. It is not
+    /// polled when it is not their turn.
+    ///
+    /// # Errors
+    /// [`StepUpError`], as `attempt` says or the pace.
+    pub async fn paced<T>(
+        &self,
+        person: &PersonId,
+        now: Timestamp,
+        attempt: impl Future<Output = Result<T, FactorError>>,
+    ) -> Result<T, StepUpError> {
+        // Counted before it is looked at: tries that come at once can't all be the last one that is free.
+        self.charge(person, now)?;
+        match attempt.await {
+            Ok(proven) => {
+                self.settle(person, |tries| {
+                    tries.wrong = 0;
+                    tries.not_before = None;
+                });
+                Ok(proven)
+            }
+            Err(FactorError::Wrong) => {
+                tracing::warn!(%person, "a second factor was not right");
+                Err(StepUpError::Wrong)
+            }
+            Err(FactorError::NotEnrolled) => {
+                self.settle(person, |tries| tries.refund(now));
+                Err(StepUpError::NotEnrolled)
+            }
+            Err(FactorError::Unavailable { source }) => {
+                self.settle(person, |tries| tries.refund(now));
+                Err(StepUpError::Unavailable { source })
+            }
+        }
+    }
+
+    /// Whether `person` has a second factor here.
+    ///
+    /// # Errors
+    /// [`StepUpError::Unavailable`]: it is not known.
+    pub async fn is_enrolled(&self, person: &PersonId) -> Result<bool, StepUpError> {
+        match self.factor.is_enrolled(person).await {
+            Ok(enrolled) => Ok(enrolled),
+            Err(FactorError::Unavailable { source }) => Err(StepUpError::Unavailable { source }),
+            Err(other) => Err(StepUpError::Unavailable {
+                source: Box::new(other),
+            }),
+        }
+    }
+
+    /// How long a step-up lasts, at most.
+    pub fn life(&self) -> Span {
+        self.settings.life.min(StepUpSettings::LIFE_MAX)
     }
 
     /// What `subject`, proven to be `person` by `credential`, has shown of themselves at `now`, if that is more than `subject` says.
@@ -389,6 +444,10 @@ mod tests {
             "otp"
         }
 
+        async fn is_enrolled(&self, person: &PersonId) -> Result<bool, FactorError> {
+            Ok(person.as_str() != "bo")
+        }
+
         async fn verify(&self, person: &PersonId, proof: &str, _: Timestamp) -> Result<(), FactorError> {
             match (person.as_str(), proof) {
                 ("bo", _) => Err(FactorError::NotEnrolled),
@@ -424,6 +483,29 @@ mod tests {
         step_ups
             .raise(&credential(n), &subject(ANA), &person, at(now))
             .is_some()
+    }
+
+    #[tokio::test]
+    async fn whatever_is_tried_is_paced_together() {
+        let step_ups = step_ups();
+        let ana = person("ana").id;
+        let wrong = || async { Err::<(), _>(FactorError::Wrong) };
+        assert!(matches!(
+            step_ups.verify(&ana, "odd", at(0)).await,
+            Err(StepUpError::Wrong)
+        ));
+        for _ in 0..2 {
+            let tried = step_ups.paced(&ana, at(0), wrong()).await;
+            assert!(matches!(tried, Err(StepUpError::Wrong)), "{tried:?}");
+        }
+        // The third wrong one in a row costs a pause, and what is right waits for its end unseen.
+        let unseen = async { panic!("it was looked at") };
+        let early: Result<(), _> = step_ups.paced(&ana, at(4), unseen).await;
+        assert!(matches!(early, Err(StepUpError::TooMany { .. })), "{early:?}");
+        assert!(step_ups.verify(&ana, "right", at(4)).await.is_err());
+        assert_eq!(step_ups.verify(&ana, "right", at(5)).await.unwrap(), "otp");
+        // Nothing is raised by that.
+        assert!(step_ups.is_empty());
     }
 
     #[tokio::test]

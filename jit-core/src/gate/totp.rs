@@ -55,6 +55,10 @@ impl SecondFactor for Totp {
         "otp"
     }
 
+    async fn is_enrolled(&self, person: &PersonId) -> Result<bool, FactorError> {
+        Ok(self.people.totp_secret(person).is_some())
+    }
+
     async fn verify(&self, person: &PersonId, proof: &str, now: Timestamp) -> Result<(), FactorError> {
         let secret = self.people.totp_secret(person).ok_or(FactorError::NotEnrolled)?;
         let period = period_of(&secret, proof, now).ok_or(FactorError::Wrong)?;

@@ -3,6 +3,7 @@
 
 mod hostile;
 mod interactions;
+mod passkeys;
 mod planes;
 mod properties;
 mod pursuing;

@@ -109,6 +109,7 @@ fn request_in(state: State, glass: bool) -> Request {
     let command = Command::Review {
         by: &bob,
         opinion: &opinion,
+        evidence: None,
         panel: &panel,
     };
     // The machine asks whether glass was broken under these terms; these have none.
@@ -168,6 +169,7 @@ fn outcome(request: &Request, command: &str) -> String {
             Command::Review {
                 by: &dave,
                 opinion: &yes,
+                evidence: None,
                 panel: &panel,
             },
             now,
@@ -176,6 +178,7 @@ fn outcome(request: &Request, command: &str) -> String {
             Command::Review {
                 by: &dave,
                 opinion: &no,
+                evidence: None,
                 panel: &panel,
             },
             now,
@@ -184,6 +187,7 @@ fn outcome(request: &Request, command: &str) -> String {
             Command::Review {
                 by: &dave,
                 opinion: &yes,
+                evidence: None,
                 panel: &panel,
             },
             late,

@@ -34,6 +34,7 @@ pub(super) fn app(clock: Arc<dyn Clock>) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/staging", get(staging))
+        .route("/payroll", get(payroll))
         .route("/admin", get(overview))
         .route("/admin/", get(overview))
         .route("/admin/users", get(users))
@@ -45,12 +46,21 @@ pub(super) fn app(clock: Arc<dyn Clock>) -> Router {
 
 async fn home(headers: HeaderMap) -> Html<String> {
     let main = "<p>Everyone may read this page. <a href=\"/admin\">Admin</a> opens when somebody has approved it, \
-                <a href=\"/staging\">Staging</a> when you have said why.</p>";
+                <a href=\"/staging\">Staging</a> when you have said why, \
+                <a href=\"/payroll\">Payroll</a> when somebody with a second factor has approved it.</p>";
     page(&headers, "Parcel office", main)
 }
 
 async fn staging(headers: HeaderMap) -> Html<String> {
     page(&headers, "Staging", "<p>The next version is tried out here.</p>")
+}
+
+async fn payroll(headers: HeaderMap) -> Html<String> {
+    page(
+        &headers,
+        "Payroll",
+        "<p>What everyone earns. Whoever opened this has signed for it, or entered a code.</p>",
+    )
 }
 
 async fn overview(headers: HeaderMap) -> Html<String> {

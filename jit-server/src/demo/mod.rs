@@ -50,6 +50,7 @@ pub struct Demo {
     console: TcpListener,
     guarded_at: SocketAddr,
     console_at: SocketAddr,
+    origin: String,
     clock: Arc<dyn Clock>,
     store: Arc<SqliteStore>,
     folder: TempDir,
@@ -63,23 +64,24 @@ pub async fn run(args: DemoArgs) -> Result<(), BoxError> {
     let demo = Demo::open(&args).await?;
     // Listened for before anything is said: whoever reads what is printed may stop it at once.
     let stop = stop()?;
-    let (guarded, console) = (reached(demo.guarded()), reached(demo.console()));
+    let guarded = reached(demo.guarded());
+    let url = demo.console_origin();
     print!(
         "{}",
         include_str!("what-to-try.txt")
             .replace("{guarded}", &guarded.to_string())
-            .replace("{console}", &console.to_string())
+            .replace("{console}", url.trim_start_matches("http://"))
     );
     if !(demo.guarded().ip().is_loopback() && demo.console().ip().is_loopback()) {
         eprintln!(
             "Whoever reaches these addresses can be anyone here: the tokens are public, and nobody proves who they are."
         );
     }
-    if io::stdout().is_terminal() && !args.no_open {
-        let url = format!("http://{console}");
-        if let Err(error) = open::that_detached(&url) {
-            eprintln!("No browser could be opened ({error}). Open {url} in one.");
-        }
+    if io::stdout().is_terminal()
+        && !args.no_open
+        && let Err(error) = open::that_detached(url)
+    {
+        eprintln!("No browser could be opened ({error}). Open {url} in one.");
     }
     demo.serve(stop).await
 }
@@ -97,13 +99,14 @@ impl Demo {
         let folder = tempfile::Builder::new().prefix("jit-demo-").tempdir()?;
         let store = Arc::new(SqliteStore::open(folder.path().join("demo.db")).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let origin = format!("http://{}", reached(console_at));
+        let origin = origin(reached(console_at));
         let house = wiring::wire(
             store.clone(),
             clock.clone(),
             app.local_addr()?,
             reached(guarded_at),
-            origin,
+            reached(console_at),
+            &origin,
         )
         .await?;
         Ok(Self {
@@ -113,6 +116,7 @@ impl Demo {
             console,
             guarded_at,
             console_at,
+            origin,
             clock,
             store,
             folder,
@@ -127,6 +131,11 @@ impl Demo {
     /// Where the console listens.
     pub const fn console(&self) -> SocketAddr {
         self.console_at
+    }
+
+    /// Where browsers reach the console.
+    pub fn console_origin(&self) -> &str {
+        &self.origin
     }
 
     /// Serves until `stop` is ready, lets what is in flight end, and writes down what was done.
@@ -212,6 +221,15 @@ fn reached(mut at: SocketAddr) -> SocketAddr {
         }
     }
     at
+}
+
+/// The origin of a console at this address: on this machine by its name, since browsers take no passkeys at an address.
+fn origin(at: SocketAddr) -> String {
+    if at.ip().is_loopback() {
+        format!("http://localhost:{}", at.port())
+    } else {
+        format!("http://{at}")
+    }
 }
 
 /// Ready when the process is told to stop, by Ctrl-C or by a service manager.

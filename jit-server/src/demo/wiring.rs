@@ -7,6 +7,7 @@ use axum::Router;
 use jit_console::ApiSettings;
 use jit_console::web::{Console, ConsoleSettings, DemoPerson};
 use jit_core::broker::Broker;
+use jit_core::broker::passkeys::CellPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::clock::Clock;
@@ -16,7 +17,9 @@ use jit_core::gate::authenticators::Authenticators;
 use jit_core::gate::hold::HoldSettings;
 use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
+use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use jit_core::gate::tokens::ApiTokens;
+use jit_core::gate::totp::Totp;
 use jit_core::id::Principal;
 use jit_core::policy::{Format, Policy};
 use jit_tower::JitLayer;
@@ -27,7 +30,7 @@ use crate::refusal::ToConsole;
 
 /// Whom a visitor may be: the subject, the name and what they may do.
 const PEOPLE: [(&str, &str, &str); 4] = [
-    ("alice", "Alice", "SRE: may ask for admin and staging"),
+    ("alice", "Alice", "SRE: may ask for admin, staging and payroll"),
     ("bob", "Bob", "SRE lead: may approve, and revoke"),
     (
         "carol",
@@ -46,13 +49,14 @@ pub(super) struct House {
     pub(super) broker: Broker,
 }
 
-/// Puts the parts together around an `upstream`; browsers reach the console at `origin`.
+/// Puts the parts together around an `upstream`; browsers reach the console at `origin`, and are sent there from the address `console`.
 pub(super) async fn wire(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     upstream: SocketAddr,
     guarded: SocketAddr,
-    origin: String,
+    console: SocketAddr,
+    origin: &str,
 ) -> Result<House, BoxError> {
     let policy = Policy::parse(include_str!("policy.toml"), Format::Toml, "policy.toml")?;
     let people = PeopleFile::parse(include_str!("people.toml"), Format::Toml, "people.toml")?;
@@ -63,6 +67,9 @@ pub(super) async fn wire(
     )?);
     let rules = RuleSet::compile(policy.resources(), policy.open())?;
     let interactions = Arc::new(Interactions::new());
+    let factor = Arc::new(Totp::new(people.clone()));
+    let step_ups = Arc::new(StepUps::new(factor, StepUpSettings::default()));
+    let passkeys = Arc::new(CellPasskeys::new(store.clone()));
     let broker = Broker::builder(store, people.clone(), policy)
         .clock(clock.clone())
         .interactions(interactions.clone())
@@ -78,9 +85,14 @@ pub(super) async fn wire(
     let settings = ConsoleSettings::new(origin)?
         .with_guarded(format!("http://{guarded}"))?
         .with_guarded(format!("http://localhost:{}", guarded.port()))?
+        .with_alias(format!("http://{console}"))?
+        .with_step_ups(step_ups.clone())
         .dangerous_with_demo_people(visitors.collect::<Result<Vec<_>, BoxError>>()?);
+    // Not at an address of the network: browsers take passkeys on this machine alone, or over HTTPS.
+    let settings = settings.clone().with_passkeys(passkeys).unwrap_or(settings);
     let console = Console::new(broker.clone(), settings);
-    let control = || jit_console::mounted(broker.clone(), ApiSettings::default());
+    let api = ApiSettings::default().with_step_ups(step_ups.clone());
+    let control = || jit_console::mounted(broker.clone(), api.clone());
 
     let who: [Arc<dyn Authenticator>; 2] = [tokens.clone(), Arc::new(console.guarded_sessions())];
     let who = Authenticators::new(who)?;
@@ -95,6 +107,7 @@ pub(super) async fn wire(
     .with_asking(Arc::new(broker.clone()))
     .with_hold(HoldSettings::default())
     .with_interactions(interactions)
+    .with_step_ups(step_ups.clone())
     .build();
     let guarded = Proxy::new(upstream)?
         .router()
@@ -106,6 +119,7 @@ pub(super) async fn wire(
     let nothing = RuleSet::compile(&[], &[])?;
     let gate = Gate::builder(nothing, broker.enforcer().clone(), tokens, people, clock)
         .with_control_on_any_host()
+        .with_step_ups(step_ups)
         .build();
     let console = console.router().merge(control().layer(JitLayer::new(gate)));
     Ok(House {

@@ -1,6 +1,7 @@
 //! Programs with tokens, through the gate and the proxy.
 
 use http_body_util::BodyExt;
+use jit_core::clock::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::client::{PATIENCE, get, open, send, start};
@@ -171,6 +172,83 @@ async fn the_console_serves_the_control_api_and_guards_nothing() {
     let page = get("bob", &format!("{}/requests", demo.console)).await;
     assert!(page.location().starts_with("/login?to="), "{page:?}");
     assert_eq!(get("", &format!("{}/login", demo.console)).await.status, 200);
+    demo.end().await;
+}
+
+#[tokio::test]
+async fn the_console_has_one_origin_and_its_address_leads_there() {
+    let demo = start().await;
+    let address = demo.console.replace("//localhost:", "//127.0.0.1:");
+    assert_ne!(address, demo.console);
+    let page = get("", &format!("{address}/requests?state=open")).await;
+    assert_eq!(page.status, 307, "{page:?}");
+    assert_eq!(
+        page.header("location"),
+        format!("{}/requests?state=open", demo.console)
+    );
+    assert_eq!(
+        send("POST", &format!("{address}/login"), &[], "person=0")
+            .await
+            .status,
+        421
+    );
+    let rebound = [("host", "evil.example:8081")];
+    let page = send("GET", &format!("{address}/requests"), &rebound, "").await;
+    assert_eq!((page.status, page.header("location")), (421, ""), "{page:?}");
+    // Programs may take either.
+    assert_eq!(get("bob", &format!("{address}/_jit/v1/me")).await.status, 200);
+    demo.end().await;
+}
+
+#[tokio::test]
+async fn payroll_wants_a_second_factor_of_whoever_approves() {
+    let demo = start().await;
+    let token = |who: &str| format!("Bearer demo-{who}");
+    let post = async |who: &str, path: &str, body: serde_json::Value| {
+        let fields = [
+            ("authorization", token(who)),
+            ("content-type", "application/json".to_owned()),
+        ];
+        let fields = [0, 1].map(|n| (fields[n].0, fields[n].1.as_str()));
+        send(
+            "POST",
+            &format!("{}/_jit/v1/{path}", demo.guarded),
+            &fields,
+            body.to_string(),
+        )
+        .await
+    };
+    let asked = post(
+        "alice",
+        "requests",
+        json!({"resource": "payroll", "reason": "look"}),
+    )
+    .await;
+    assert_eq!(asked.status, 201, "{asked:?}");
+    let asked = asked.json();
+    let review = format!("requests/{}/review", asked["id"].as_str().unwrap());
+    let approval = json!({"decision": "approve", "digest": asked["digest"]});
+    let weak = post("bob", &review, approval.clone()).await;
+    assert_eq!(
+        (weak.status, weak.json()["type"].as_str()),
+        (401, Some("/_jit/problems/step-up-required"))
+    );
+    let wrong = post("bob", "me/step-up", json!({"code": "000000"})).await;
+    assert_eq!(wrong.status, 403, "{wrong:?}");
+    let said = include_str!("../../src/demo/what-to-try.txt");
+    let secret = "PFUGKYLNNR2XI2DPOJUXUZJAMJXWEIDE";
+    assert!(said.contains(secret), "it is told");
+    let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
+    let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+    let now = u64::try_from(SystemClock::new().now().timestamp()).unwrap();
+    let code = app.generate(now).to_string();
+    let right = post("bob", "me/step-up", json!({"code": code})).await;
+    assert_eq!(right.status, 200, "{right:?}");
+    assert_eq!(post("bob", &review, approval).await.json()["state"], "active");
+    assert_eq!(
+        get("alice", &format!("{}/payroll", demo.guarded)).await.status,
+        200
+    );
     demo.end().await;
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn start() -> Running {
     let (stop, stopped) = oneshot::channel();
     Running {
         guarded: format!("http://{}", demo.guarded()),
-        console: format!("http://{}", demo.console()),
+        console: demo.console_origin().to_owned(),
         stop,
         served: tokio::spawn(demo.serve(async {
             let _ = stopped.await;

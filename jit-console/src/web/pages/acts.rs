@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, post};
 use jit_core::approval::ask::Actor;
 use jit_core::approval::event::Finding;
+use jit_core::approval::request::Request;
 use jit_core::approval::review::Opinion;
 use jit_core::broker::{Broker, View};
 use jit_core::id::RequestId;
@@ -16,6 +17,7 @@ use crate::dto::{AfterReviewBody, Count, DecisionName, FindingName, NoteBody, Re
 use crate::extract::Id;
 use crate::problem::{Kind, Problem};
 use crate::web::Console;
+use crate::web::errands;
 use crate::web::failure::Failure;
 use crate::web::visitor::Visitor;
 
@@ -29,9 +31,9 @@ async fn seen(
     Ok(console.0.broker.view(&visitor.actor, id).await?)
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct ReviewForm {
+pub(in crate::web) struct ReviewForm {
     csrf: String,
     digest: String,
     decision: String,
@@ -43,11 +45,13 @@ pub(super) struct ReviewForm {
 }
 
 impl ReviewForm {
-    fn read(&self) -> Result<Opinion, Problem> {
+    pub(super) fn read(&self) -> Result<Opinion, Problem> {
         let count = filled(&self.max_requests);
         ReviewBody {
             decision: match self.decision.as_str() {
                 "approve" => DecisionName::Approve,
+                #[cfg(feature = "passkeys")]
+                "sign" => DecisionName::Approve,
                 "deny" => DecisionName::Deny,
                 _ => return Err(Problem::invalid("decision", "must be `approve` or `deny`")),
             },
@@ -63,7 +67,27 @@ impl ReviewForm {
         .try_into()
     }
 
-    fn typed(&self) -> Typed {
+    /// How much was typed, in bytes.
+    pub(in crate::web) fn len(&self) -> usize {
+        let all = [
+            &self.digest,
+            &self.decision,
+            &self.comment,
+            &self.duration,
+            &self.methods,
+            &self.paths,
+            &self.max_requests,
+        ];
+        all.iter().map(|text| text.len()).sum()
+    }
+
+    /// Whether it was made for the request as it is now.
+    pub(super) fn is_of(&self, request: &Request) -> bool {
+        self.digest == request.digest.to_string()
+    }
+
+    /// What was typed, for the page as it is now.
+    pub(super) fn typed(&self) -> Typed {
         Typed {
             comment: shown(&self.comment),
             duration: shown(&self.duration),
@@ -82,10 +106,13 @@ pub(super) async fn review(
     id: Result<Id<RequestId>, Problem>,
     form: Result<Posted<ReviewForm>, Failure>,
 ) -> Result<Response, Failure> {
-    const FIELDS: [&str; 5] = ["comment", "duration", "methods", "paths", "max_requests"];
     let view = seen(&console, &visitor, id).await?;
     let Posted(form) = form?;
     visitor.check(&form.csrf, "review", &form.digest)?;
+    #[cfg(feature = "passkeys")]
+    if form.decision == "sign" {
+        return super::passkeys::sign(&console, &visitor, &view, form).await;
+    }
     let id = view.request.id;
     let broker = &console.0.broker;
     let reviewed = async {
@@ -95,25 +122,36 @@ pub(super) async fn review(
             .await
             .map_err(Problem::from)
     };
-    let Err(problem) = reviewed.await else {
-        return Ok(Redirect::to(&format!("/approvals?done={id}")).into_response());
-    };
-    // As it stands by now: it may have changed since the form was made.
-    let view = broker.view(&visitor.actor, id).await?;
-    let mut typed = form.typed().failed(&problem, &FIELDS);
-    // Whatever else is wrong: the form below is for what is shown now, and what was typed was not.
-    if problem.kind() == Kind::StaleDigest || form.digest != view.request.digest.to_string() {
-        typed = Typed {
-            comment: typed.comment,
-            status: typed.status,
-            notice: Some(
-                "This request has changed since you saw it. Nothing was decided. Below is what it says now: read it again."
-                    .to_owned(),
-            ),
-            ..Typed::default()
-        };
+    match reviewed.await {
+        Ok(_) => Ok(Redirect::to(&format!("/approvals?done={id}")).into_response()),
+        Err(problem) => failed(&console, &visitor, &form, id, &problem).await,
     }
-    one::show(&console, &visitor, &view, None, typed).await
+}
+
+/// What is shown when nothing was decided: the page with what was wrong, or where a second factor is proven.
+pub(super) async fn failed(
+    console: &Console,
+    visitor: &Visitor,
+    form: &ReviewForm,
+    id: RequestId,
+    problem: &Problem,
+) -> Result<Response, Failure> {
+    const FIELDS: [&str; 5] = ["comment", "duration", "methods", "paths", "max_requests"];
+    // As it stands by now: it may have changed since the form was made.
+    let view = console.0.broker.view(&visitor.actor, id).await?;
+    if form.is_of(&view.request)
+        && let Some(wanted) = console.mend(visitor, problem).await
+    {
+        let typed = errands::Typed::Review(form.clone());
+        let step_up = console.step_up(visitor, format!("/requests/{id}"), Some(wanted), Some(typed))?;
+        return Ok(Redirect::to(&step_up).into_response());
+    }
+    let mut typed = form.typed().failed(problem, &FIELDS);
+    // Whatever else is wrong: the form below is for what is shown now, and what was typed was not.
+    if problem.kind() == Kind::StaleDigest || !form.is_of(&view.request) {
+        typed = typed.stale();
+    }
+    one::show(console, visitor, &view, None, typed).await
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -18,6 +18,7 @@ use crate::dto::{AskBody, Count};
 use crate::extract::Params;
 use crate::problem::Problem;
 use crate::web::Console;
+use crate::web::errands::Typed;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::handoff::{Guarded, Return, Why};
@@ -42,11 +43,13 @@ pub(super) struct AskParams {
     back: Option<String>,
     resource: Option<String>,
     policy: Option<String>,
+    /// The errand of someone who has proven a second factor since.
+    kept: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct AskForm {
+pub(in crate::web) struct AskForm {
     csrf: String,
     back: String,
     /// The form's own name for this asking: sent twice, it asks once.
@@ -67,6 +70,35 @@ pub(super) struct AskForm {
 impl AskForm {
     fn breaks_glass(&self) -> bool {
         self.kind == "break_glass"
+    }
+
+    /// How much was typed, in bytes.
+    pub(in crate::web) fn len(&self) -> usize {
+        let all = [
+            &self.back,
+            &self.resource,
+            &self.policy,
+            &self.reason,
+            &self.ticket,
+            &self.duration,
+            &self.start,
+            &self.methods,
+            &self.paths,
+            &self.max_requests,
+            &self.kind,
+        ];
+        all.iter().map(|text| text.len()).sum()
+    }
+
+    /// The page of this form.
+    fn page(&self) -> String {
+        let mut page = format!("/ask?resource={}", words::encoded(&self.resource));
+        for (name, value) in [("policy", &self.policy), ("back", &self.back)] {
+            if !value.is_empty() {
+                page.push_str(&format!("&{name}={}", words::encoded(value)));
+            }
+        }
+        page
     }
 
     /// To be shown again.
@@ -142,6 +174,8 @@ struct AskPage {
     refused: Option<String>,
     /// What became of the visitor's last request for it.
     last: Option<String>,
+    /// Whether what is in the form was typed before a second factor was proven.
+    kept: bool,
     csrf: String,
     key: String,
     resource: String,
@@ -186,6 +220,10 @@ pub(super) async fn form(
     params: Params,
 ) -> Result<Response, Failure> {
     let params: AskParams = params.read()?;
+    let kept = params.kept.as_deref();
+    if let Some(form) = kept.and_then(|slip| console.errand(&visitor, slip)?.ask()) {
+        return show(&console, &visitor, form.again(), None, true).await;
+    }
     let back = params.back.filter(|slip| came_from(&visitor, slip).is_some());
     let refused = back.as_deref().and_then(|slip| came_from(&visitor, slip));
     let wanted = match refused.map(|guarded| &guarded.why) {
@@ -198,7 +236,7 @@ pub(super) async fn form(
         policy: params.policy.unwrap_or_default(),
         ..AskForm::default()
     };
-    show(&console, &visitor, typed, None).await
+    show(&console, &visitor, typed, None, false).await
 }
 
 /// Asks.
@@ -224,7 +262,13 @@ pub(super) async fn ask(
             };
             Ok(Redirect::to(&onwards).into_response())
         }
-        Err(problem) => show(&console, &visitor, form.again(), Some(&problem)).await,
+        Err(problem) => match console.mend(&visitor, &problem).await {
+            Some(wanted) => {
+                let step_up = console.step_up(&visitor, form.page(), Some(wanted), Some(Typed::Ask(form)))?;
+                Ok(Redirect::to(&step_up).into_response())
+            }
+            None => show(&console, &visitor, form.again(), Some(&problem), false).await,
+        },
     }
 }
 
@@ -233,6 +277,7 @@ async fn show(
     visitor: &Visitor,
     mut typed: AskForm,
     problem: Option<&Problem>,
+    kept: bool,
 ) -> Result<Response, Failure> {
     let offers = console.0.broker.offers(&visitor.actor);
     let refused = came_from(visitor, &typed.back).map(Guarded::url);
@@ -269,7 +314,7 @@ async fn show(
     };
     let (regular_errors, glass_errors) = (errors(false), errors(true));
     // The form for an emergency asks for no duration.
-    if problem.is_none() || typed.breaks_glass() {
+    if (problem.is_none() && !kept) || typed.breaks_glass() {
         typed.duration = terms.duration.default.to_string();
     }
     let last = last(console, visitor, resource.name.clone()).await?;
@@ -278,6 +323,7 @@ async fn show(
         frame: visitor.frame("requests", format!("Access to {}", resource.name)),
         refused,
         last,
+        kept,
         csrf: visitor.session.token("ask", resource.name.as_str()).to_string(),
         key: random(16)?,
         resource: resource.name.to_string(),

@@ -134,8 +134,13 @@ fn told_event(event: &Event, request: &Request, now: Timestamp, people: &mut Vec
                 Decision::Deny => "denied",
             };
             format!(
-                "{} {verb} that {who} may use {what}{}",
+                "{} {verb}{} that {who} may use {what}{}",
                 clean(&review.name),
+                if review.evidence.is_some() {
+                    ", signed with a passkey,"
+                } else {
+                    ""
+                },
                 quoted(&review.comment)
             )
         }

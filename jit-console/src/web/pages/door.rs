@@ -157,6 +157,15 @@ pub(super) async fn go(
         Return::Guarded(to) => match &to.why {
             Why::SignIn => onwards(&console, &visitor, &to),
             Why::Ask(_) => Ok(Redirect::to(&format!("/ask?back={slip}")).into_response()),
+            // Proven here already: only the session there is older than that.
+            Why::StepUp(wanted) if visitor.actor.assurance.satisfies(wanted, now) => {
+                onwards(&console, &visitor, &to)
+            }
+            Why::StepUp(wanted) => {
+                let way = format!("/back/{slip}");
+                let step_up = console.step_up(&visitor, way, Some(wanted.clone()), None)?;
+                Ok(Redirect::to(&step_up).into_response())
+            }
             Why::Wait(id) => Ok(Redirect::to(&format!("/requests/{id}?back={slip}")).into_response()),
         },
     }

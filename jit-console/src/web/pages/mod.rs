@@ -11,16 +11,20 @@ mod live;
 mod lockdowns;
 mod one;
 mod parts;
+#[cfg(feature = "passkeys")]
+mod passkeys;
 mod policies;
 #[cfg(feature = "oidc")]
 mod provider;
 mod requests;
 mod reviewer;
 mod rows;
+mod step_up;
 mod words;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -32,14 +36,31 @@ use acts::Act;
 #[cfg(feature = "oidc")]
 pub(super) use provider::{AWAY_LIFE, Away};
 
+pub(super) use acts::ReviewForm;
+pub(super) use ask::AskForm;
+
 /// Every page.
 pub(super) fn router() -> Router<Console> {
-    let router = Router::new();
+    let pages = pages();
+    #[cfg(feature = "passkeys")]
+    let pages = pages
+        .route("/passkey.js", get(passkeys::script))
+        .route("/passkey", post(passkeys::answer))
+        .route("/step-up/passkey", post(passkeys::step_up))
+        .route("/security", get(passkeys::security).post(passkeys::enrol))
+        .route("/security/remove", post(passkeys::remove));
     #[cfg(feature = "oidc")]
-    let router = router
+    let pages = pages
         .route("/login/start", get(provider::start))
         .route("/login/callback", get(provider::callback));
-    router
+    pages
+        .method_not_allowed_fallback(not_here)
+        .fallback(nothing_here)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+fn pages() -> Router<Console> {
+    Router::new()
         .route("/style.css", get(style))
         .route("/live.js", get(script))
         .route("/live", get(live::any))
@@ -47,6 +68,7 @@ pub(super) fn router() -> Router<Console> {
         .route("/logout", post(door::sign_out))
         .route("/go/{slip}", get(door::go))
         .route("/back/{slip}", get(door::back))
+        .route("/step-up", get(step_up::form).post(step_up::code))
         .route("/", get(requests::home))
         .route("/ask", get(ask::form).post(ask::ask))
         .route("/requests", get(requests::mine))
@@ -66,9 +88,6 @@ pub(super) fn router() -> Router<Console> {
         .route("/audit.ndjson", get(audit::download))
         .route("/audit/{id}", get(audit::story))
         .route("/policies", get(policies::policies))
-        .method_not_allowed_fallback(not_here)
-        .fallback(nothing_here)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 async fn style() -> impl IntoResponse {
@@ -80,12 +99,14 @@ async fn style() -> impl IntoResponse {
 }
 
 async fn script() -> impl IntoResponse {
-    let headers = [
-        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
-        (CACHE_CONTROL, "max-age=3600"),
-    ];
-    (headers, include_str!("../../../assets/live.js"))
+    (SCRIPT, include_str!("../../../assets/live.js"))
 }
+
+/// The headers of a script.
+const SCRIPT: [(HeaderName, &str); 2] = [
+    (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+    (CACHE_CONTROL, "max-age=3600"),
+];
 
 async fn not_here() -> Failure {
     let detail = "Nothing was changed. Go on from the console's own pages.";

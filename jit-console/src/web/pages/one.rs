@@ -37,6 +37,8 @@ pub(super) struct Typed {
     pub(super) reason: String,
     pub(super) errors: Errors,
     pub(super) notice: Option<String>,
+    /// Whether it was typed before a second factor was proven.
+    pub(super) kept: bool,
     pub(super) status: StatusCode,
 }
 
@@ -47,6 +49,19 @@ impl Typed {
         self.status = problem.kind().status();
         self
     }
+
+    /// Typed for what the request said before it changed: all but the comment was meant for that.
+    pub(super) fn stale(self) -> Self {
+        Self {
+            comment: self.comment,
+            status: self.status,
+            notice: Some(
+                "This request has changed since you saw it. Nothing was decided. Below is what it says now: read it again."
+                    .to_owned(),
+            ),
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +69,8 @@ impl Typed {
 pub(super) struct OneParams {
     /// The slip of a guarded page.
     back: Option<String>,
+    /// The errand of someone who has proven a second factor since.
+    kept: Option<String>,
 }
 
 #[derive(Template)]
@@ -110,7 +127,16 @@ pub(super) async fn one(
     let Id(id) = id?;
     let view = console.0.broker.view(&visitor.actor, id).await?;
     let params: OneParams = params.read()?;
-    show(&console, &visitor, &view, params.back, Typed::default()).await
+    let kept = params.kept.as_deref();
+    let typed = match kept.and_then(|slip| console.errand(&visitor, slip)?.review()) {
+        Some(form) if form.is_of(&view.request) => Typed {
+            kept: true,
+            ..form.typed()
+        },
+        Some(form) => form.typed().stale(),
+        None => Typed::default(),
+    };
+    show(&console, &visitor, &view, params.back, typed).await
 }
 
 /// The page of a request. `typed` is kept in its forms.
@@ -131,7 +157,10 @@ pub(super) async fn show(
     let token = |action: &str| visitor.session.token(action, &id).to_string();
     let pending = request.state == Stands::Pending;
     let live = matches!(request.state, Stands::Scheduled | Stands::Active);
-    let review = (pending && reviewer).then(|| review_sheet(visitor, request, now));
+    let review = match pending && reviewer {
+        true => Some(review_sheet(console, visitor, request, now).await?),
+        false => None,
+    };
     let revokes = live && !own && (reviewer || visitor.powers.revoker);
     let owed = (request.break_glass.as_ref()).is_some_and(|debt| debt.review.is_none());
     let looks_into = owed && !own && (reviewer || visitor.powers.revoker);

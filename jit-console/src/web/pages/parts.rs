@@ -25,6 +25,8 @@ pub(super) struct ReviewRow {
     pub(super) badge: Badge,
     pub(super) comment: String,
     pub(super) less: String,
+    /// With a passkey.
+    pub(super) signed: bool,
     pub(super) at: Moment,
 }
 
@@ -95,6 +97,7 @@ pub(super) fn reviews(request: &Request, now: Timestamp) -> Vec<ReviewRow> {
             badge: decision(review.decision),
             comment: clean(&review.comment),
             less: less(&review.narrowing),
+            signed: review.evidence.is_some(),
             at: Moment::new(review.at, now),
         })
         .collect()
@@ -118,7 +121,7 @@ fn decision(decision: Decision) -> Badge {
 }
 
 /// How an approval takes less than was asked.
-fn less(narrowing: &Narrowing) -> String {
+pub(super) fn less(narrowing: &Narrowing) -> String {
     let parts = [
         narrowing
             .duration

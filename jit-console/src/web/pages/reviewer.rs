@@ -36,17 +36,34 @@ pub(super) struct ReviewSheet {
     pub(super) approves: bool,
     pub(super) earlier: Option<&'static str>,
     pub(super) sign_in: Option<String>,
+    /// Whether that can be made good here.
+    pub(super) mends: bool,
+    /// Whether the approval can be signed with a passkey.
+    pub(super) signs: bool,
+    /// Whether the stage wants a second factor, proven already or not.
+    pub(super) strict: bool,
     pub(super) budget: String,
 }
 
 /// The form, as this visitor may use it.
-pub(super) fn review_sheet(visitor: &Visitor, request: &Request, now: Timestamp) -> ReviewSheet {
+pub(super) async fn review_sheet(
+    console: &Console,
+    visitor: &Visitor,
+    request: &Request,
+    now: Timestamp,
+) -> Result<ReviewSheet, Failure> {
     let me = &visitor.actor.person;
     let digest = request.digest.to_string();
     let mine = request.reviews.iter().find(|review| review.person == me.id);
     let stage = request.ruling.terms.stages.get(usize::from(request.stage));
     let short = |terms: &&MfaTerms| !visitor.actor.assurance.satisfies(terms, now);
-    ReviewSheet {
+    let mfa = stage.and_then(|stage| stage.mfa.as_ref());
+    let wanted = mfa.filter(short);
+    let mends = match wanted {
+        Some(wanted) => console.factors(visitor, Some(wanted)).await?.any(),
+        None => false,
+    };
+    Ok(ReviewSheet {
         csrf: visitor.session.token("review", &digest).to_string(),
         digest,
         approves: request.may_fill(request.stage, me, now),
@@ -56,12 +73,12 @@ pub(super) fn review_sheet(visitor: &Visitor, request: &Request, now: Timestamp)
             }
             Decision::Deny => "You have denied this already.",
         }),
-        sign_in: stage
-            .and_then(|stage| stage.mfa.as_ref())
-            .filter(short)
-            .map(words::sign_in),
+        sign_in: wanted.map(words::sign_in),
+        mends,
+        signs: console.has_passkey(&me.id).await?,
+        strict: mfa.is_some(),
         budget: (request.ruling.max_requests).map_or_else(|| "no limit".to_owned(), |most| most.to_string()),
-    }
+    })
 }
 
 /// The roles that the requester has now, as the Directory says.
