@@ -2,7 +2,8 @@
 //!
 //! # Rules
 //! 1. Connections are limited in number; one more is closed at once.
-//! 2. A request's head has a time limit over HTTP/1.1, a TLS handshake the same but ten seconds at most; heads have limits on its size and number of fields. An HTTP/2 connection has at most 100 streams.
+//! 2. A request's head has a time limit over HTTP/1.1, and a TLS handshake the same, ten seconds at most. A head's size and the number of its
+//!    fields are limited. An HTTP/2 connection has at most 100 streams.
 //! 3. A connection on which nothing is in flight for a while is closed, whatever else its peer does.
 //! 4. Every connection can be severed, so that a grant's end reaches it ([`jit_tower::connection`]).
 //! 5. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
@@ -157,9 +158,10 @@ impl Line {
             return self.speak(stream, false, false).await;
         };
         let mut stopping = self.stopping.clone();
+        let patience = self.bounds.head_timeout.min(HANDSHAKE_MAX);
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
         let stream = tokio::select! {
-            shaken = tokio::time::timeout(self.bounds.head_timeout.min(HANDSHAKE_MAX), tls.accept(stream)) => shaken
-                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??,
+            shaken = tokio::time::timeout(patience, tls.accept(stream)) => shaken.map_err(late)??,
             () = told(&mut stopping) => return Ok(()),
         };
         let h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);

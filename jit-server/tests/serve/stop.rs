@@ -1,8 +1,5 @@
 //! The end: in order, in time, and told to whom it concerns.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net;
-
 use tokio::net::UnixDatagram;
 
 use crate::application::Application;
@@ -71,32 +68,42 @@ async fn what_does_not_end_in_time_is_cut() {
 
 #[tokio::test]
 async fn a_service_manager_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    told_at(path.to_str().unwrap(), &UnixDatagram::bind(&path).unwrap()).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_service_manager_without_a_path_is_told() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net;
+
+    let name = format!("jit-serve-{}", std::process::id());
+    let at = net::SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = net::UnixDatagram::bind_addr(&at).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    told_at(&format!("@{name}"), &UnixDatagram::from_std(socket).unwrap()).await;
+}
+
+/// All that a service manager is told, in order.
+async fn told_at(address: &str, socket: &UnixDatagram) {
+    let told = async || {
+        let mut datagram = [0; 512];
+        let length = in_time("a word", socket.recv(&mut datagram)).await.unwrap();
+        String::from_utf8(datagram[..length].to_vec()).unwrap()
+    };
     let app = Application::start("app").await;
     let world = World::before(&[app.at], "");
-    let path = world.path("notify");
-    let name = format!("jit-serve-{}", std::process::id());
-    let by_name = net::SocketAddr::from_abstract_name(&name).unwrap();
-    let by_name = net::UnixDatagram::bind_addr(&by_name).unwrap();
-    by_name.set_nonblocking(true).unwrap();
-    for (address, socket) in [
-        (path.display().to_string(), UnixDatagram::bind(&path).unwrap()),
-        (format!("@{name}"), UnixDatagram::from_std(by_name).unwrap()),
-    ] {
-        let told = async || {
-            let mut datagram = [0; 512];
-            let length = in_time("a word", socket.recv(&mut datagram)).await.unwrap();
-            String::from_utf8(datagram[..length].to_vec()).unwrap()
-        };
-        let mut command = world.command();
-        command.env("NOTIFY_SOCKET", &address);
-        let served = world.serve_by(command).await;
-        assert_eq!(told().await, "READY=1\n");
-        served.signal("HUP").await;
-        let reloading = told().await;
-        let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
-        assert!(since.trim_end().parse::<u64>().unwrap() > 0);
-        assert_eq!(told().await, "READY=1\n");
-        served.stop().await;
-        assert_eq!(told().await, "STOPPING=1\n");
-    }
+    let mut command = world.command();
+    command.env("NOTIFY_SOCKET", address);
+    let served = world.serve_by(command).await;
+    assert_eq!(told().await, "READY=1\n");
+    served.signal("HUP").await;
+    let reloading = told().await;
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    assert!(since.trim_end().parse::<u64>().unwrap() > 0);
+    assert_eq!(told().await, "READY=1\n");
+    served.stop().await;
+    assert_eq!(told().await, "STOPPING=1\n");
 }
