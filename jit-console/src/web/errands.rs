@@ -17,7 +17,7 @@ use super::visitor::Visitor;
 use crate::problem::Problem;
 
 /// Most of what was typed that is kept, in bytes. A reason has at most 500 characters.
-const TYPED_MAX: usize = 8 * 1024;
+pub(super) const TYPED_MAX: usize = 8 * 1024;
 
 /// What someone was about to do.
 #[derive(Debug, Clone)]

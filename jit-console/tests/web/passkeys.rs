@@ -192,6 +192,28 @@ async fn a_passkey_is_a_second_factor_that_leads_back() {
 }
 
 #[tokio::test]
+async fn whatever_is_tried_is_paced_together() {
+    let world = World::strict().await;
+    let (token, mine) = (Token::new(1), Token::new(2));
+    let (asked, mut bob) = (asked(&world).await, bob(&world, &token).await);
+    world.advance(61);
+    bob.step_up("/step-up", "000000").await.is(403);
+    let page = bob.fill("/step-up", "/step-up/passkey", &[]).await;
+    bob.answers(&page, &mine.get(&options(&page))).await.is(403);
+    let page = bob.to_sign(&asked, &[]).await;
+    bob.answers(&page, &mine.get(&options(&page))).await.is(403);
+    // The third wrong one in a row costs a pause, and what is right is not looked at before its end.
+    let page = bob.to_sign(&asked, &[]).await;
+    let paced = bob.answers(&page, &token.get(&options(&page))).await;
+    paced.is(429);
+    paced.says("Too many tries in a row.");
+    bob.step_up("/step-up", &world.code("bob", 0)).await.is(429);
+    world.advance(5);
+    let page = bob.to_sign(&asked, &[]).await;
+    bob.answers(&page, &token.get(&options(&page))).await.is(303);
+}
+
+#[tokio::test]
 async fn an_approval_is_signed_and_the_signature_is_in_the_log() {
     let world = World::strict().await;
     let token = Token::new(1);
@@ -203,6 +225,8 @@ async fn an_approval_is_signed_and_the_signature_is_in_the_log() {
         ("paths", "/till/drawer/"),
     ];
     let before = world.end().await;
+    let long = "x".repeat(9000);
+    bob.to_sign(&asked, &[("comment", &long)]).await.is(400);
     let page = bob.to_sign(&asked, &typed).await;
     page.says("<dd>till for alice</dd>");
     page.says("for 10 min, only /till/drawer");

@@ -532,6 +532,7 @@ impl Answer {
     }
 
     /// The value of the one attribute of this name.
+    #[cfg(feature = "passkeys")]
     pub(crate) fn attribute(&self, name: &str) -> String {
         let mut all = tags(&self.text).flat_map(attributes);
         let (_, value) = all.find(|(known, _)| *known == name).unwrap();

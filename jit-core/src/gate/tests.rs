@@ -484,6 +484,10 @@ impl step_up::SecondFactor for Yes {
         "otp"
     }
 
+    async fn is_enrolled(&self, _: &crate::id::PersonId) -> Result<bool, step_up::FactorError> {
+        Ok(true)
+    }
+
     async fn verify(
         &self,
         _: &crate::id::PersonId,

@@ -21,6 +21,7 @@ use super::words::{self, Moment};
 use super::{acts, parts};
 use crate::problem::{Kind, Problem};
 use crate::web::Console;
+use crate::web::errands::TYPED_MAX;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::passkeys::{Begun, METHODS, Passkeys, Purpose, Shown, Signing};
@@ -225,8 +226,11 @@ pub(super) async fn step_up(
 ) -> Result<Response, Failure> {
     visitor.check(&form.csrf, "step-up", &form.to)?;
     let now = console.0.broker.now();
-    let back = format!("/step-up?to={}", words::encoded(&form.to));
-    let begun = passkeys(&console)?.step_up(&visitor, form.to, now).await?;
+    // What is kept with a ceremony is a slip's name, or nothing.
+    let known = console.errand(&visitor, &form.to).is_some();
+    let to = if known { form.to } else { String::new() };
+    let back = format!("/step-up?to={to}");
+    let begun = passkeys(&console)?.step_up(&visitor, to, now).await?;
     let Some(begun) = begun else {
         return Err(Problem::from(StepUpError::NotEnrolled).into());
     };
@@ -251,7 +255,13 @@ pub(super) async fn sign(
     form: ReviewForm,
 ) -> Result<Response, Failure> {
     let request = &view.request;
-    let read = async {
+    let read = || {
+        if form.len() > TYPED_MAX {
+            return Err(Problem::invalid(
+                "comment",
+                "and all else may be at most 8 KiB together",
+            ));
+        }
         let opinion = form.read()?;
         if opinion.digest != request.digest {
             return Err(Refused::StaleDigest {
@@ -261,7 +271,7 @@ pub(super) async fn sign(
         }
         jit_core::broker::Broker::canonical(opinion).map_err(Problem::from)
     };
-    let opinion = match read.await {
+    let opinion = match read() {
         Ok(opinion) => opinion,
         Err(problem) => return acts::failed(console, visitor, &form, request.id, &problem).await,
     };
