@@ -23,6 +23,8 @@ pub(super) struct Identity {
     tokens: Arc<ApiTokens>,
     claims: Arc<ClaimsDirectory>,
     issuers: Vec<Arc<dyn Authenticator>>,
+    /// Whether people sign in whose issuer says who they are.
+    signs_in: bool,
 }
 
 impl Identity {
@@ -30,6 +32,7 @@ impl Identity {
         people: PeopleFile,
         issuers: &[Arc<JwtAuthenticator>],
         mappings: Mappings,
+        signs_in: bool,
     ) -> Result<Self, SharedToken> {
         let claims = Arc::new(ClaimsDirectory::new(mappings));
         let issuers = issuers.iter().map(|issuer| -> Arc<dyn Authenticator> {
@@ -40,6 +43,7 @@ impl Identity {
             issuers: issuers.collect(),
             people: Arc::new(people),
             claims,
+            signs_in,
         })
     }
 
@@ -48,11 +52,16 @@ impl Identity {
     }
 
     pub(super) fn directory(&self) -> Arc<dyn Directory> {
-        if self.issuers.is_empty() {
+        if self.issuers.is_empty() && !self.signs_in {
             return self.people.clone();
         }
         let both: [Arc<dyn Directory>; 2] = [self.people.clone(), self.claims.clone()];
         Arc::new(Directories::new(both))
+    }
+
+    /// What proves those who sign in at the console. Not for a gate: a sign-in is no credential.
+    pub(super) fn sign_in(&self, proof: Arc<JwtAuthenticator>) -> Arc<dyn Authenticator> {
+        Arc::new(Learning::new(proof, self.claims.clone()))
     }
 
     /// What programs prove themselves by.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use jit_auth::oidc::CodeFlow;
 use jit_authz::Authz;
 use jit_console::ApiSettings;
 use jit_console::web::Console;
+use jit_core::broker::passkeys::CellPasskeys;
 use jit_core::broker::store::Store;
 use jit_core::broker::{Broker, Rejection};
 use jit_core::clock::Clock;
@@ -19,7 +21,7 @@ use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use jit_core::gate::totp::Totp;
 use jit_tower::JitLayer;
 
-use super::config::Config;
+use super::config::{Config, SignIn};
 use super::identity::Identity;
 use super::measures;
 use super::papers::Papers;
@@ -67,9 +69,12 @@ pub(super) async fn wire(
         gate_tls,
         console_tls,
     } = papers;
-    let identity = Identity::new(people, &config.issuers, policy.mappings().clone())?;
+    let sign_in = config.console.as_mut().and_then(|console| console.sign_in.take());
+    let mappings = policy.mappings().clone();
+    let identity = Identity::new(people, &config.issuers, mappings, sign_in.is_some())?;
     let directory = identity.directory();
     let interactions = Arc::new(Interactions::new());
+    let passkeys = Arc::new(CellPasskeys::new(store.clone()));
     let built = Broker::builder(store, directory.clone(), policy)
         .clock(clock.clone())
         .interactions(interactions.clone())
@@ -81,10 +86,21 @@ pub(super) async fn wire(
     // Codes of authenticator apps, for those who have a secret in the people file.
     let factor = Arc::new(Totp::new(identity.people().clone()));
     let step_ups = Arc::new(StepUps::new(factor, StepUpSettings::default()));
-    let console = config
-        .console
-        .as_ref()
-        .map(|console| Console::new(broker.clone(), console.settings.clone()));
+    let console = config.console.as_ref().map(|console| {
+        let settings = console.settings.clone().with_step_ups(step_ups.clone());
+        // Browsers take passkeys at host names alone: a console that is reached by its address does without.
+        let settings = settings.clone().with_passkeys(passkeys).unwrap_or(settings);
+        let settings = match sign_in {
+            Some(SignIn {
+                name,
+                registration,
+                proof,
+                fetch,
+            }) => settings.with_provider(name, CodeFlow::new(registration, identity.sign_in(proof), fetch)),
+            None => settings,
+        };
+        Console::new(broker.clone(), settings)
+    });
 
     let mut who = identity.authenticators();
     if let Some(console) = &console {

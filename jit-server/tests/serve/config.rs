@@ -236,6 +236,7 @@ async fn files_in_everybodys_hands_are_refused() {
 async fn the_example_is_right() {
     let world = World::new("");
     world.write("jit.toml", include_str!("../../jit.example.toml"));
+    world.write("oidc.secret", "a secret");
     for name in ["fullchain", "access"] {
         world.certify(&format!("tls/{name}"), &[HOST]);
     }

@@ -11,5 +11,6 @@ mod journey;
 mod limits;
 mod operator;
 mod reload;
+mod sign_in;
 mod stop;
 mod world;

@@ -96,14 +96,14 @@ fn span(given: Option<Span>, seconds: u64) -> Duration {
     given.map_or(Duration::from_secs(seconds), Span::as_std)
 }
 
-struct Check<'s> {
+pub(super) struct Check<'s> {
     file: String,
     source: &'s str,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// Which host and path belong to an upstream already.
     places: BTreeSet<(String, String)>,
     listeners: Vec<SocketAddr>,
-    problems: Problems,
+    pub(super) problems: Problems,
 }
 
 impl Check<'_> {
@@ -113,7 +113,7 @@ impl Check<'_> {
     }
 
     /// The value, or the problem in its place.
-    fn take<T, V, E: std::fmt::Display>(
+    pub(super) fn take<T, V, E: std::fmt::Display>(
         &mut self,
         at: &Spanned<T>,
         read: Result<V, E>,
@@ -360,7 +360,7 @@ impl Check<'_> {
             "write what browsers have in their address bars, such as https://access.example.com";
         let addr = self.listener(&console.addr, *console.addr.get_ref());
         let at = &console.origin;
-        let origin = at.get_ref();
+        let origin = at.get_ref().clone();
         if console.tls.is_some() && origin.starts_with("http://") {
             self.wrong(at, "the console has TLS, and its origin is not https", MEND);
         }
@@ -382,7 +382,15 @@ impl Check<'_> {
             let with = settings.clone().with_guarded(guarded.get_ref().clone());
             settings = self.take(guarded, with, MEND)?;
         }
-        Some(Console { addr, settings })
+        let sign_in = match &console.sign_in {
+            Some(sign_in) => Some(self.sign_in(sign_in, &origin)?),
+            None => None,
+        };
+        Some(Console {
+            addr,
+            settings,
+            sign_in,
+        })
     }
 
     fn authz(&mut self, authz: &written::Authz) -> Option<Authz> {

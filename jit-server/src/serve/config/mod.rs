@@ -9,6 +9,7 @@
 
 mod check;
 mod problem;
+mod sign_in;
 mod written;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use jit_core::gate::hygiene::TrustedProxies;
 use jit_core::policy::Format;
 
 pub(super) use problem::{Problems, guard, text};
+pub(super) use sign_in::SignIn;
 
 /// What is served, and where.
 #[derive(Debug)]
@@ -71,6 +73,7 @@ pub(super) struct Listen {
 pub(super) struct Console {
     pub(super) addr: SocketAddr,
     pub(super) settings: ConsoleSettings,
+    pub(super) sign_in: Option<SignIn>,
 }
 
 /// The listener of the authorization endpoints.

@@ -101,6 +101,22 @@ pub(super) struct Console {
     #[serde(default)]
     pub(super) guarded: Vec<Spanned<String>>,
     pub(super) tls: Option<Tls>,
+    pub(super) sign_in: Option<Spanned<SignIn>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignIn {
+    pub(super) name: String,
+    pub(super) issuer: String,
+    pub(super) client_id: String,
+    pub(super) secret_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
+    #[serde(default)]
+    pub(super) algorithms: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) dangerous_http_on_loopback: bool,
 }
 
 #[derive(Debug, Deserialize)]
