@@ -19,7 +19,8 @@
 //! - The address of a client is that of its connection. Behind another balancer that is the balancer's; let that one ask at `[authz]` instead,
 //!   or forward connections and not requests.
 //! - Upstreams are spoken to in HTTP/1.1 without TLS, and connections don't change their protocol: there is no WebSocket through it.
-//! - Programs prove who they are by the tokens of the people file, or by those of an issuer. Browsers can't sign in yet: the console says so.
+//! - Programs prove who they are by the tokens of the people file, or by those of an issuer. Browsers sign in at the provider of
+//!   `[console.sign_in]`, whose ID tokens are no credentials for the gate; without one nobody can.
 //! - One process at a time has the database.
 //! - How many connections one address may have is not limited, nor how slowly a client reads a response: `connections` bounds all of them together.
 
