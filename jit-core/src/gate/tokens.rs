@@ -149,20 +149,35 @@ impl Authenticator for ApiTokens {
 
 /// RFC 6750 §2.1: `b64token`.
 fn is_token(bytes: &[u8]) -> bool {
-    let may_stand = |b: &u8| b.is_ascii_alphanumeric() | matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     if bytes.len() > TOKEN_MAX {
         return false;
     }
-    // All of it, most often: without a branch for each byte, so that many are looked at in one step.
-    if bytes.iter().fold(true, |all, b| all & may_stand(b)) {
+    // All of it, most often.
+    if may_all_stand(bytes) {
         return !bytes.is_empty();
     }
-    let body = match bytes.iter().position(|b| !may_stand(b)) {
+    let body = match bytes.iter().position(|b| !may_stand(*b)) {
         None => bytes.len(),
         Some(padding) if bytes.iter().skip(padding).all(|b| *b == b'=') => padding,
         Some(_) => 0,
     };
     body > 0
+}
+
+/// Whether a byte may stand before the padding.
+const fn may_stand(b: u8) -> bool {
+    b.is_ascii_alphanumeric() | matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+}
+
+fn may_all_stand(bytes: &[u8]) -> bool {
+    // Blocks of a fixed size, and without a branch for each byte: all of a block is looked at in a few steps. What is left over is the
+    // end of the last one, which overlaps the one before.
+    let block = |block: &[u8; 16]| block.iter().fold(true, |all, b| all & may_stand(*b));
+    let (blocks, _) = bytes.as_chunks();
+    match bytes.last_chunk() {
+        Some(last) => blocks.iter().all(block) && block(last),
+        None => bytes.iter().all(|b| may_stand(*b)),
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +223,21 @@ mod tests {
                 Presented::Malformed => "malformed",
             };
             assert_eq!(got, expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_token_counts_whatever_its_length() {
+        for length in 1..=50 {
+            let good = vec![b'a'; length];
+            assert!(is_token(&good), "{length}");
+            for at in 0..length {
+                for bad in [b' ', b',', 0x80, 0xff] {
+                    let mut token = good.clone();
+                    token[at] = bad;
+                    assert!(!is_token(&token), "{bad} at {at} of {length}");
+                }
+            }
         }
     }
 
