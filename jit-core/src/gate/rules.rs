@@ -8,8 +8,8 @@
 //!    then to nothing, which is denied.
 //! 4. Only the exact form can be admitted or open. What is protected in a folded form alone can't be admitted by any grant.
 //!
-//! The index is a table of folded prefixes for each host entry, asked once for each number of segments that some prefix in it has and at
-//! most as far as the longest one. Keys come from the operator; a stranger can look up but never insert, so that a fast hash is enough. It
+//! The index is a table of folded prefixes for each host entry, asked once for each number of segments that some prefix in it has, and
+//! no further than a prefix with nothing below it or than the longest one. Keys come from the operator; a stranger can look up but never insert, so that a fast hash is enough. It
 //! is seeded all the same.
 
 mod compile;
@@ -23,6 +23,7 @@ use smallvec::SmallVec;
 pub use compile::BadRules;
 
 use super::target::{Target, host_matches};
+use crate::gate::enforcer::Enforcer;
 use crate::id::ResourceName;
 use crate::policy::terms::{ResourceDef, Scope, covers};
 
@@ -103,6 +104,8 @@ struct Place {
     /// Those with methods before the one without.
     guards: SmallVec<[Guard; 1]>,
     open: Vec<Open>,
+    /// Whether anything is said of what is below.
+    goes_on: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -137,6 +140,14 @@ impl RuleSet {
     /// The resource of that name.
     pub fn resource(&self, name: &ResourceName) -> Option<&Resource> {
         self.resources.iter().find(|resource| resource.def.name == *name)
+    }
+
+    /// The same rules, with what `enforcer` holds in place of each definition: its grants are known by that.
+    pub(in crate::gate) fn shared_by(mut self, enforcer: &Enforcer) -> Self {
+        for resource in &mut self.resources {
+            resource.def = enforcer.shared(&resource.def);
+        }
+        self
     }
 
     /// Which rule governs `method` on `target`.
@@ -216,8 +227,10 @@ impl RuleSet {
                         .open
                         .iter()
                         .any(|rule| allows(&rule.methods, method) && covers(&rule.prefix, exact_path));
-            }
-            if !tree.goes_below(depth) {
+                if !here.goes_on {
+                    break;
+                }
+            } else if !tree.goes_below(depth) {
                 break;
             }
             let Some(rest) = form.as_bytes().get(end + 1..) else {
@@ -591,6 +604,10 @@ mod tests {
         let rules =
             RuleSet::compile(&[resource("r", &["a.com"], &["/x", "/X"], &[])], &[]).expect("good rules");
         for (path, want) in [("/x", "r"), ("/X", "r"), ("/X/y", "r"), ("/x.", "no-r")] {
+            assert_eq!(verdict(&rules, &get("a.com", path)), want, "{path}");
+        }
+        let rules = RuleSet::compile(&[resource("r", &["a.com"], &["/X"], &[])], &[]).expect("good rules");
+        for (path, want) in [("/x", "no-r"), ("/x/", "no-r"), ("/X", "r"), ("/X/", "r")] {
             assert_eq!(verdict(&rules, &get("a.com", path)), want, "{path}");
         }
     }

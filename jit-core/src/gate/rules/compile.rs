@@ -79,6 +79,7 @@ impl RuleSet {
         for def in open {
             set.add_open(&mut roots, def)?;
         }
+        set.trees.iter_mut().for_each(Tree::close);
         for (host, own) in &roots {
             let (name, table) = match host.strip_prefix("*.") {
                 Some(parent) => (parent, &mut set.parents),
@@ -190,6 +191,21 @@ impl RuleSet {
         } else {
             tree.below.entry(prefix.into()).or_default()
         })
+    }
+}
+
+impl Tree {
+    /// Notes of each place whether there is one below it. Nothing is added after this.
+    fn close(&mut self) {
+        let keys: Vec<Box<str>> = self.below.keys().cloned().collect();
+        self.root.goes_on = !keys.is_empty();
+        for key in &keys {
+            for (slash, _) in key.rmatch_indices('/') {
+                if let Some(above) = key.get(..slash).and_then(|above| self.below.get_mut(above)) {
+                    above.goes_on = true;
+                }
+            }
+        }
     }
 }
 
