@@ -156,13 +156,18 @@ impl RuleSet {
             return Governed::UnknownHost;
         };
         let exact_path = target.path().as_str();
-        let mut open = false;
         let mut hit: Option<Hit<'_>> = None;
         let mut agreed = true;
         for form in target.path().folded() {
-            let mut deepest = None;
+            let mut deepest: Option<Hit<'_>> = None;
             for tree in trees {
-                self.walk(*tree, form, exact_path, method, &mut deepest, &mut open);
+                self.walk(*tree, form, |depth, here| {
+                    if deepest.is_none_or(|hit| hit.depth < depth)
+                        && let Some(guard) = self.guard(here, method)
+                    {
+                        deepest = Some(Hit { depth, guard });
+                    }
+                });
             }
             match (hit, deepest) {
                 (Some(before), Some(now)) if now.depth == before.depth => {
@@ -174,7 +179,11 @@ impl RuleSet {
             }
         }
         let Some(Hit { guard, .. }) = hit else {
-            return if open { Governed::Open } else { Governed::Nothing };
+            return if self.opens(trees, target, method) {
+                Governed::Open
+            } else {
+                Governed::Nothing
+            };
         };
         let Some(resource) = self.resource_of(guard) else {
             return Governed::Nothing;
@@ -202,31 +211,33 @@ impl RuleSet {
         known.map(|trees| &**trees)
     }
 
-    fn walk<'r>(
-        &'r self,
-        root: u32,
-        form: &str,
-        exact_path: &str,
-        method: &Method,
-        deepest: &mut Option<Hit<'r>>,
-        open: &mut bool,
-    ) {
+    /// Whether an `[[open]]` entry covers the exact form.
+    fn opens(&self, trees: &[u32], target: &Target<'_>, method: &Method) -> bool {
+        let path = target.path().as_str();
+        let mut open = false;
+        for form in target.path().folded() {
+            for tree in trees {
+                self.walk(*tree, form, |_, here| {
+                    open = open
+                        || here
+                            .open
+                            .iter()
+                            .any(|rule| allows(&rule.methods, method) && covers(&rule.prefix, path));
+                });
+            }
+        }
+        open
+    }
+
+    /// Hands out every place that covers `form`, with its depth, from the shortest prefix to the longest.
+    fn walk<'r>(&'r self, root: u32, form: &str, mut each: impl FnMut(usize, &'r Place)) {
         let Some(tree) = self.tree(root) else {
             return;
         };
         let (mut end, mut depth) = (0, 0);
         loop {
             if let Some(here) = tree.place(depth, form, end) {
-                if deepest.is_none_or(|hit| hit.depth < depth)
-                    && let Some(guard) = self.guard(here, method)
-                {
-                    *deepest = Some(Hit { depth, guard });
-                }
-                *open = *open
-                    || here
-                        .open
-                        .iter()
-                        .any(|rule| allows(&rule.methods, method) && covers(&rule.prefix, exact_path));
+                each(depth, here);
                 if !here.goes_on {
                     break;
                 }
