@@ -34,18 +34,21 @@ use crate::gate::locks::Locks;
 use crate::gate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::gate::sync::dashmap::{self, DashMap};
 use crate::gate::sync::{ArcSwap, RandomState};
-use crate::id::{Digest, GrantId, Principal, ResourceName, Timestamp};
+use crate::id::{Digest, GrantId, PersonId, Principal, ResourceName, Timestamp};
+use crate::policy::terms::ResourceDef;
 use crate::span::Span;
 
 mod check;
 mod heard;
 mod settings;
+mod shared;
 mod watch;
 
 pub use check::Answer;
 pub(in crate::gate) use check::{Asker, Bearer, covers};
-use heard::{Filing, Heard, Holder, Known, Waiting};
+use heard::{Filing, Heard, Holder, Known, Lives, Waiting};
 pub use settings::{EnforcerSettings, SettingError};
+use shared::Shared;
 use watch::Watches;
 
 /// How long after a grant's end it is remembered, so that a publisher that lags can't bring it back: as long as the oldest view that
@@ -75,6 +78,7 @@ pub struct Enforcer {
     /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: threads keep copies of it.
     versions: Box<[AtomicU64]>,
     hasher: RandomState,
+    shared: Shared,
     watches: Watches,
 }
 
@@ -94,6 +98,7 @@ impl Enforcer {
             owner: local::owner(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             hasher,
+            shared: Shared::default(),
             watches: Watches::default(),
         }
     }
@@ -121,12 +126,15 @@ impl Enforcer {
         heard.grant = None;
         let live = |heard: &Known, grant: &Grant| {
             let usage = Arc::clone(&heard.usage);
-            Arc::new(Live::new(
-                grant.clone(),
-                request.credential.clone(),
-                self.lag,
-                usage,
-            ))
+            let resource = self
+                .shared
+                .one(&grant.resource, || Arc::new(grant.resource.clone()));
+            let credential = request.credential.as_ref();
+            let live = Live::new(grant, resource, credential, self.lag, usage);
+            Arc::new(match self.names(&grant.holder) {
+                Some((holder, person)) => live.named(&holder, person.as_ref().unwrap_or(&grant.person)),
+                None => live,
+            })
         };
         let wait = |opens_at| Waiting {
             request: request.id,
@@ -183,8 +191,8 @@ impl Enforcer {
         if let Some((digest, live)) = bound {
             self.bound.insert(digest, live);
         }
-        let before = std::mem::replace(&mut heard.bound, digest);
-        if let Some(before) = before.filter(|before| digest != Some(*before)) {
+        let before = std::mem::replace(&mut heard.bound, digest.map(Box::new));
+        if let Some(before) = before.filter(|before| digest != Some(**before)) {
             self.bound.remove(&before);
         }
     }
@@ -234,6 +242,19 @@ impl Enforcer {
         }
         drop(holder);
         self.changed(principal);
+    }
+
+    /// A holder's principal and person as what they hold names them: who is the same is found so by where that is in memory, if both have
+    /// their names from here.
+    pub(in crate::gate) fn names(&self, holder: &Principal) -> Option<(Principal, Option<PersonId>)> {
+        let known = self.holders.get(holder)?;
+        let person = known.live.first().map(|live| live.grant().person.clone());
+        Some((known.key().clone(), person))
+    }
+
+    /// What everybody holds in place of a resource's definition.
+    pub(in crate::gate) fn shared(&self, def: &Arc<ResourceDef>) -> Arc<ResourceDef> {
+        self.shared.one(def, || Arc::clone(def))
     }
 
     /// The hash of a holder, always the same here.
@@ -408,6 +429,7 @@ impl Enforcer {
             }
             kept
         });
+        self.shared.sweep();
     }
 
     /// How many grants are active as far as was heard. Walks through all of them: for metrics, not for requests.

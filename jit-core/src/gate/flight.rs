@@ -24,12 +24,12 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::approval::ask::Selector;
-use crate::approval::grant::Grant;
 use crate::gate::authenticate::Subject;
 use crate::gate::budget::{Budgeted, Draw};
 use crate::gate::cut::{Cause, Cut};
 use crate::gate::enforcer::{Answer, Asker, covers};
 use crate::gate::interactions::{Note, Outcome, Path, Place};
+use crate::gate::live::Held;
 use crate::gate::permit::Permit;
 use crate::gate::rules::Governed;
 use crate::gate::session::Session;
@@ -282,7 +282,7 @@ impl Flight {
     }
 
     /// Whether a grant, as it is now, covers what was asked for.
-    fn is_covered(&self, grant: &Grant) -> bool {
+    fn is_covered(&self, grant: &Held) -> bool {
         let head = self.asked.head();
         Target::read(&head).is_ok_and(|target| covers(grant, &target, &head.method))
     }

@@ -164,13 +164,26 @@ impl Gate {
         self.remember(epoch, self.inner.sessions.bearer(&credential), outcome, now)
     }
 
-    async fn session(&self, subject: Subject, proof: Proof, now: Timestamp) -> Result<Session, AuthError> {
-        let person = self
+    async fn session(
+        &self,
+        mut subject: Subject,
+        proof: Proof,
+        now: Timestamp,
+    ) -> Result<Session, AuthError> {
+        let mut person = self
             .inner
             .directory
             .resolve(&subject.principal, now)
             .await
             .map_err(|error| AuthError::Unavailable { source: error.into() })?;
+        if let Some((principal, id)) = self.inner.enforcer.names(&subject.principal) {
+            subject.principal = principal;
+            if let (Some(person), Some(id)) = (&mut person, id)
+                && person.id == id
+            {
+                person.id = id;
+            }
+        }
         let hash = self.inner.enforcer.hash(&subject.principal);
         Session::new(subject, hash, proof, person, now).ok_or(AuthError::Invalid)
     }

@@ -3,7 +3,7 @@
 //! What was granted is immutable and replaced whole when a later version of the request is published. What changes on the
 //! request path is in [`Usage`], in atomics, and outlives such a replacement.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{SecondsFormat, TimeDelta};
 use http::HeaderValue;
@@ -15,19 +15,63 @@ use crate::approval::credential::GrantCredential;
 use crate::approval::grant::Grant;
 use crate::gate::budget::{Budget, Budgeted};
 use crate::gate::cut::{Cause, Cut};
-use crate::gate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
-use crate::id::Timestamp;
-use crate::policy::terms::ResourceDef;
+use crate::gate::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+use crate::id::{GrantId, PersonId, PolicyName, Principal, Timestamp};
+use crate::policy::terms::{MfaTerms, ResourceDef, Scope};
+use crate::span::Span;
+
+/// What was granted, as far as a gate needs it. There are many of these: what others have as well is shared, and what few have lies
+/// elsewhere.
+#[derive(Debug, Clone)]
+pub(in crate::gate) struct Held {
+    pub(in crate::gate) id: GrantId,
+    pub(in crate::gate) holder: Principal,
+    pub(in crate::gate) person: PersonId,
+    pub(in crate::gate) selector: Selector,
+    pub(in crate::gate) policy: PolicyName,
+    /// As it was when the request was approved.
+    pub(in crate::gate) resource: Arc<ResourceDef>,
+    /// `None`: the whole resource.
+    pub(in crate::gate) scope: Option<Box<Scope>>,
+    pub(in crate::gate) not_before: Timestamp,
+    pub(in crate::gate) use_within: Option<Span>,
+    pub(in crate::gate) idle_timeout: Option<Span>,
+    pub(in crate::gate) max_requests: Option<u64>,
+    pub(in crate::gate) max_bytes: Option<u64>,
+    pub(in crate::gate) max_concurrent: Option<u32>,
+    pub(in crate::gate) mfa: Option<Box<MfaTerms>>,
+}
+
+impl Held {
+    /// Of a grant whose resource is the same as `resource`.
+    fn new(grant: &Grant, resource: Arc<ResourceDef>) -> Self {
+        Self {
+            id: grant.id,
+            holder: grant.holder.clone(),
+            person: grant.person.clone(),
+            selector: grant.selector,
+            policy: grant.policy.clone(),
+            resource,
+            scope: (grant.scope != Scope::default()).then(|| Box::new(grant.scope.clone())),
+            not_before: grant.not_before,
+            use_within: grant.use_within,
+            idle_timeout: grant.idle_timeout,
+            max_requests: grant.max_requests,
+            max_bytes: grant.max_bytes,
+            max_concurrent: grant.max_concurrent,
+            mfa: grant.mfa.clone().map(Box::new),
+        }
+    }
+}
 
 /// A grant within its view.
 #[derive(Debug)]
 pub(in crate::gate) struct Live {
-    grant: Grant,
-    /// The rule that the grant's own resource equals, where that was looked into.
-    rule: Option<Arc<ResourceDef>>,
-    credential: Option<GrantCredential>,
+    grant: Held,
+    credential: Option<Box<GrantCredential>>,
     until: Timestamp,
-    expires: HeaderValue,
+    /// `until` in words, once they are wanted.
+    expires: OnceLock<Box<HeaderValue>>,
     /// Its number among the versions of the grant that were heard of.
     number: u64,
     /// How much newer a use must be to be worth a write to shared memory, in milliseconds.
@@ -36,10 +80,11 @@ pub(in crate::gate) struct Live {
 }
 
 impl Live {
-    /// `lag` is how far this gate's clock may be behind: the window ends that much earlier.
+    /// `resource` is the grant's own; `lag` is how far this gate's clock may be behind: the window ends that much earlier.
     pub(in crate::gate) fn new(
-        grant: Grant,
-        credential: Option<GrantCredential>,
+        grant: &Grant,
+        resource: Arc<ResourceDef>,
+        credential: Option<&GrantCredential>,
         lag: TimeDelta,
         usage: Arc<Usage>,
     ) -> Self {
@@ -49,26 +94,37 @@ impl Live {
             .unwrap_or(Timestamp::MIN_UTC);
         usage.end_by(until);
         let tenth = grant.idle_timeout.map_or(u64::MAX, |idle| idle.as_millis() / 10);
+        let credential = credential.filter(|_| grant.selector == Selector::Credential);
         Self {
             number: usage.numbers.fetch_add(1, Ordering::AcqRel) + 1,
             grain: i64::try_from(tenth.min(1000)).unwrap_or(1000),
-            credential: credential.filter(|_| grant.selector == Selector::Credential),
-            grant,
-            rule: None,
-            expires: expires(until),
+            credential: credential.cloned().map(Box::new),
+            grant: Held::new(grant, resource),
+            expires: OnceLock::new(),
             until,
             usage,
         }
     }
 
-    /// The same grant, in memory of its own. What changes about it is shared. `rule` is what governs it, as far as is known.
-    pub(in crate::gate) fn copy(&self, rule: Option<&Arc<ResourceDef>>) -> Self {
+    /// The same grant with its holder's names as `holder` and `person` have them, if they are the same: then they are found equal by where
+    /// they are in memory.
+    pub(in crate::gate) fn named(mut self, holder: &Principal, person: &PersonId) -> Self {
+        if self.grant.holder == *holder {
+            self.grant.holder = holder.clone();
+        }
+        if self.grant.person == *person {
+            self.grant.person = person.clone();
+        }
+        self
+    }
+
+    /// The same grant, in memory of its own. What changes about it is shared.
+    pub(in crate::gate) fn copy(&self) -> Self {
         Self {
             grant: self.grant.clone(),
-            rule: rule.filter(|rule| ***rule == self.grant.resource).cloned(),
             credential: self.credential.clone(),
             until: self.until,
-            expires: expires(self.until),
+            expires: OnceLock::new(),
             number: self.number,
             grain: self.grain,
             usage: Arc::clone(&self.usage),
@@ -77,20 +133,20 @@ impl Live {
 
     /// The credential that opens it, where it is one that does.
     pub(in crate::gate) fn credential(&self) -> Option<&GrantCredential> {
-        self.credential.as_ref()
+        self.credential.as_deref()
     }
 
-    pub(in crate::gate) fn grant(&self) -> &Grant {
+    pub(in crate::gate) fn grant(&self) -> &Held {
         &self.grant
     }
 
     /// Whether the grant's own resource is known to be what `rule` says, with nothing changed: what the rule governs, it admits.
     pub(in crate::gate) fn is_of(&self, rule: &Arc<ResourceDef>) -> bool {
-        self.rule.as_ref().is_some_and(|own| Arc::ptr_eq(own, rule))
+        Arc::ptr_eq(&self.grant.resource, rule)
     }
 
     pub(in crate::gate) fn expires(&self) -> &HeaderValue {
-        &self.expires
+        self.expires.get_or_init(|| Box::new(expires(self.until)))
     }
 
     /// The first moment at which nothing is admitted any more.
@@ -180,11 +236,17 @@ pub(in crate::gate) struct Usage {
     last_use: AtomicI64,
     /// The last use that the rest of the fleet knows of, likewise.
     known_use: AtomicI64,
+    in_flight: AtomicU32,
+    /// Made when first asked for: most grants have none.
+    budgets: OnceLock<Box<Budgets>>,
+    /// Wakes what is in flight when the grant ends earlier than it did. Made when first something waits.
+    shorter: OnceLock<Arc<Notify>>,
+}
+
+#[derive(Debug, Default)]
+struct Budgets {
     requests: Budget,
     bytes: Budget,
-    in_flight: AtomicU32,
-    /// Wakes what is in flight when the grant ends earlier than it did.
-    shorter: Arc<Notify>,
 }
 
 impl Default for Usage {
@@ -195,10 +257,9 @@ impl Default for Usage {
             numbers: AtomicU64::new(0),
             last_use: AtomicI64::new(NEVER),
             known_use: AtomicI64::new(NEVER),
-            requests: Budget::default(),
-            bytes: Budget::default(),
             in_flight: AtomicU32::new(0),
-            shorter: Arc::default(),
+            budgets: OnceLock::new(),
+            shorter: OnceLock::new(),
         }
     }
 }
@@ -207,7 +268,7 @@ impl Usage {
     /// Shuts the grant for good.
     pub(in crate::gate) fn shut(&self, why: Cut) {
         if self.shut.set(why) {
-            self.shorter.notify_waiters();
+            self.wake();
         }
     }
 
@@ -221,12 +282,19 @@ impl Usage {
 
     /// Has what is in flight look again whether it may go on.
     pub(in crate::gate) fn wake(&self) {
-        self.shorter.notify_waiters();
+        // What was changed comes before this, and whoever waits looks at it after theirs: either the change is seen there, or what to wake
+        // is seen here.
+        fence(Ordering::SeqCst);
+        if let Some(shorter) = self.shorter.get() {
+            shorter.notify_waiters();
+        }
     }
 
     /// Resolves when the grant is shut or shortened after this call, or something else that may end what is in flight has happened.
     pub(in crate::gate) fn shorter(&self) -> OwnedNotified {
-        Arc::clone(&self.shorter).notified_owned()
+        let shorter = Arc::clone(self.shorter.get_or_init(Arc::default)).notified_owned();
+        fence(Ordering::SeqCst);
+        shorter
     }
 
     pub(in crate::gate) fn last_use(&self) -> Option<Timestamp> {
@@ -249,9 +317,10 @@ impl Usage {
     }
 
     pub(in crate::gate) fn budget(&self, of: Budgeted) -> &Budget {
+        let budgets = self.budgets.get_or_init(Box::default);
         match of {
-            Budgeted::Requests => &self.requests,
-            Budgeted::Bytes => &self.bytes,
+            Budgeted::Requests => &budgets.requests,
+            Budgeted::Bytes => &budgets.bytes,
         }
     }
 

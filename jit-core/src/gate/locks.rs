@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::approval::grant::Grant;
 use crate::approval::lockdown::{Lockdown, Target};
 use crate::broker::directory::Person;
 use crate::broker::store::Version;
+use crate::gate::live::Held;
 use crate::id::{LockdownId, PersonId, Principal, ResourceName, Role};
 
 /// Lockdowns by what they match: those that the log has, and those declared here that the log does not have yet.
@@ -68,7 +68,7 @@ impl Locks {
     }
 
     /// Whether one of them kills `grant`. A role is not in a grant: locked roles bar people, as the Directory says who has them.
-    pub(in crate::gate) fn kill(&self, grant: &Grant) -> bool {
+    pub(in crate::gate) fn kill(&self, grant: &Held) -> bool {
         let m = &self.matcher;
         m.any
             && (m.all

@@ -270,7 +270,7 @@ impl Gate {
     ) -> GateBuilder {
         GateBuilder {
             inner: Inner {
-                rules: ArcSwap::from_pointee(rules),
+                rules: ArcSwap::from_pointee(rules.shared_by(&enforcer)),
                 rules_number: AtomicU64::new(0),
                 enforcer,
                 authenticators: authenticators.into(),
@@ -298,6 +298,7 @@ impl Gate {
 
     /// Decides by these rules from now on. What is in flight is cut where its grant's resource does not govern it any more.
     pub fn set_rules(&self, rules: RuleSet) {
+        let rules = rules.shared_by(&self.inner.enforcer);
         self.inner.rules.store(Arc::new(rules));
         self.inner.rules_number.fetch_add(1, Ordering::AcqRel);
         self.inner.enforcer.rules_changed();

@@ -8,8 +8,9 @@
 //!    then to nothing, which is denied.
 //! 4. Only the exact form can be admitted or open. What is protected in a folded form alone can't be admitted by any grant.
 //!
-//! The index is a tree of folded path segments for each host entry, so a lookup ends at the first segment that no rule names. Keys
-//! come from the operator; a stranger can look up but never insert, so that a fast hash is enough. It is seeded all the same.
+//! The index is a table of folded prefixes for each host entry, asked once for each number of segments that some prefix in it has, and
+//! no further than a prefix with nothing below it or than the longest one. Keys come from the operator; a stranger can look up but never insert, so that a fast hash is enough. It
+//! is seeded all the same.
 
 mod compile;
 
@@ -17,10 +18,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use http::Method;
+use smallvec::SmallVec;
 
 pub use compile::BadRules;
 
 use super::target::{Target, host_matches};
+use crate::gate::enforcer::Enforcer;
 use crate::id::ResourceName;
 use crate::policy::terms::{ResourceDef, Scope, covers};
 
@@ -68,28 +71,50 @@ pub enum Governed<'r> {
 
 type Map<T> = HashMap<Box<str>, T, foldhash::fast::RandomState>;
 
+/// The trees that cover a host, the most specific first.
+type Trees = SmallVec<[u32; 2]>;
+
 /// The rules of one policy, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     resources: Vec<Resource>,
-    /// Exact hosts, and the trees that cover them: the most specific first.
-    hosts: Map<Box<[u32]>>,
+    /// Exact hosts.
+    hosts: Map<Trees>,
     /// The same for what stands after `*.`.
-    parents: Map<Box<[u32]>>,
-    nodes: Vec<Node>,
+    parents: Map<Trees>,
+    trees: Vec<Tree>,
 }
 
+/// The rules of one host entry.
 #[derive(Debug, Clone, Default)]
-struct Node {
-    children: Map<u32>,
+struct Tree {
+    /// At which depths (numbers of segments) there is a place: one bit for each, the last for all from there on.
+    depths: u64,
+    /// The length of the longest key.
+    longest: usize,
+    /// What is said of `/`.
+    root: Place,
+    /// By folded prefix, from its first slash and without one at the end.
+    below: Map<Place>,
+}
+
+/// What is said of one prefix.
+#[derive(Debug, Clone, Default)]
+struct Place {
     /// Those with methods before the one without.
-    guards: Vec<Guard>,
+    guards: SmallVec<[Guard; 1]>,
     open: Vec<Open>,
+    /// Whether anything is said of what is below.
+    goes_on: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Guard {
     resource: u32,
+    /// Whether the resource has no methods, and so protects against all.
+    any_method: bool,
+    /// Whether the prefix is its own folded form.
+    plain: bool,
     prefix: Box<str>,
 }
 
@@ -104,7 +129,6 @@ struct Open {
 struct Hit<'r> {
     depth: usize,
     guard: &'r Guard,
-    resource: &'r Resource,
 }
 
 impl RuleSet {
@@ -118,19 +142,32 @@ impl RuleSet {
         self.resources.iter().find(|resource| resource.def.name == *name)
     }
 
+    /// The same rules, with what `enforcer` holds in place of each definition: its grants are known by that.
+    pub(in crate::gate) fn shared_by(mut self, enforcer: &Enforcer) -> Self {
+        for resource in &mut self.resources {
+            resource.def = enforcer.shared(&resource.def);
+        }
+        self
+    }
+
     /// Which rule governs `method` on `target`.
     pub fn govern(&self, target: &Target<'_>, method: &Method) -> Governed<'_> {
         let Some(trees) = self.trees(target.host().as_str()) else {
             return Governed::UnknownHost;
         };
         let exact_path = target.path().as_str();
-        let mut open = false;
         let mut hit: Option<Hit<'_>> = None;
         let mut agreed = true;
         for form in target.path().folded() {
-            let mut deepest = None;
+            let mut deepest: Option<Hit<'_>> = None;
             for tree in trees {
-                self.walk(*tree, form, exact_path, method, &mut deepest, &mut open);
+                self.walk(*tree, form, |depth, here| {
+                    if deepest.is_none_or(|hit| hit.depth < depth)
+                        && let Some(guard) = self.guard(here, method)
+                    {
+                        deepest = Some(Hit { depth, guard });
+                    }
+                });
             }
             match (hit, deepest) {
                 (Some(before), Some(now)) if now.depth == before.depth => {
@@ -141,19 +178,25 @@ impl RuleSet {
                 (_, None) => {}
             }
         }
-        match hit {
-            Some(Hit { guard, resource, .. }) => {
-                let inside = || {
-                    covers(&guard.prefix, exact_path)
-                        || resource.def.paths.iter().any(|prefix| covers(prefix, exact_path))
-                };
-                Governed::Protected {
-                    resource,
-                    exact: agreed && allows(&resource.def.methods, method) && inside(),
-                }
-            }
-            None if open => Governed::Open,
-            None => Governed::Nothing,
+        let Some(Hit { guard, .. }) = hit else {
+            return if self.opens(trees, target, method) {
+                Governed::Open
+            } else {
+                Governed::Nothing
+            };
+        };
+        let Some(resource) = self.resource_of(guard) else {
+            return Governed::Nothing;
+        };
+        let inside = || {
+            // It was found by the exact form, cut at a slash, among prefixes that are their own folded form.
+            (guard.plain && target.path().is_plain())
+                || covers(&guard.prefix, exact_path)
+                || resource.def.paths.iter().any(|prefix| covers(prefix, exact_path))
+        };
+        Governed::Protected {
+            resource,
+            exact: agreed && (guard.any_method || allows(&resource.def.methods, method)) && inside(),
         }
     }
 
@@ -168,67 +211,89 @@ impl RuleSet {
         known.map(|trees| &**trees)
     }
 
-    fn walk<'r>(
-        &'r self,
-        root: u32,
-        form: &str,
-        exact_path: &str,
-        method: &Method,
-        deepest: &mut Option<Hit<'r>>,
-        open: &mut bool,
-    ) {
-        let mut node = self.node(root);
-        let mut rest = form;
-        let mut depth = 0;
-        while let Some(here) = node {
-            if deepest.is_none_or(|hit| hit.depth < depth)
-                && let Some((guard, resource)) = self.guard(here, method)
-            {
-                *deepest = Some(Hit {
-                    depth,
-                    guard,
-                    resource,
+    /// Whether an `[[open]]` entry covers the exact form.
+    fn opens(&self, trees: &[u32], target: &Target<'_>, method: &Method) -> bool {
+        let path = target.path().as_str();
+        let mut open = false;
+        for form in target.path().folded() {
+            for tree in trees {
+                self.walk(*tree, form, |_, here| {
+                    open = open
+                        || here
+                            .open
+                            .iter()
+                            .any(|rule| allows(&rule.methods, method) && covers(&rule.prefix, path));
                 });
             }
-            *open = *open
-                || here
-                    .open
-                    .iter()
-                    .any(|rule| allows(&rule.methods, method) && covers(&rule.prefix, exact_path));
-            if here.children.is_empty() {
+        }
+        open
+    }
+
+    /// Hands out every place that covers `form`, with its depth, from the shortest prefix to the longest.
+    fn walk<'r>(&'r self, root: u32, form: &str, mut each: impl FnMut(usize, &'r Place)) {
+        let Some(tree) = self.tree(root) else {
+            return;
+        };
+        let (mut end, mut depth) = (0, 0);
+        loop {
+            if let Some(here) = tree.place(depth, form, end) {
+                each(depth, here);
+                if !here.goes_on {
+                    break;
+                }
+            } else if !tree.goes_below(depth) {
                 break;
             }
-            let Some(segment) = next_segment(&mut rest) else {
+            let Some(rest) = form.as_bytes().get(end + 1..) else {
                 break;
             };
-            node = here.children.get(segment).and_then(|child| self.node(*child));
+            let length = rest.iter().position(|byte| *byte == b'/');
+            end += 1 + length.unwrap_or(rest.len());
             depth += 1;
+            if end > tree.longest {
+                break;
+            }
         }
     }
 
-    fn node(&self, id: u32) -> Option<&Node> {
-        self.nodes.get(id as usize)
+    fn tree(&self, id: u32) -> Option<&Tree> {
+        self.trees.get(id as usize)
     }
 
-    fn guard<'r>(&'r self, node: &'r Node, method: &Method) -> Option<(&'r Guard, &'r Resource)> {
-        node.guards.iter().find_map(|guard| {
-            let resource = self.resources.get(guard.resource as usize)?;
-            governs(&resource.def.methods, method).then_some((guard, resource))
-        })
+    fn resource_of(&self, guard: &Guard) -> Option<&Resource> {
+        self.resources.get(guard.resource as usize)
+    }
+
+    fn guard<'r>(&self, place: &'r Place, method: &Method) -> Option<&'r Guard> {
+        let protects = |guard: &&Guard| {
+            let methods = || Some(&self.resource_of(guard)?.def.methods);
+            guard.any_method || methods().is_some_and(|methods| governs(methods, method))
+        };
+        place.guards.iter().find(protects)
     }
 }
 
-/// Takes the next segment that is not empty off a path.
-fn next_segment<'p>(path: &mut &'p str) -> Option<&'p str> {
-    while !path.is_empty() {
-        let end = path.bytes().position(|byte| byte == b'/').unwrap_or(path.len());
-        let segment = path.get(..end)?;
-        *path = path.get(end + 1..).unwrap_or_default();
-        if !segment.is_empty() {
-            return Some(segment);
-        }
+impl Tree {
+    /// The bit of a depth.
+    fn bit(depth: usize) -> u64 {
+        1 << depth.min(63)
     }
-    None
+
+    /// Whether some place is deeper.
+    fn goes_below(&self, depth: usize) -> bool {
+        self.depths >> depth.min(62) > 1
+    }
+
+    /// What is said of the first `end` bytes of `form`, which are `depth` segments.
+    fn place(&self, depth: usize, form: &str, end: usize) -> Option<&Place> {
+        if self.depths & Self::bit(depth) == 0 {
+            return None;
+        }
+        if depth == 0 {
+            return Some(&self.root);
+        }
+        self.below.get(form.get(..end)?)
+    }
 }
 
 /// What stands after each dot of a host, the longest first.
@@ -413,6 +478,31 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_may_have_any_number_of_segments() {
+        let deep = |depth: usize| "/a".repeat(depth);
+        for depth in [1, 2, 61, 62, 63, 64, 65, 100] {
+            let resources = [
+                resource("shallow", &["a.com"], &["/a"], &["POST"]),
+                resource("deep", &["a.com"], &[&deep(depth)], &[]),
+            ];
+            let rules = RuleSet::compile(&resources, &[open(&["a.com"], &["/"], &[])]).expect("good rules");
+            for (path, want) in [
+                (deep(depth - 1) + "/", "open"),
+                (deep(depth), "deep"),
+                (deep(depth) + "/", "deep"),
+                (deep(depth) + "a", "open"),
+                (deep(depth + 1), "deep"),
+                (deep(depth + 70), "deep"),
+            ] {
+                assert_eq!(verdict(&rules, &get("a.com", &path)), want, "{depth} {path}");
+            }
+            let longer = parts(Version::HTTP_11, "POST", &deep(depth + 1), &["a.com"]);
+            let governing = if depth == 1 { "shallow" } else { "deep" };
+            assert_eq!(verdict(&rules, &longer), governing, "{depth}");
+        }
+    }
+
+    #[test]
     fn one_host_does_not_hide_a_wildcard() {
         let resources = [
             resource("near", &["a.b.com"], &["/x"], &[]),
@@ -525,6 +615,10 @@ mod tests {
         let rules =
             RuleSet::compile(&[resource("r", &["a.com"], &["/x", "/X"], &[])], &[]).expect("good rules");
         for (path, want) in [("/x", "r"), ("/X", "r"), ("/X/y", "r"), ("/x.", "no-r")] {
+            assert_eq!(verdict(&rules, &get("a.com", path)), want, "{path}");
+        }
+        let rules = RuleSet::compile(&[resource("r", &["a.com"], &["/X"], &[])], &[]).expect("good rules");
+        for (path, want) in [("/x", "no-r"), ("/x/", "no-r"), ("/X", "r"), ("/X/", "r")] {
             assert_eq!(verdict(&rules, &get("a.com", path)), want, "{path}");
         }
     }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Enforcer, Holder};
+use super::{Enforcer, Holder, Lives};
 use crate::approval::ask::Selector;
-use crate::approval::grant::Grant;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::Subject;
 use crate::gate::budget::{Budgeted, Draw};
-use crate::gate::live::Live;
+use crate::gate::live::{Held, Live};
 use crate::gate::local::{self, Local, Wanted};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
@@ -26,7 +25,7 @@ const COPIES_MAX: usize = 16;
 
 thread_local! {
     /// Each holder's live grants.
-    static COPIES: RefCell<Local<Principal, Vec<Arc<Live>>>> = const { RefCell::new(Local::new()) };
+    static COPIES: RefCell<Local<Principal, Lives>> = const { RefCell::new(Local::new()) };
 }
 
 impl Enforcer {
@@ -55,7 +54,7 @@ impl Enforcer {
         let whole = Scope::default();
         let covers =
             |live: &Live| covers(live.grant(), target, method) && admits(governing, &whole, target, method);
-        self.admit(&asker, &governing.name, None, covers, now)
+        self.admit(&asker, &governing.name, covers, now)
     }
 
     /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts. The caller has it from
@@ -72,12 +71,13 @@ impl Enforcer {
         let covers = |live: &Live| {
             let grant = live.grant();
             if live.is_of(rule) {
-                within(&grant.scope, target, method)
+                let scope = grant.scope.as_deref();
+                scope.is_none_or(|scope| within(scope, target, method))
             } else {
                 covers(grant, target, method)
             }
         };
-        self.admit(asker, name, Some(rule), covers, now)
+        self.admit(asker, name, covers, now)
     }
 
     /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
@@ -85,7 +85,6 @@ impl Enforcer {
         &self,
         asker: &Asker<'_>,
         resource: &ResourceName,
-        rule: Option<&Arc<ResourceDef>>,
         covers: impl Fn(&Live) -> bool,
         now: Timestamp,
     ) -> Answer {
@@ -113,7 +112,7 @@ impl Enforcer {
             key: &subject.principal,
             version,
         };
-        let pick = |live: &Vec<Arc<Live>>| Self::pick(live, asker, resource, &covers, now);
+        let pick = |live: &Lives| Self::pick(live, asker, resource, &covers, now);
         // A refusal is found anew below: what it says depends on more than what is live.
         if let Some(Ok(permit)) = local::with_copy(&COPIES, &wanted, pick) {
             return Answer::Admit(permit);
@@ -127,7 +126,11 @@ impl Enforcer {
             Ok(permit) => {
                 local::keep(&COPIES, &wanted, || {
                     let few = holder.live.len() <= COPIES_MAX;
-                    few.then(|| holder.live.iter().map(|live| Arc::new(live.copy(rule))).collect())
+                    let copy = |live: &Arc<Live>| {
+                        let copy = live.copy().named(&subject.principal, &person.id);
+                        Arc::new(copy)
+                    };
+                    few.then(|| holder.live.iter().map(copy).collect())
                 });
                 return Answer::Admit(permit);
             }
@@ -138,7 +141,10 @@ impl Enforcer {
             Some(Hindrance::Reserve(grant, of)) => return Answer::Reserve(grant, of),
             Some(Hindrance::Concurrent) => Refusal::TooManyConcurrent { resource },
             Some(Hindrance::StepUp(live)) => match live.grant().mfa.clone() {
-                Some(terms) => Refusal::StepUp { resource, terms },
+                Some(terms) => Refusal::StepUp {
+                    resource,
+                    terms: *terms,
+                },
                 None => Refusal::ApprovalRequired { resource },
             },
             Some(Hindrance::Spent) => Refusal::BudgetSpent { resource },
@@ -232,8 +238,10 @@ impl Enforcer {
 }
 
 /// Whether the grant's own resource and its scope cover a request.
-pub(in crate::gate) fn covers(grant: &Grant, target: &Target<'_>, method: &Method) -> bool {
-    admits(&grant.resource, &grant.scope, target, method)
+pub(in crate::gate) fn covers(grant: &Held, target: &Target<'_>, method: &Method) -> bool {
+    let whole = Scope::default();
+    let scope = grant.scope.as_deref().unwrap_or(&whole);
+    admits(&grant.resource, scope, target, method)
 }
 
 /// Who asks.

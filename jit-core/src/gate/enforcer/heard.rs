@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::broker::store::Version;
 use crate::gate::live::{Live, Usage};
 use crate::id::{Digest, Principal, RequestId, ResourceName, Timestamp};
@@ -29,7 +31,7 @@ pub(super) struct Known {
     /// In whose [`Holder`] it is filed.
     pub(super) filed: Option<Principal>,
     /// The credential that it is bound to.
-    pub(super) bound: Option<Digest>,
+    pub(super) bound: Option<Box<Digest>>,
     /// Nothing in here matters after this; `None` while only a shut was heard of.
     pub(super) until: Option<Timestamp>,
 }
@@ -56,10 +58,13 @@ impl Heard {
     }
 }
 
+/// The live grants of one principal. Most have one.
+pub(super) type Lives = SmallVec<[Arc<Live>; 1]>;
+
 /// What one principal has.
 #[derive(Debug, Default)]
 pub(super) struct Holder {
-    pub(super) live: Vec<Arc<Live>>,
+    pub(super) live: Lives,
     pub(super) waiting: Vec<Waiting>,
 }
 

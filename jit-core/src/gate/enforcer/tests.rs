@@ -10,6 +10,7 @@ use crate::gate::fixtures::{
     ANA, active, active_with, at, grant_id, in_state, person, resource, scope, seconds, subject,
 };
 use crate::gate::refusal::Refusal;
+use crate::gate::rules::RuleSet;
 use crate::gate::target::Target;
 use crate::id::{LockdownId, RequestId};
 use crate::policy::terms::MfaTerms;
@@ -91,6 +92,34 @@ fn a_window_is_half_open() {
     assert_eq!(told(&ask(&enforcer, at(100) - millis(1))), "1");
     check(&enforcer, 100, "approval-required");
     check(&enforcer, 101, "approval-required");
+}
+
+#[test]
+fn what_is_the_same_is_known_by_where_it_is() {
+    let enforcer = enforcer();
+    let compiled = |path| RuleSet::compile(&[resource("admin", path)], &[]).unwrap();
+    // Whichever comes first, and whoever publishes a later version.
+    enforcer.publish(1, &active(1));
+    let (rules, stricter) = (
+        compiled("/admin").shared_by(&enforcer),
+        compiled("/admin/x").shared_by(&enforcer),
+    );
+    enforcer.publish(1, &active(2));
+    enforcer.publish(2, &active(1));
+    let (rule, other) = (rules.resources()[0].rule(), stricter.resources()[0].rule());
+    let ana = ANA.parse().unwrap();
+    let (principal, person) = enforcer.names(&ana).unwrap();
+    let held = enforcer.holders.get(&ana).unwrap();
+    assert_eq!(held.live.len(), 2);
+    for live in &held.live {
+        assert!(live.is_of(rule) && !live.is_of(other));
+        let grant = live.grant();
+        assert_eq!(grant.holder.subject().as_ptr(), principal.subject().as_ptr());
+        assert_eq!(
+            grant.person.as_str().as_ptr(),
+            person.as_ref().unwrap().as_str().as_ptr()
+        );
+    }
 }
 
 #[test]

@@ -17,7 +17,9 @@ fn note(live: &Arc<Live>, path: &str) -> Note {
 
 fn live(n: u128) -> Arc<Live> {
     let grant = active(n).grant.unwrap();
-    Arc::new(Live::new(grant, None, TimeDelta::zero(), Arc::<Usage>::default()))
+    let resource = Arc::new(grant.resource.clone());
+    let usage = Arc::<Usage>::default();
+    Arc::new(Live::new(&grant, resource, None, TimeDelta::zero(), usage))
 }
 
 #[test]

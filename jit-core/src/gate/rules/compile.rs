@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::super::target::{BadTarget, canonical_host_pattern, canonical_prefix, fold_keys};
-use super::{Guard, Map, Node, Open, Resource, RuleSet, is_or_reads_as, parents};
+use super::{Guard, Map, Open, Place, Resource, RuleSet, Tree, is_or_reads_as, parents};
 use crate::id::ResourceName;
 use crate::policy::terms::{OpenDef, ResourceDef};
 
@@ -79,6 +79,7 @@ impl RuleSet {
         for def in open {
             set.add_open(&mut roots, def)?;
         }
+        set.trees.iter_mut().for_each(Tree::close);
         for (host, own) in &roots {
             let (name, table) = match host.strip_prefix("*.") {
                 Some(parent) => (parent, &mut set.parents),
@@ -101,20 +102,20 @@ impl RuleSet {
             let root = self.root(roots, host)?;
             for path in &def.paths {
                 for key in keys(&owner, path)? {
-                    let place = self.place(root, &key)?;
-                    self.check_overlap(place, host, path, def)?;
-                    let Some(node) = self.nodes.get_mut(place as usize) else {
-                        return Err(BadRules::TooMany);
-                    };
                     let guard = Guard {
                         resource: id,
+                        any_method: def.methods.is_empty(),
+                        plain: key == *path,
                         prefix: path.as_str().into(),
                     };
-                    if def.methods.is_empty() {
-                        node.guards.push(guard);
+                    let place = self.place(root, &key)?;
+                    let there: Vec<_> = place.guards.iter().map(|guard| guard.resource).collect();
+                    if guard.any_method {
+                        place.guards.push(guard);
                     } else {
-                        node.guards.insert(0, guard);
+                        place.guards.insert(0, guard);
                     }
+                    self.check_overlap(&there, host, path, def)?;
                 }
             }
         }
@@ -132,22 +133,24 @@ impl RuleSet {
             let root = self.root(roots, host)?;
             for path in &def.paths {
                 for key in keys(owner, path)? {
-                    let place = self.place(root, &key)?;
-                    if let Some(node) = self.nodes.get_mut(place as usize) {
-                        node.open.push(Open {
-                            prefix: path.as_str().into(),
-                            methods: def.methods.clone(),
-                        });
-                    }
+                    self.place(root, &key)?.open.push(Open {
+                        prefix: path.as_str().into(),
+                        methods: def.methods.clone(),
+                    });
                 }
             }
         }
         Ok(())
     }
 
-    fn check_overlap(&self, place: u32, host: &str, path: &str, def: &ResourceDef) -> Result<(), BadRules> {
-        let there = self.node(place).into_iter().flat_map(|node| &node.guards);
-        for other in there.filter_map(|guard| self.resources.get(guard.resource as usize)) {
+    fn check_overlap(
+        &self,
+        there: &[u32],
+        host: &str,
+        path: &str,
+        def: &ResourceDef,
+    ) -> Result<(), BadRules> {
+        for other in there.iter().filter_map(|id| self.resources.get(*id as usize)) {
             if overlap(&other.def.methods, &def.methods) {
                 return Err(BadRules::Overlap {
                     first: other.def.name.clone(),
@@ -164,35 +167,45 @@ impl RuleSet {
         if let Some(root) = roots.get(host) {
             return Ok(*root);
         }
-        let root = self.grow()?;
+        let root = u32::try_from(self.trees.len()).map_err(|_| BadRules::TooMany)?;
+        self.trees.push(Tree::default());
         roots.insert(host.into(), root);
         Ok(root)
     }
 
-    fn place(&mut self, root: u32, key: &str) -> Result<u32, BadRules> {
-        let mut place = root;
-        for segment in key.split('/').filter(|segment| !segment.is_empty()) {
-            let known = self
-                .node(place)
-                .and_then(|node| node.children.get(segment).copied());
-            place = match known {
-                Some(child) => child,
-                None => {
-                    let child = self.grow()?;
-                    if let Some(node) = self.nodes.get_mut(place as usize) {
-                        node.children.insert(segment.into(), child);
-                    }
-                    child
-                }
-            };
+    /// The place of a folded prefix.
+    fn place(&mut self, root: u32, key: &str) -> Result<&mut Place, BadRules> {
+        let tree = self.trees.get_mut(root as usize).ok_or(BadRules::TooMany)?;
+        // As every folded form is written: one slash before each segment.
+        let segments = key.split('/').filter(|segment| !segment.is_empty());
+        let (mut depth, mut prefix) = (0, String::with_capacity(key.len()));
+        for segment in segments {
+            depth += 1;
+            prefix.push('/');
+            prefix.push_str(segment);
         }
-        Ok(place)
+        tree.depths |= Tree::bit(depth);
+        tree.longest = tree.longest.max(prefix.len());
+        Ok(if depth == 0 {
+            &mut tree.root
+        } else {
+            tree.below.entry(prefix.into()).or_default()
+        })
     }
+}
 
-    fn grow(&mut self) -> Result<u32, BadRules> {
-        let id = u32::try_from(self.nodes.len()).map_err(|_| BadRules::TooMany)?;
-        self.nodes.push(Node::default());
-        Ok(id)
+impl Tree {
+    /// Notes of each place whether there is one below it. Nothing is added after this.
+    fn close(&mut self) {
+        let keys: Vec<Box<str>> = self.below.keys().cloned().collect();
+        self.root.goes_on = !keys.is_empty();
+        for key in &keys {
+            for (slash, _) in key.rmatch_indices('/') {
+                if let Some(above) = key.get(..slash).and_then(|above| self.below.get_mut(above)) {
+                    above.goes_on = true;
+                }
+            }
+        }
     }
 }
 

@@ -85,6 +85,11 @@ impl<'a> CanonicalPath<'a> {
         &self.exact
     }
 
+    /// Whether the one folded form is the exact form, but for a slash at the end.
+    pub(in crate::gate) fn is_plain(&self) -> bool {
+        matches!(self.folded, Cow::Borrowed(_))
+    }
+
     /// The folded forms, of which any one is enough to be protected. Segments are compared whole.
     pub fn folded(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&*self.folded).chain(self.folded_nfkc.as_deref())
