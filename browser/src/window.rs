@@ -258,6 +258,15 @@ impl Window {
         Ok(self.client.execute(script, Vec::new()).await?)
     }
 
+    /// What a script in the page hands to its last argument, sooner or later. The ones before are `arguments`.
+    ///
+    /// # Errors
+    /// The browser's.
+    pub async fn awaited(&self, script: &str, arguments: &[&str]) -> Result<Value, BoxError> {
+        let arguments = arguments.iter().map(|&argument| argument.into());
+        Ok(self.client.execute_async(script, arguments.collect()).await?)
+    }
+
     /// What the page's own origin answers a program with this token at `path`.
     ///
     /// # Errors
@@ -266,10 +275,7 @@ impl Window {
         let script = "const [path, token, done] = arguments;
              fetch(path, { headers: { authorization: `Bearer ${token}` } })
                 .then(answer => answer.text()).then(done, error => done(String(error)));";
-        let said = self
-            .client
-            .execute_async(script, vec![path.into(), token.into()])
-            .await?;
+        let said = self.awaited(script, &[path, token]).await?;
         Ok(said.as_str().unwrap_or_default().to_owned())
     }
 

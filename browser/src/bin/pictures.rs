@@ -67,7 +67,7 @@ async fn every_page(driver: &Driver, look: Look, folder: &Path, name: &str) -> R
     let page = demo.guarded("/admin/users?page=2");
     alice.arrives(|at| at == page).await?;
     take(&alice, folder, name, "guarded").await?;
-    for page in ["grants", "audit", "policies", "requests"] {
+    for page in ["grants", "audit", "policies", "requests", "lockdowns", "security"] {
         carol.go(&demo.console(&format!("/{page}"))).await?;
         take(&carol, folder, name, page).await?;
     }
@@ -81,6 +81,34 @@ async fn every_page(driver: &Driver, look: Look, folder: &Path, name: &str) -> R
         carol.go(&story).await?;
         take(&carol, folder, name, "story").await?;
     }
+    // What wants a second factor: a code for Bob, a passkey over the decision for Carol.
+    alice.go(&demo.guarded("/payroll")).await?;
+    alice.says("Your request").await?;
+    alice.fill("reason", "somebody was not paid").await?;
+    alice.press_words("Request access").await?;
+    alice.says("What is asked for").await?;
+    carol.authenticator(true).await?;
+    carol.fill("name", "blue key").await?;
+    carol.press_words("Add a passkey").await?;
+    carol.says("never used").await?;
+    take(&carol, folder, name, "passkeys").await?;
+    carol.go(&demo.console("/approvals")).await?;
+    carol.press_words("look at it and decide").await?;
+    carol.says("Your decision").await?;
+    take(&carol, folder, name, "decide-signed").await?;
+    carol.press_words("Approve with a passkey").await?;
+    carol.says("Your passkey signs this").await?;
+    take(&carol, folder, name, "sign").await?;
+    let bob = driver.browser(look).await?;
+    bob.go(&demo.console("/approvals")).await?;
+    bob.press_words("Bob").await?;
+    bob.press_words("look at it and decide").await?;
+    bob.says("Your decision").await?;
+    take(&bob, folder, name, "decide-short").await?;
+    bob.press("button[value=approve]").await?;
+    bob.says("What you typed is kept.").await?;
+    take(&bob, folder, name, "step-up").await?;
+    bob.close().await?;
     carol.go(&demo.console("/nothing-here")).await?;
     take(&carol, folder, name, "failure").await?;
     alice.close().await?;

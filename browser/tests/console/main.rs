@@ -3,6 +3,7 @@
 //! Nothing here waits for a length of time: a step waits until the page says what it must.
 
 mod barriers;
+mod hostile;
 mod journey;
 mod second_factor;
 

@@ -2,6 +2,7 @@
 
 use browser::{BoxError, Look, Window, wanted};
 use jit_core::clock::{Clock, SystemClock};
+use jit_core::id::Timestamp;
 
 use crate::World;
 
@@ -90,12 +91,21 @@ async fn a_passkey_is_added_and_signs_an_approval() -> Result<(), BoxError> {
     carol.says("Approvals").await?;
     let payroll = world.demo.guarded("/payroll");
     alice.arrives(|at| at == payroll).await?;
+    let back_at = alice.script("return performance.timeOrigin").await?;
 
     let log = carol.fetched("/_jit/v1/events?limit=1000", "demo-carol").await?;
     let log: serde_json::Value = serde_json::from_str(&log)?;
     let items = log["items"].as_array().ok_or("there is no log")?;
     let review = items.iter().find(|item| item["type"] == "reviewed");
-    let evidence = &review.ok_or("there is no review")?["event"]["review"]["evidence"];
+    let review = review.ok_or("there is no review")?;
+    // Both by the clock of this machine: the page that was wanted began to load so long after the approval was written down.
+    let decided: Timestamp = review["at"].as_str().unwrap_or_default().parse()?;
+    let back_at = back_at.as_f64().ok_or("the page has no beginning")?;
+    println!(
+        "back {:.0} ms after the approval",
+        back_at - decided.timestamp_micros() as f64 / 1e3
+    );
+    let evidence = &review["event"]["review"]["evidence"];
     for part in [
         "credential",
         "authenticator_data",
