@@ -88,6 +88,7 @@ async fn every_page(driver: &Driver, look: Look, folder: &Path, name: &str) -> R
     alice.press_words("Request access").await?;
     alice.says("What is asked for").await?;
     carol.authenticator(true).await?;
+    carol.go(&demo.console("/security")).await?;
     carol.fill("name", "blue key").await?;
     carol.press_words("Add a passkey").await?;
     carol.says("never used").await?;
