@@ -283,7 +283,10 @@ fn drop_gate_cookies(headers: &mut HeaderMap) {
 }
 
 fn sets_gate_cookie(value: &HeaderValue) -> bool {
-    let name = value.as_bytes().split(|b| matches!(b, b'=' | b';')).next();
+    // A cookie without a name is sent back as its value alone, which reads as one with a name.
+    let pair = value.as_bytes().trim_ascii_start();
+    let pair = pair.strip_prefix(b"=").unwrap_or(pair);
+    let name = pair.split(|b| matches!(b, b'=' | b';')).next();
     let name = name.unwrap_or_default().trim_ascii().to_ascii_lowercase();
     name == b"__host-jit" || name.starts_with(b"__host-jit-")
 }

@@ -42,6 +42,9 @@ use crate::fetch::HttpsFetch;
 use crate::jwt::TOKEN_MAX;
 use provider::{Caller, Place, Provider};
 
+/// How long ago the person may have signed in at the provider, in seconds: half a day. It must say when that was then (OpenID Connect Core
+/// §3.1.2.1), which a policy that wants a fresh sign-in needs to know.
+const SIGN_IN_AGE: &str = "43200";
 /// Longest code that is sent on to the provider, in bytes.
 pub const CODE_MAX: usize = 4096;
 
@@ -243,6 +246,7 @@ impl CodeFlow {
             .authorize_url(|| CsrfToken::new(state.to_owned()))
             .add_scopes(self.registration.scopes.iter().cloned())
             .add_extra_param("nonce", &departure.nonce)
+            .add_extra_param("max_age", SIGN_IN_AGE)
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .url();
         Ok(url.into())

@@ -58,8 +58,10 @@ impl Provider {
             return place
                 .ok_or_else(|| unavailable("it did not answer a moment ago, and is not asked again yet"));
         }
+        let discovered = self.discover().await;
+        // Not before: whoever goes away meanwhile has tried nothing for the others.
         known.tried_at = Some(now);
-        match self.discover().await {
+        match discovered {
             Ok(place) => {
                 known.place = Some(place.clone());
                 known.read_at = Some(now);

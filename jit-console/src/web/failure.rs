@@ -35,6 +35,15 @@ impl Failure {
         }
     }
 
+    /// The same, with a way to sign in as somebody else: whom the directory does not know can do nothing else here.
+    #[must_use]
+    pub(super) fn with_sign_in(self) -> Self {
+        Self {
+            sign_in: true,
+            ..self
+        }
+    }
+
     pub(super) fn signed_out() -> Self {
         Self {
             sign_in: true,

@@ -241,6 +241,16 @@ impl Sessions {
         }
     }
 
+    /// Ends every session that came from the sign-in that this cookie of the console's is of, whether it is used or lies idle.
+    pub(super) fn replace(&self, cookie: &str) {
+        let mut sessions = self.lock();
+        let before = sessions.get(&Digest::plain(cookie.as_bytes()));
+        if let Some(sign_in) = before.map(|before| before.sign_in) {
+            sessions.retain(|_, other| other.sign_in != sign_in);
+            self.publish(&sessions);
+        }
+    }
+
     /// Ends every session that came from the same sign-in.
     pub(super) fn sign_out(&self, session: &Session) {
         let mut sessions = self.lock();
@@ -261,7 +271,11 @@ impl Sessions {
             Some(host) => (Place::Guarded, Digest::plain(&bound(&cookie, host))),
         };
         let secret = Digest::plain(random(32)?.as_bytes());
-        sessions.retain(|_, session| session.is_live(now));
+        // One that lies idle stays while another of the same sign-in is used: whoever signs in next in that browser ends them all.
+        let used: HashSet<Digest> = (sessions.values().filter(|session| session.is_live(now)))
+            .map(|session| session.sign_in)
+            .collect();
+        sessions.retain(|_, session| used.contains(&session.sign_in));
         let own = || {
             let all = sessions.iter();
             all.filter(|(_, session)| session.subject.principal == begun.subject.principal)

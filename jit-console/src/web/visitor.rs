@@ -61,7 +61,7 @@ impl FromRequestParts<Console> for Visitor {
             .broker
             .identify(&session.subject)
             .await
-            .map_err(|rejection| Failure::from(rejection).into_response())?;
+            .map_err(|rejection| Failure::from(rejection).with_sign_in().into_response())?;
         Ok(Self {
             powers: console.0.broker.powers(&actor),
             actor,

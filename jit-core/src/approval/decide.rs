@@ -272,9 +272,11 @@ impl Request {
                 ])
             }
             Decision::Approve => {
-                if mine
-                    .is_some_and(|old| old.narrowing == review.narrowing && old.decision == review.decision)
-                {
+                // The same again; but what is signed now and was not before has something to add.
+                let adds = |old: &Review| old.evidence.is_none() && review.evidence.is_some();
+                if mine.is_some_and(|old| {
+                    old.narrowing == review.narrowing && old.decision == review.decision && !adds(old)
+                }) {
                     return Ok(Vec::new());
                 }
                 if mine.is_none() && !self.may_fill(stage, &by.person, now) {

@@ -10,15 +10,20 @@
 //!    a session's life after the issuer's next token ([`SESSION_MAX`](crate::gate::SESSION_MAX)).
 //! 3. One principal is one person, whose id is `issuer|subject`, unless [`ClaimsDirectory::with_person`] says that several principals are
 //!    one human or machine. Nobody is merged by name or e-mail address: that would be a guess, and quorum rests on it.
-//! 4. Who has a role is [`Members::Unknown`]: people are learned of as they come.
+//! 4. With a store, what was proven is kept there, and looked for there by a process that does not know it. A proof that gives no role is
+//!    believed only once what was kept before is gone.
+//! 5. Who has a role is [`Members::Unknown`]: people are learned of as they come.
 //!
 //! # Caveats
 //! - Link people who have several ways in, or who own a CI job: else they can review what their other self asked for.
-//! - It is this process's memory. In a fleet a person is known where they were proven; a review that another process decides finds a
-//!   requester unknown there, and ends the request. Keep people who ask and review in a shared directory, or route them to one process.
-//! - After a restart everyone is nobody until their next request.
+//! - Without [`ClaimsDirectory::with_store`] it is this process's memory. In a fleet a person is known where they were proven then; a review
+//!   that another process decides finds a requester unknown there, and ends the request.
+//! - Without [`ClaimsDirectory::with_store`] a restart makes everyone nobody until their next proof, and what they hold or wait for ends.
+//! - So it does once their last proof is older than the greatest age: a request that is to open tomorrow has to be somebody's who comes back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod kept;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -26,12 +31,15 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use http::request::Parts;
+#[cfg(test)]
 use serde_json::Value;
 
 use crate::broker::directory::{Directory, DirectoryError, Members, Person};
+use crate::broker::store::{Store, StoreError};
 use crate::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use crate::id::{Digest, PersonId, Principal, Role, TEXT_MAX, Timestamp};
 use crate::policy::{Mappings, text};
+use kept::{Kept, Proven};
 
 /// How long a proof counts, unless said otherwise.
 pub const AGE: TimeDelta = TimeDelta::hours(8);
@@ -62,33 +70,47 @@ pub struct ClaimsDirectory {
     disabled: HashSet<PersonId>,
     age: TimeDelta,
     capacity: usize,
+    kept: Option<Kept>,
 }
 
 #[derive(Default)]
 struct Table {
     mappings: Mappings,
     known: HashMap<Principal, Known>,
+    /// Counts what was learned: what was read from the store before counts for less.
+    news: u64,
 }
 
 struct Known {
-    name: String,
-    claims: BTreeMap<String, Value>,
+    proven: Proven,
     roles: BTreeSet<Role>,
-    as_of: Timestamp,
+    /// When it was last written down.
+    kept_at: Option<Timestamp>,
 }
 
 impl ClaimsDirectory {
     /// Gives roles by these mappings.
     pub fn new(mappings: Mappings) -> Self {
-        let known = HashMap::new();
+        let table = Table {
+            mappings,
+            ..Table::default()
+        };
         Self {
-            table: RwLock::new(Table { mappings, known }),
+            table: RwLock::new(table),
             persons: HashMap::new(),
             links: HashMap::new(),
             disabled: HashSet::new(),
             age: AGE,
             capacity: CAPACITY,
+            kept: None,
         }
+    }
+
+    /// Keeps what was proven in the cells of `store`, one for each principal with a role: a restart makes nobody of no one.
+    #[must_use]
+    pub fn with_store(mut self, store: Arc<dyn Store>) -> Self {
+        self.kept = Some(Kept(store));
+        self
     }
 
     /// These principals are one person, with this id. The person has the roles of all of them that were proven lately.
@@ -143,19 +165,21 @@ impl ClaimsDirectory {
     pub fn set_mappings(&self, mappings: Mappings) {
         let mut table = self.write();
         for (principal, known) in &mut table.known {
-            known.roles = mappings.roles(principal, &known.claims);
+            known.roles = mappings.roles(principal, &known.proven.claims);
         }
         let links = &self.links;
         table
             .known
             .retain(|principal, known| !known.roles.is_empty() || links.contains_key(principal));
         table.mappings = mappings;
+        table.news += 1;
     }
 
     /// Takes note of someone who was proven at `now`.
     pub fn learn(&self, subject: &Subject, now: Timestamp) {
         let principal = &subject.principal;
         let mut table = self.write();
+        table.news += 1;
         let roles = table.mappings.roles(principal, &subject.claims);
         if roles.is_empty() && !self.links.contains_key(principal) {
             table.known.remove(principal);
@@ -171,13 +195,83 @@ impl ClaimsDirectory {
                 return;
             }
         }
-        let known = Known {
+        let proven = Proven {
             name: display_name(subject),
             claims: subject.claims.clone(),
-            roles,
             as_of: now,
         };
+        let before = table.known.get(principal);
+        // Written down lately, and nothing has changed since but the time.
+        let kept_at = before
+            .filter(|before| before.proven.name == proven.name && before.proven.claims == proven.claims)
+            .and_then(|before| before.kept_at);
+        let known = Known {
+            proven,
+            roles,
+            kept_at,
+        };
         table.known.insert(principal.clone(), known);
+    }
+
+    /// Has the store say of this principal what was learned last, if there is a store.
+    async fn keep(&self, principal: &Principal, now: Timestamp) -> Result<(), StoreError> {
+        let Some(kept) = &self.kept else {
+            return Ok(());
+        };
+        let proven = {
+            let table = self.read();
+            let known = table.known.get(principal);
+            if known.is_some_and(|known| known.kept_at.is_some_and(|at| now - at < kept::AGAIN)) {
+                return Ok(());
+            }
+            known.map(|known| known.proven.clone())
+        };
+        match &proven {
+            Some(proven) => kept.write(principal, proven).await?,
+            None => kept.forget(principal).await?,
+        }
+        let mut table = self.write();
+        table.news += 1;
+        match (proven, table.known.get_mut(principal)) {
+            (Some(proven), Some(known)) if known.proven == proven => known.kept_at = Some(now),
+            // Somebody has read it before it was gone.
+            (None, Some(_)) => {
+                table.known.remove(principal);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Knows again what the store knows of this principal, unless something newer was learned meanwhile.
+    async fn recall(&self, principal: &Principal, now: Timestamp) -> Result<(), StoreError> {
+        let Some(kept) = &self.kept else {
+            return Ok(());
+        };
+        let news = {
+            let table = self.read();
+            let known = table.known.get(principal);
+            if known.is_some_and(|known| self.counts(known, now)) {
+                return Ok(());
+            }
+            table.news
+        };
+        let Some(proven) = kept.read(principal).await? else {
+            return Ok(());
+        };
+        let mut table = self.write();
+        let roles = table.mappings.roles(principal, &proven.claims);
+        let known = Known {
+            kept_at: Some(proven.as_of),
+            proven,
+            roles,
+        };
+        let somebody = !known.roles.is_empty() || self.links.contains_key(principal);
+        let room = table.known.len() < self.capacity || table.known.contains_key(principal);
+        if table.news == news && somebody && room && self.counts(&known, now) {
+            table.known.insert(principal.clone(), known);
+        }
+        Ok(())
     }
 
     /// The id of the person behind `principal`: the one that it is linked to, else `issuer|subject`, and where that is too long for an id
@@ -206,7 +300,7 @@ impl ClaimsDirectory {
     }
 
     fn counts(&self, known: &Known, now: Timestamp) -> bool {
-        let age = now - known.as_of;
+        let age = now - known.proven.as_of;
         age < self.age && age > -SLACK
     }
 
@@ -248,6 +342,10 @@ impl Directory for ClaimsDirectory {
         };
         let alone = std::slice::from_ref(principal);
         let all = self.persons.get(&id).map_or(alone, Vec::as_slice);
+        for principal in all {
+            let recalled = self.recall(principal, now).await;
+            recalled.map_err(|error| DirectoryError { source: error.into() })?;
+        }
         let table = self.read();
         let known: Vec<_> = all
             .iter()
@@ -258,10 +356,10 @@ impl Directory for ClaimsDirectory {
             return Ok(None);
         };
         Ok(Some(Person {
-            name: first.name.clone(),
+            name: first.proven.name.clone(),
             roles: known.iter().flat_map(|known| &known.roles).cloned().collect(),
             disabled: self.disabled.contains(&id),
-            as_of: known.iter().map(|known| known.as_of).min().unwrap_or(first.as_of),
+            as_of: (known.iter().map(|known| known.proven.as_of).min()).unwrap_or(first.proven.as_of),
             id,
         }))
     }
@@ -299,6 +397,8 @@ impl Authenticator for Learning {
     ) -> Result<Subject, AuthError> {
         let subject = self.inner.verify(credential, source, now).await?;
         self.directory.learn(&subject, now);
+        let kept = self.directory.keep(&subject.principal, now).await;
+        kept.map_err(|error| AuthError::Unavailable { source: error.into() })?;
         Ok(subject)
     }
 
@@ -385,6 +485,57 @@ mod tests {
         }
 
         crate::directory_laws!(claims_directory);
+    }
+
+    /// An authenticator that proves whoever it is asked about to have these groups.
+    #[derive(Debug)]
+    struct Vouches(&'static str, Value);
+
+    #[async_trait]
+    impl Authenticator for Vouches {
+        fn present<'r>(&self, _: &'r Parts, _: Option<IpAddr>) -> Presented<'r> {
+            Presented::Nothing
+        }
+
+        async fn verify(&self, _: &[u8], _: CredentialSource, _: Timestamp) -> Result<Subject, AuthError> {
+            Ok(proven(ISSUER, self.0, json!({"groups": self.1})))
+        }
+
+        fn revoked(&self, _: &Digest) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_in_a_store_outlives_the_process_but_not_its_age_or_a_newer_proof() {
+        let store: Arc<dyn Store> = Arc::new(crate::memory::MemoryStore::new());
+        let started = || Arc::new(ClaimsDirectory::new(mappings("sre")).with_store(store.clone()));
+        let prove = async |directory: &Arc<ClaimsDirectory>, groups: Value, now| {
+            let learning = Learning::new(Arc::new(Vouches("ana", groups)), directory.clone());
+            learning
+                .verify(b"", CredentialSource::Authorization, now)
+                .await
+                .unwrap();
+        };
+        let ana = principal(ISSUER, "ana");
+        let first = started();
+        prove(&first, json!(["sre"]), at(0)).await;
+        // Within a quarter of an hour the same is not written again; what has changed is.
+        prove(&first, json!(["sre"]), at(60)).await;
+        prove(&first, json!(["sre", "dev"]), at(120)).await;
+        for (now, expected) in [(at(120), Some("dev,sre")), (at(120 + 8 * 3600), None)] {
+            assert_eq!(roles(&started(), &ana, now).await.as_deref(), expected, "{now}");
+        }
+        let second = started();
+        assert_eq!(roles(&second, &principal(ISSUER, "bo"), at(130)).await, None);
+        assert_eq!(roles(&second, &ana, at(130)).await.as_deref(), Some("dev,sre"));
+        // The last proof counts, also for a process that has not heard of the ones before.
+        prove(&started(), json!(["x"]), at(140)).await;
+        assert_eq!(roles(&started(), &ana, at(150)).await, None);
+        // An older one that comes late replaces no newer one.
+        prove(&started(), json!(["dev"]), at(200)).await;
+        prove(&started(), json!(["sre"]), at(190)).await;
+        assert_eq!(roles(&started(), &ana, at(210)).await.as_deref(), Some("dev"));
     }
 
     #[tokio::test]

@@ -2,20 +2,27 @@
 //!
 //! 1. The people file first: whoever it lists has the roles that it says, by a token of the file or by one of an issuer that it names among
 //!    their `principals`.
-//! 2. Others have the roles that the policy's `[[mappings]]` give to what their issuer says of them.
+//! 2. Others have the roles that the policy's `[[mappings]]` give to what their issuer says of them. That is kept in the database, and counts
+//!    for half a day after it was last proven; what they hold or wait for then ends with it.
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use jit_auth::jwt::JwtAuthenticator;
 use jit_core::broker::claims::{ClaimsDirectory, Learning};
 use jit_core::broker::directories::Directories;
 use jit_core::broker::directory::Directory;
 use jit_core::broker::people::PeopleFile;
+use jit_core::broker::store::Store;
 use jit_core::gate::authenticate::Authenticator;
 use jit_core::gate::tokens::{ApiTokens, SharedToken};
 use jit_core::policy::Mappings;
 
 use super::papers::tokens;
+use crate::BoxError;
+
+/// How long a proof counts: as long as a sign-in at the console does.
+const AGE: TimeDelta = TimeDelta::hours(12);
 
 /// Everyone that there is.
 pub(super) struct Identity {
@@ -33,8 +40,10 @@ impl Identity {
         issuers: &[Arc<JwtAuthenticator>],
         mappings: Mappings,
         signs_in: bool,
-    ) -> Result<Self, SharedToken> {
-        let claims = Arc::new(ClaimsDirectory::new(mappings));
+        store: Arc<dyn Store>,
+    ) -> Result<Self, BoxError> {
+        let claims = ClaimsDirectory::new(mappings).with_store(store).with_age(AGE)?;
+        let claims = Arc::new(claims);
         let issuers = issuers.iter().map(|issuer| -> Arc<dyn Authenticator> {
             Arc::new(Learning::new(issuer.clone(), claims.clone()))
         });

@@ -71,7 +71,13 @@ pub(super) async fn wire(
     } = papers;
     let sign_in = config.console.as_mut().and_then(|console| console.sign_in.take());
     let mappings = policy.mappings().clone();
-    let identity = Identity::new(people, &config.issuers, mappings, sign_in.is_some())?;
+    let identity = Identity::new(
+        people,
+        &config.issuers,
+        mappings,
+        sign_in.is_some(),
+        store.clone(),
+    )?;
     let directory = identity.directory();
     let interactions = Arc::new(Interactions::new());
     let passkeys = Arc::new(CellPasskeys::new(store.clone()));

@@ -106,9 +106,12 @@ async fn tokens_of_an_issuer_prove_whom_the_policy_gives_roles() {
         )
     };
     world.write("policy.toml", &mapped("sre"));
-    let mut command = world.command();
-    command.env("SSL_CERT_FILE", world.path("idp.pem"));
-    let served = world.serve_by(command).await;
+    let command = || {
+        let mut command = world.command();
+        command.env("SSL_CERT_FILE", world.path("idp.pem"));
+        command
+    };
+    let served = world.serve_by(command()).await;
 
     let stranger = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let good = issuer.token(&issuer.key, "jit", &json!(["deploy"]));
@@ -136,13 +139,22 @@ async fn tokens_of_an_issuer_prove_whom_the_policy_gives_roles() {
     let ask = json!({"resource": "admin", "reason": "deploy", "duration": "5m"});
     let asked = served.gate().by(&good).post("/_jit/v1/requests", &ask).await;
     assert_eq!(asked.status, 201, "{asked:?}");
+    let asked = format!("/_jit/v1/requests/{}", asked.json()["id"].as_str().unwrap());
+
+    // A restart makes nobody of no one: what they wait for goes on waiting.
+    served.stop().await;
+    let served = world.serve_by(command()).await;
+    let waits = served.gate().by(crate::world::BOB).get(&asked).await;
+    assert_eq!(waits.json()["state"], "pending", "{waits:?}");
 
     // The mapping goes, and the role with it.
     world.write("policy.toml", &mapped("nobody"));
     served.signal("HUP").await;
     served.event("reloaded").await;
-    let asked = served.gate().by(&good).post("/_jit/v1/requests", &ask).await;
-    assert_eq!(asked.status, 403, "{asked:?}");
+    let again = served.gate().by(&good).post("/_jit/v1/requests", &ask).await;
+    assert_eq!(again.status, 403, "{again:?}");
+    let ended = served.gate().by(crate::world::BOB).get(&asked).await;
+    assert_eq!(ended.json()["state"], "denied", "{ended:?}");
     let log = serde_json::Value::Array(served.stop().await).to_string();
     assert!(!log.contains(good.rsplit('.').next().unwrap()), "{log}");
 }

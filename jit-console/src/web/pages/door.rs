@@ -17,7 +17,7 @@ use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::handoff::{Guarded, Return, Why};
-use crate::web::session::{self, CONSOLE_COOKIE, Place, set_cookie};
+use crate::web::session::{self, CONSOLE_COOKIE, set_cookie};
 use crate::web::visitor::Visitor;
 
 #[derive(Debug, Deserialize)]
@@ -102,12 +102,11 @@ pub(super) fn signed_in(
 ) -> Result<Response, Failure> {
     let now = console.0.broker.now();
     let sessions = &console.0.sessions;
-    let cookie = sessions.sign_in(subject, now)?;
     // Whoever was signed in here before is not any longer, here and at guarded origins.
-    let before = session::cookie(headers, CONSOLE_COOKIE);
-    if let Some(before) = before.and_then(|before| sessions.find(before, Place::Console, now)) {
-        sessions.sign_out(&before);
+    if let Some(before) = session::cookie(headers, CONSOLE_COOKIE) {
+        sessions.replace(before);
     }
+    let cookie = sessions.sign_in(subject, now)?;
     let onwards = if console.0.returns.read(to, now).is_some() {
         format!("/go/{to}")
     } else {

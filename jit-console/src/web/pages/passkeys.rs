@@ -337,6 +337,10 @@ pub(super) async fn answer(
     let (person, answer) = (&visitor.actor.person.id, form.answer.as_str());
     let step_ups = &console.0.step_ups;
     match &ceremony.purpose {
+        // Asked again: what there is by now may be somebody else's, who found this session.
+        Purpose::Enrol { .. } if !matches!(console.has_shown(&visitor, passkeys).await?, Shown::Recently) => {
+            Ok(Redirect::to(SECURITY).into_response())
+        }
         Purpose::Enrol { name, state } => match passkeys.enrolled(person, name, state, answer, now).await {
             Ok(()) => Ok(Redirect::to(SECURITY).into_response()),
             Err(error) => show(&console, &visitor, shown(name), Some(said(error, now))).await,
