@@ -2,8 +2,8 @@
 //!
 //! 1. `JIT_LOG` says what is logged: a level, or targets with levels, such as `warn,jit_core=debug`. `info` unless said otherwise.
 //! 2. What libraries say below `info` is never logged: their traces hold headers, and with them credentials.
-//! 3. What people typed is inert: control, format and bidirectional characters, line ends among them, are written as `\uXXXX`, which JSON reads
-//!    back.
+//! 3. What people typed is inert: control, format and bidirectional characters, line ends among them, are written as `\u` and four
+//!    hex digits, which JSON reads back.
 
 use std::env;
 use std::io::{self, Write};
