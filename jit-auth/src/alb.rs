@@ -376,6 +376,10 @@ impl Authenticator for AlbAuthenticator {
     fn revoked(&self, _credential: &Digest) -> bool {
         false
     }
+
+    fn revocations(&self) -> Option<u64> {
+        Some(0)
+    }
 }
 
 #[cfg(test)]

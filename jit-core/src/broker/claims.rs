@@ -405,6 +405,10 @@ impl Authenticator for Learning {
     fn revoked(&self, credential: &Digest) -> bool {
         self.inner.revoked(credential)
     }
+
+    fn revocations(&self) -> Option<u64> {
+        self.inner.revocations()
+    }
 }
 
 #[cfg(test)]

@@ -106,4 +106,10 @@ pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// Whether a credential that was proven before has been revoked since; asked with the SHA-256 of its bytes, from memory, for
     /// every request of a cached session.
     fn revoked(&self, credential: &Digest) -> bool;
+
+    /// A number that is another one after anything that was proven has been revoked: changed after [`Authenticator::revoked`] says so.
+    /// Where it is what it was before a credential was verified, that is not asked. `None`: ask for every request.
+    fn revocations(&self) -> Option<u64> {
+        None
+    }
 }

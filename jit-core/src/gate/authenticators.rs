@@ -95,6 +95,7 @@ impl Authenticators {
                 continue;
             };
             let source = credential.source;
+            let revocations = member.revocations();
             match member.verify(&credential.bytes, source, now).await {
                 Ok(subject) => {
                     let credential = Digest::plain(&credential.bytes);
@@ -104,6 +105,7 @@ impl Authenticators {
                             by,
                             source,
                             credential,
+                            revocations,
                         },
                     ));
                 }
@@ -116,8 +118,11 @@ impl Authenticators {
 
     /// Whether what proved a session has been revoked since.
     pub(in crate::gate) fn revoked(&self, proof: &Proof) -> bool {
-        let member = self.members.get(proof.by);
-        member.is_none_or(|member| member.revoked(&proof.credential))
+        let Some(member) = self.members.get(proof.by) else {
+            return true;
+        };
+        let none_since = proof.revocations.is_some() && member.revocations() == proof.revocations;
+        !none_since && member.revoked(&proof.credential)
     }
 }
 
@@ -153,6 +158,8 @@ pub(in crate::gate) struct Proof {
     pub(in crate::gate) source: CredentialSource,
     /// The SHA-256 of the credential.
     pub(in crate::gate) credential: Digest,
+    /// [`Authenticator::revocations`] before it was verified.
+    pub(in crate::gate) revocations: Option<u64>,
 }
 
 impl Proof {
@@ -162,6 +169,7 @@ impl Proof {
             by: usize::MAX,
             source: CredentialSource::Grant,
             credential,
+            revocations: None,
         }
     }
 }

@@ -29,7 +29,6 @@ use crate::gate::authenticate::Subject;
 use crate::gate::budget::Budgeted;
 use crate::gate::cut::Cut;
 use crate::gate::live::{Live, Usage};
-use crate::gate::local;
 use crate::gate::locks::Locks;
 use crate::gate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use crate::gate::sync::dashmap::{self, DashMap};
@@ -42,21 +41,23 @@ mod check;
 mod heard;
 mod settings;
 mod shared;
+mod standing;
 mod watch;
 
 pub use check::Answer;
 pub(in crate::gate) use check::{Asker, Bearer, covers};
-use heard::{Filing, Heard, Holder, Known, Lives, Waiting};
+use heard::{Filing, Heard, Holder, Known, Waiting};
 pub use settings::{EnforcerSettings, SettingError};
 use shared::Shared;
+pub(in crate::gate) use standing::Standing;
 use watch::Watches;
 
 /// How long after a grant's end it is remembered, so that a publisher that lags can't bring it back: as long as the oldest view that
 /// may admit anything.
 const AFTERLIFE: TimeDelta = TimeDelta::minutes(5);
 
-/// How many counters of changes there are: holders that share one make each other's copies be made anew.
-const VERSIONS: usize = 1024;
+/// How many counters of changes there are: holders that share one make each other's standings be made anew.
+const VERSIONS: usize = 8192;
 
 /// The live grants of one gate.
 #[derive(Debug)]
@@ -74,8 +75,7 @@ pub struct Enforcer {
     holders: DashMap<Principal, Holder, RandomState>,
     /// The grants that are bound to a credential, by its hash. Locked like `holders`.
     bound: DashMap<Digest, Arc<Live>>,
-    owner: u64,
-    /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: threads keep copies of it.
+    /// Counts, for the holders that a hash puts in each place, how often what they hold has changed: sessions keep copies of it.
     versions: Box<[AtomicU64]>,
     hasher: RandomState,
     shared: Shared,
@@ -95,7 +95,6 @@ impl Enforcer {
             ledger: DashMap::new(),
             holders: DashMap::with_hasher(hasher.clone()),
             bound: DashMap::new(),
-            owner: local::owner(),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             hasher,
             shared: Shared::default(),
@@ -262,22 +261,12 @@ impl Enforcer {
         self.hasher.hash_one(holder)
     }
 
-    /// The version of what the holder of this hash holds: to be read before that is.
-    fn copies(&self, hash: u64) -> u64 {
-        self.version(hash)
-            .map_or(0, |version| version.load(Ordering::Acquire))
-    }
-
-    /// What a holder holds has changed: from here on no copy of what it was counts, and whoever waits for it looks again.
+    /// What a holder holds has changed: from here on no standing that was made of it counts, and whoever waits for it looks again.
     fn changed(&self, holder: &Principal) {
         if let Some(version) = self.version(self.hash(holder)) {
             version.fetch_add(1, Ordering::AcqRel);
         }
         self.watches.wake(holder);
-    }
-
-    fn version(&self, hash: u64) -> Option<&AtomicU64> {
-        self.versions.get(usize::try_from(hash % VERSIONS as u64).ok()?)
     }
 
     /// Changes what a holder has, and forgets a holder that has nothing left.
@@ -336,11 +325,8 @@ impl Enforcer {
         });
     }
 
-    /// The rules have changed: copies are made anew, with what governs them now, and everything in flight looks again whether it may go on.
+    /// The rules have changed: everything in flight looks again whether it may go on.
     pub(in crate::gate) fn rules_changed(&self) {
-        for version in &self.versions {
-            version.fetch_add(1, Ordering::AcqRel);
-        }
         self.each_known(|heard| heard.usage.wake());
     }
 

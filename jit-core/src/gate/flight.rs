@@ -318,6 +318,7 @@ impl Flight {
             subject,
             hash: session.hash,
             person: person.as_ref()?,
+            standing: None,
             bearer: None,
             counts_bytes: self.counts_bytes,
         };

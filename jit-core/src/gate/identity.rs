@@ -138,7 +138,7 @@ impl Gate {
         let epoch = self.inner.sessions.epoch();
         let now = self.now();
         let outcome = match self.inner.authenticators.verify(shown, now).await {
-            Ok((subject, proof)) => self.session(subject, proof, now).await,
+            Ok((subject, proof)) => self.session(key, subject, proof, now).await,
             Err(error) => Err(error),
         };
         self.remember(epoch, key, outcome, now)
@@ -155,17 +155,22 @@ impl Gate {
     }
 
     pub(super) async fn verify_bearer(&self, credential: Digest) -> Verified {
+        let key = self.inner.sessions.bearer(&credential);
         let epoch = self.inner.sessions.epoch();
         let now = self.now();
         let outcome = match self.inner.enforcer.holder_by(&credential, now) {
-            Some(subject) => self.session(subject, Proof::bearer(credential), now).await,
+            Some(subject) => {
+                let proof = Proof::bearer(credential);
+                self.session(key, subject, proof, now).await
+            }
             None => Err(AuthError::Invalid),
         };
-        self.remember(epoch, self.inner.sessions.bearer(&credential), outcome, now)
+        self.remember(epoch, key, outcome, now)
     }
 
     async fn session(
         &self,
+        key: SessionKey,
         mut subject: Subject,
         proof: Proof,
         now: Timestamp,
@@ -185,7 +190,21 @@ impl Gate {
             }
         }
         let hash = self.inner.enforcer.hash(&subject.principal);
-        Session::new(subject, hash, proof, person, now).ok_or(AuthError::Invalid)
+        Session::new(key, subject, hash, proof, person, now).ok_or(AuthError::Invalid)
+    }
+
+    /// Has a session know what its user holds, if it does not: what they ask next is then decided by that.
+    pub(super) fn stand(&self, session: &Arc<Session>) {
+        let (enforcer, session) = (&self.inner.enforcer, session.base());
+        let Session { subject, hash, .. } = &**session;
+        let knows = session.standing.as_ref();
+        if knows.is_some_and(|standing| enforcer.is_present(standing, *hash)) {
+            return;
+        }
+        let person = session.person.as_ref();
+        if let Some(standing) = person.and_then(|person| enforcer.standing(subject, *hash, person)) {
+            self.inner.sessions.stand(session, standing);
+        }
     }
 
     fn remember(

@@ -131,6 +131,11 @@ impl Live {
         }
     }
 
+    /// Whether it is this principal's, and this person's.
+    pub(in crate::gate) fn is_held_by(&self, principal: &Principal, person: &PersonId) -> bool {
+        self.grant.holder == *principal && self.grant.person == *person
+    }
+
     /// The credential that opens it, where it is one that does.
     pub(in crate::gate) fn credential(&self) -> Option<&GrantCredential> {
         self.credential.as_deref()

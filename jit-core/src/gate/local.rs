@@ -80,17 +80,26 @@ pub(in crate::gate) fn with_copy<K: Eq + Clone, V, R>(
     wanted: &Wanted<'_, K>,
     work: impl FnOnce(&V) -> R,
 ) -> Option<R> {
+    with_copy_mut(copies, wanted, |copy| work(copy))
+}
+
+/// The same, for whoever puts another in its place.
+pub(in crate::gate) fn with_copy_mut<K: Eq + Clone, V, R>(
+    copies: &'static Copies<K, V>,
+    wanted: &Wanted<'_, K>,
+    work: impl FnOnce(&mut V) -> R,
+) -> Option<R> {
     let found = copies.try_with(|local| {
         // Taken already: whatever asks from within such a use goes to the original.
         let mut local = local.try_borrow_mut().ok()?;
         let place = local.place(wanted.hash)?;
-        let kept = place.kept.as_ref()?;
+        let kept = place.kept.as_mut()?;
         let counts = kept.owner == wanted.owner && kept.version == wanted.version && kept.key == *wanted.key;
         if !counts {
             return None;
         }
         place.rival = None;
-        Some(work(&kept.copy))
+        Some(work(&mut kept.copy))
     });
     // No copies in a thread that is ending.
     found.ok().flatten()

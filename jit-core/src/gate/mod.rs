@@ -490,6 +490,7 @@ impl Gate {
             subject: &session.subject,
             hash: session.hash,
             person,
+            standing: session.standing.as_ref(),
             bearer: bearer.flatten(),
             // What was read from a severed connection would have to be given back.
             counts_bytes: door.counts_bytes && !changes,
@@ -504,16 +505,19 @@ impl Gate {
             return Verdict::Refuse(Refusal::LogFull);
         };
         match enforcer.check_as(&asker, resource, &target, &head.method, now) {
-            Answer::Admit(permit) => Verdict::Admit(Admission {
-                permit,
-                subject: Arc::clone(&session.subject),
-                credential,
-                counts_bytes: asker.counts_bytes,
-                session,
-                rules_number,
-                at: now,
-                place,
-            }),
+            Answer::Admit(permit) => {
+                self.stand(&session);
+                Verdict::Admit(Admission {
+                    permit,
+                    subject: Arc::clone(&session.subject),
+                    credential,
+                    counts_bytes: asker.counts_bytes,
+                    session,
+                    rules_number,
+                    at: now,
+                    place,
+                })
+            }
             Answer::Refuse(refusal) if door.pursues && inspected.presented.is_none() => {
                 self.refuse_or_pursue(door, head, inspected.plea, session, refusal)
             }

@@ -4,6 +4,8 @@
 //! Every one states what holds from when a call has returned, the present time being given. A failure prints its schedule, which
 //! `--replay` runs again. For that nothing that a thread does may depend on anything but the schedule.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
@@ -18,12 +20,13 @@ use crate::approval::state::State;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::Subject;
 use crate::gate::cut::Cut;
-use crate::gate::enforcer::{Answer, Enforcer, EnforcerSettings};
+use crate::gate::enforcer::{Answer, Asker, Enforcer, EnforcerSettings, Standing};
 use crate::gate::fixtures::{
     ANA, active, active_with, at, grant_id, in_state, person, resource, scope, seconds, subject,
 };
+use crate::gate::sync::thread_local;
 use crate::gate::target::Target;
-use crate::id::{LockdownId, Timestamp};
+use crate::id::{LockdownId, PersonId, Timestamp};
 use crate::policy::terms::ResourceDef;
 
 mod bearers;
@@ -80,6 +83,11 @@ impl Returned {
     }
 }
 
+thread_local! {
+    /// What a thread knows of what each person holds.
+    static STANDINGS: RefCell<BTreeMap<PersonId, Standing>> = RefCell::default();
+}
+
 /// Somebody who asks for a page of the resource `admin`.
 #[derive(Debug, Clone)]
 struct Asks {
@@ -102,23 +110,33 @@ impl Asks {
 
     fn ask(&self, enforcer: &Enforcer, now: Timestamp) -> Answer {
         let target = Target::read(&self.head).unwrap();
-        enforcer.check(
-            &self.subject,
-            &self.person,
-            &self.governing,
-            &target,
-            &Method::GET,
-            now,
-        )
+        let (hash, id) = (enforcer.hash(&self.subject.principal), &self.person.id);
+        let known = STANDINGS.with(|standings| standings.borrow().get(id).cloned());
+        let asker = Asker {
+            subject: &self.subject,
+            hash,
+            person: &self.person,
+            standing: known.as_ref(),
+            bearer: None,
+            counts_bytes: false,
+        };
+        let answer = enforcer.check_knowing(&asker, &self.governing, &target, &Method::GET, now);
+        let present = known.is_some_and(|known| enforcer.is_present(&known, hash));
+        if let (Answer::Admit(_), false) = (&answer, present)
+            && let Some(now) = enforcer.standing(&self.subject, hash, &self.person)
+        {
+            STANDINGS.with(|standings| standings.borrow_mut().insert(id.clone(), now.copy()));
+        }
+        answer
     }
 
     fn gets_in(&self, enforcer: &Enforcer, now: Timestamp) -> bool {
         matches!(self.ask(enforcer, now), Answer::Admit(_))
     }
 
-    /// Asks so often that this thread has a copy of what they hold: it is made the second time, unless it changes meanwhile.
+    /// Asks so often that this thread knows what they hold: from the first time on, unless it changes meanwhile.
     fn warm(&self, enforcer: &Enforcer, now: Timestamp) {
-        for _ in 0..3 {
+        for _ in 0..2 {
             self.gets_in(enforcer, now);
         }
     }

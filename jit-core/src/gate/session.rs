@@ -4,7 +4,8 @@
 //!    verification depends on nothing else. Of several credentials in one request the key holds all.
 //! 2. A session lives until its credential ends, at most 60 s. Whatever the authenticator that proved it revokes is refused before that.
 //! 3. A thread that sees a user often keeps a copy of their session ([`local`](crate::gate::local)), which ends with the session: two
-//!    cores that serve one user share nothing that either writes.
+//!    cores that serve one user share nothing that either writes. With a session goes what its user holds
+//!    ([`Standing`](crate::gate::enforcer::Standing)), which counts while that is the same.
 //! 4. Only what was proven gets in: a stranger can't fill the cache. When it is full of sessions that are still good, further
 //!    ones are verified on every request. Those of several credentials fill half of it at most: one good credential goes with any number
 //!    of others that prove nothing.
@@ -19,6 +20,7 @@ use crate::approval::ask::Assurance;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::{CredentialSource, Subject};
 use crate::gate::authenticators::Proof;
+use crate::gate::enforcer::Standing;
 use crate::gate::local::{self, Local, Wanted};
 use crate::gate::mark::{Mark, Marks};
 use crate::gate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -75,6 +77,7 @@ impl Hasher for AsItIs {
 /// Someone proven, and the person that the Directory said they are.
 #[derive(Debug)]
 pub(in crate::gate) struct Session {
+    key: SessionKey,
     pub(in crate::gate) subject: Arc<Subject>,
     /// The enforcer's hash of the subject's principal.
     pub(in crate::gate) hash: u64,
@@ -82,6 +85,8 @@ pub(in crate::gate) struct Session {
     pub(in crate::gate) person: Option<Person>,
     /// What proved it.
     pub(in crate::gate) proof: Proof,
+    /// What they held when that was last looked up.
+    pub(in crate::gate) standing: Option<Standing>,
     ends: Timestamp,
     /// What it was before a second factor raised it.
     base: Option<Arc<Self>>,
@@ -90,6 +95,7 @@ pub(in crate::gate) struct Session {
 impl Session {
     /// Verified at `now`. `None` when the credential has ended.
     pub(in crate::gate) fn new(
+        key: SessionKey,
         subject: Subject,
         hash: u64,
         proof: Proof,
@@ -101,10 +107,12 @@ impl Session {
         let longest = now.checked_add_signed(longest).unwrap_or(now);
         let ends = subject.expires_at.map_or(longest, |end| end.min(longest));
         (now < ends).then(|| Self {
+            key,
             subject: Arc::new(subject),
             hash,
             person,
             proof,
+            standing: None,
             ends,
             base: None,
         })
@@ -129,9 +137,18 @@ impl Session {
                 assurance,
                 ..Subject::clone(&self.subject)
             }),
+            ..self.with_standing(self.standing.clone())
+        }
+    }
+
+    fn with_standing(&self, standing: Option<Standing>) -> Self {
+        Self {
+            key: self.key,
+            subject: Arc::clone(&self.subject),
             hash: self.hash,
             person: self.person.clone(),
             proof: self.proof,
+            standing,
             ends: self.ends,
             base: None,
         }
@@ -143,7 +160,10 @@ impl Session {
 
     /// The same, in memory of its own.
     fn copy(&self) -> Self {
-        self.with_assurance(self.subject.assurance.clone())
+        Self {
+            subject: Arc::new(Subject::clone(&self.subject)),
+            ..self.with_standing(self.standing.as_ref().map(Standing::copy))
+        }
     }
 }
 
@@ -201,12 +221,7 @@ impl Sessions {
     }
 
     pub(in crate::gate) fn get(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Session>> {
-        let wanted = Wanted {
-            owner: self.owner,
-            hash: key.credential.hash(),
-            key,
-            version: self.version.load(Ordering::Acquire),
-        };
+        let wanted = self.wanted(key);
         let copy = local::with_copy(&COPIES, &wanted, |session: &Arc<Session>| {
             session.is_good(now).then(|| Arc::clone(session))
         });
@@ -220,6 +235,32 @@ impl Sessions {
         };
         local::keep(&COPIES, &wanted, || Some(Arc::new(session.copy())));
         Some(session)
+    }
+
+    fn wanted<'k>(&self, key: &'k SessionKey) -> Wanted<'k, SessionKey> {
+        Wanted {
+            owner: self.owner,
+            hash: key.credential.hash(),
+            key,
+            version: self.version.load(Ordering::Acquire),
+        }
+    }
+
+    /// Keeps what a session's user holds with it: with this thread's copy, or with the session that all threads share, whichever it is.
+    pub(in crate::gate) fn stand(&self, session: &Arc<Session>, standing: Standing) {
+        let own = local::with_copy_mut(&COPIES, &self.wanted(&session.key), |kept| {
+            let same = Arc::ptr_eq(kept, session);
+            if same {
+                *kept = Arc::new(session.with_standing(Some(standing.copy())));
+            }
+            same
+        });
+        if own != Some(true)
+            && let Some(mut entry) = self.sessions.get_mut(&session.key)
+            && Arc::ptr_eq(&entry.session, session)
+        {
+            entry.session = Arc::new(session.with_standing(Some(standing)));
+        }
     }
 
     /// To be read before a verification starts, and given back with its outcome.
@@ -284,6 +325,7 @@ mod tests {
         by: 0,
         source: CredentialSource::Authorization,
         credential: Digest::ZERO,
+        revocations: None,
     };
 
     /// Of one gate: its marks are the same in every test.
@@ -298,7 +340,7 @@ mod tests {
     }
 
     fn session(now: i64) -> Arc<Session> {
-        Arc::new(Session::new(subject(ANA), 0, PROOF, Some(person("ana")), at(now)).unwrap())
+        Arc::new(Session::new(key(0), subject(ANA), 0, PROOF, Some(person("ana")), at(now)).unwrap())
     }
 
     #[test]
@@ -316,7 +358,7 @@ mod tests {
                 expires_at: expires,
                 ..subject(ANA)
             };
-            let session = Session::new(subject, 0, PROOF, person, at(0)).unwrap();
+            let session = Session::new(key(0), subject, 0, PROOF, person, at(0)).unwrap();
             assert!(
                 session.is_good(at(last)) && !session.is_good(at(first_out)),
                 "{session:?}"
@@ -326,7 +368,7 @@ mod tests {
             expires_at: Some(at(0)),
             ..subject(ANA)
         };
-        assert!(Session::new(ended, 0, PROOF, Some(person("ana")), at(0)).is_none());
+        assert!(Session::new(key(0), ended, 0, PROOF, Some(person("ana")), at(0)).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -26,6 +27,8 @@ pub const TOKEN_MAX: usize = 4096;
 /// An [`Authenticator`] for tokens that are known by their hash. What it proves carries no assurance of a second factor.
 pub struct ApiTokens {
     known: ArcSwap<Known>,
+    /// How often others were made known: counted up afterwards.
+    replaced: AtomicU64,
 }
 
 type Known = HashMap<Digest, Principal, BuildHasherDefault<Start>>;
@@ -63,6 +66,7 @@ impl ApiTokens {
     pub fn new(tokens: impl IntoIterator<Item = (Digest, Principal)>) -> Result<Self, SharedToken> {
         Ok(Self {
             known: ArcSwap::from_pointee(index(tokens)?),
+            replaced: AtomicU64::new(0),
         })
     }
 
@@ -73,6 +77,7 @@ impl ApiTokens {
     /// [`SharedToken`] when one of them stands for two principals; the tokens known before then stay.
     pub fn replace(&self, tokens: impl IntoIterator<Item = (Digest, Principal)>) -> Result<(), SharedToken> {
         self.known.store(index(tokens)?.into());
+        self.replaced.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 }
@@ -145,6 +150,10 @@ impl Authenticator for ApiTokens {
 
     fn revoked(&self, credential: &Digest) -> bool {
         !self.known.load().contains_key(credential)
+    }
+
+    fn revocations(&self) -> Option<u64> {
+        Some(self.replaced.load(Ordering::Acquire))
     }
 }
 

@@ -1,32 +1,21 @@
 //! Whether a live grant admits a request.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::Method;
 
-use super::{Enforcer, Holder, Lives};
+use super::{Enforcer, Holder, Standing};
 use crate::approval::ask::Selector;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::Subject;
 use crate::gate::budget::{Budgeted, Draw};
 use crate::gate::live::{Held, Live};
-use crate::gate::local::{self, Local, Wanted};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Resource, admits, within};
-use crate::gate::sync::thread_local;
 use crate::gate::target::Target;
-use crate::id::{Digest, GrantId, Principal, RequestId, ResourceName, Timestamp};
+use crate::id::{Digest, GrantId, RequestId, ResourceName, Timestamp};
 use crate::policy::terms::{ResourceDef, Scope};
-
-/// Most live grants of one holder that a thread keeps copies of.
-const COPIES_MAX: usize = 16;
-
-thread_local! {
-    /// Each holder's live grants.
-    static COPIES: RefCell<Local<Principal, Lives>> = const { RefCell::new(Local::new()) };
-}
 
 impl Enforcer {
     /// Whether a live grant of `subject` admits `method` on `target`, which `governing` (as it is now) governs.
@@ -48,13 +37,30 @@ impl Enforcer {
             subject,
             hash: self.hash(&subject.principal),
             person,
+            standing: None,
             bearer: None,
             counts_bytes: false,
         };
-        let whole = Scope::default();
-        let covers =
-            |live: &Live| covers(live.grant(), target, method) && admits(governing, &whole, target, method);
-        self.admit(&asker, &governing.name, covers, now)
+        self.check_knowing(&asker, governing, target, method, now)
+    }
+
+    /// The same, by what is known of what they hold.
+    pub(in crate::gate) fn check_knowing(
+        &self,
+        asker: &Asker<'_>,
+        governing: &ResourceDef,
+        target: &Target<'_>,
+        method: &Method,
+        now: Timestamp,
+    ) -> Answer {
+        let (whole, name) = (Scope::default(), &governing.name);
+        let covers = |live: &Live| {
+            let grant = live.grant();
+            grant.resource.name == *name
+                && covers(grant, target, method)
+                && admits(governing, &whole, target, method)
+        };
+        self.admit(asker, name, covers, now)
     }
 
     /// As [`Enforcer::check`], for whoever `asker` is: with a credential, only the grant that is bound to it counts. The caller has it from
@@ -74,13 +80,13 @@ impl Enforcer {
                 let scope = grant.scope.as_deref();
                 scope.is_none_or(|scope| within(scope, target, method))
             } else {
-                covers(grant, target, method)
+                grant.resource.name == *name && covers(grant, target, method)
             }
         };
         self.admit(asker, name, covers, now)
     }
 
-    /// Whether one of the holder's live grants for `resource` admits a request that `covers` says it covers.
+    /// Whether one of the holder's live grants admits a request for `resource`. `covers` says which grants are for that and cover the request.
     fn admit(
         &self,
         asker: &Asker<'_>,
@@ -90,8 +96,8 @@ impl Enforcer {
     ) -> Answer {
         let &Asker {
             subject,
-            hash,
             person,
+            standing,
             ..
         } = asker;
         if self.is_stale(now) {
@@ -105,16 +111,8 @@ impl Enforcer {
                 resource: resource.clone(),
             });
         }
-        let version = self.copies(hash);
-        let wanted = Wanted {
-            owner: self.owner,
-            hash,
-            key: &subject.principal,
-            version,
-        };
-        let pick = |live: &Lives| Self::pick(live, asker, resource, &covers, now);
-        // A refusal is found anew below: what it says depends on more than what is live.
-        if let Some(Ok(permit)) = local::with_copy(&COPIES, &wanted, pick) {
+        let known = standing.filter(|standing| self.is_present(standing, asker.hash));
+        if let Some(Ok(permit)) = known.map(|known| Self::pick(&known.live, asker, &covers, now)) {
             return Answer::Admit(permit);
         }
         let Some(holder) = self.holders.get(&subject.principal) else {
@@ -122,18 +120,9 @@ impl Enforcer {
                 resource: resource.clone(),
             });
         };
-        let hindrance = match pick(&holder.live) {
-            Ok(permit) => {
-                local::keep(&COPIES, &wanted, || {
-                    let few = holder.live.len() <= COPIES_MAX;
-                    let copy = |live: &Arc<Live>| {
-                        let copy = live.copy().named(&subject.principal, &person.id);
-                        Arc::new(copy)
-                    };
-                    few.then(|| holder.live.iter().map(copy).collect())
-                });
-                return Answer::Admit(permit);
-            }
+        let theirs = |live: &Live| live.is_held_by(&subject.principal, &person.id) && covers(live);
+        let hindrance = match Self::pick(&holder.live, asker, &theirs, now) {
+            Ok(permit) => return Answer::Admit(permit),
             Err(hindrance) => hindrance,
         };
         let resource = resource.clone();
@@ -151,10 +140,7 @@ impl Enforcer {
             Some(Hindrance::Bytes) => Refusal::LimitNotEnforceable { resource },
             None => {
                 let bound = |live: &&Arc<Live>| {
-                    live.grant().selector == Selector::Credential
-                        && live.grant().resource.name == resource
-                        && live.is_open(now)
-                        && covers(live)
+                    live.grant().selector == Selector::Credential && live.is_open(now) && covers(live)
                 };
                 if asker.bearer.is_none() && holder.live.iter().any(|live| bound(&live)) {
                     Refusal::CredentialRequired { resource }
@@ -169,14 +155,10 @@ impl Enforcer {
     fn pick(
         live: &[Arc<Live>],
         asker: &Asker<'_>,
-        resource: &ResourceName,
         covers: &impl Fn(&Live) -> bool,
         now: Timestamp,
     ) -> Result<Permit, Option<Hindrance>> {
-        let candidate = |live: &&Arc<Live>| {
-            let grant = live.grant();
-            asker.opens(live) && grant.resource.name == *resource && live.is_open(now) && covers(live)
-        };
+        let candidate = |live: &&Arc<Live>| asker.opens(live) && live.is_open(now) && covers(live);
         let order = |live: &Arc<Live>| (live.until(), live.grant().id);
         let mut hindrance: Option<Hindrance> = None;
         let mut tried = None;
@@ -251,6 +233,8 @@ pub(in crate::gate) struct Asker<'a> {
     /// [`Enforcer::hash`] of the subject's principal.
     pub(in crate::gate) hash: u64,
     pub(in crate::gate) person: &'a Person,
+    /// What they held when that was last looked up.
+    pub(in crate::gate) standing: Option<&'a Standing>,
     /// The credential that named them, where it was one that is bound to a grant.
     pub(in crate::gate) bearer: Option<Bearer>,
     /// Whether what passes is counted by the octet.
@@ -271,18 +255,17 @@ impl Bearer {
 }
 
 impl Asker<'_> {
-    /// Whether this grant is one that they hold, as its selector says.
+    /// Whether what they present opens this grant of theirs, as its selector says.
     fn opens(&self, live: &Live) -> bool {
         let grant = live.grant();
-        let named = match (grant.selector, &self.bearer) {
+        match (grant.selector, &self.bearer) {
             (Selector::Principal, None) => true,
             (Selector::Credential, Some(bearer)) => {
                 let bound = live.credential().map(|bound| bound.digest);
                 grant.id == bearer.grant && bound == Some(bearer.credential)
             }
             (Selector::Principal, Some(_)) | (Selector::Credential, None) => false,
-        };
-        named && grant.holder == self.subject.principal && grant.person == self.person.id
+        }
     }
 
     /// Whether a refusal may name this request of the holder's: whoever bears a credential learns of its grant alone.

@@ -5,7 +5,6 @@ use shuttle::thread;
 use super::*;
 use crate::approval::ask::{Assurance, Selector};
 use crate::approval::credential::GrantCredential;
-use crate::gate::enforcer::Asker;
 use crate::gate::rules::RuleSet;
 use crate::id::Digest;
 
@@ -36,6 +35,7 @@ impl Asks {
             subject: &self.subject,
             hash: enforcer.hash(&self.subject.principal),
             person: &self.person,
+            standing: None,
             bearer: Some(bearer),
             counts_bytes: false,
         };

@@ -16,6 +16,7 @@ const PROOF: Proof = Proof {
     by: 0,
     source: CredentialSource::Authorization,
     credential: Digest::ZERO,
+    revocations: None,
 };
 
 /// The `n`-th key. All are in the first shard, whatever marks are made with: a schedule can be replayed.
@@ -35,7 +36,7 @@ fn key(n: u64) -> SessionKey {
 }
 
 fn session(of: &str) -> Arc<Session> {
-    Arc::new(Session::new(subject(of), 0, PROOF, Some(person("ana")), at(0)).unwrap())
+    Arc::new(Session::new(key(1), subject(of), 0, PROOF, Some(person("ana")), at(0)).unwrap())
 }
 
 /// Whether Ana's session, which was verified at first, is served.

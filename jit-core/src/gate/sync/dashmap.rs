@@ -56,6 +56,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
         Some(Ref { shard, at })
     }
 
+    pub(in crate::gate) fn get_mut(&self, key: &K) -> Option<RefMut<'_, K, V>> {
+        let shard = write(self.shard(key));
+        let at = shard.iter().position(|(known, _)| known == key)?;
+        Some(RefMut { shard, at })
+    }
+
     pub(in crate::gate) fn entry(&self, key: K) -> Entry<'_, K, V> {
         let shard = write(self.shard(&key));
         match shard.iter().position(|(known, _)| *known == key) {
