@@ -390,3 +390,52 @@ async fn what_is_taken_away_is_not_remembered() {
         );
     }
 }
+
+/// Two cores that serve one user write to nothing that both read, but what changes about the grant.
+#[tokio::test]
+async fn a_thread_that_sees_a_user_often_decides_by_a_copy_of_its_own() {
+    let mut pair = Pair::new();
+    let gate = pair.world.gate.clone();
+    let head = head("app.example", "/admin/a", &[("authorization", "Bearer ana")]);
+    let last_of_several = || {
+        let decide = || match gate.decide(&head, None) {
+            Verdict::Admit(admission) => admission,
+            other => panic!("{other:?}"),
+        };
+        (0..4).map(|_| decide()).last().unwrap()
+    };
+    // The first time a copy is made, then it is put in place of another.
+    for what in [What::Active, What::Narrowed] {
+        pair.take(&Step::Publish { grant: 1, what }).await;
+        let ask = Step::Ask {
+            token: 0,
+            path: 0,
+            times: 1,
+        };
+        pair.take(&ask).await;
+        let here = last_of_several();
+        let there = std::thread::scope(|scope| scope.spawn(last_of_several).join().unwrap());
+        let target = Target::read(&head).unwrap();
+        let (def, person) = (resource("admin", "/admin"), person("ana"));
+        let everyones = gate
+            .enforcer()
+            .check(&here.subject, &person, &def, &target, &head.method, at(1));
+        let Answer::Admit(everyones) = everyones else {
+            panic!("{everyones:?}");
+        };
+        let lives = [&here.permit, &there.permit, &everyones].map(Permit::live);
+        for (n, live) in lives.iter().enumerate() {
+            let others = lives.iter().skip(n + 1);
+            assert!(
+                others.clone().all(|other| !Arc::ptr_eq(live, other)),
+                "{what:?}, {n}"
+            );
+            assert!(
+                others
+                    .clone()
+                    .all(|other| Arc::ptr_eq(live.usage(), other.usage()))
+            );
+        }
+        assert!(!Arc::ptr_eq(&here.subject, &there.subject) && !Arc::ptr_eq(&here.session, &there.session));
+    }
+}
