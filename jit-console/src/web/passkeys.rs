@@ -17,26 +17,23 @@
 //!   then stands in that person's list. Give people their first factor before they need it.
 //! - Browsers take no passkeys at an IP address: the console needs a host name.
 
-use std::collections::BTreeMap;
+mod answers;
+
 use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
-use jit_core::approval::evidence::{Evidence, Statement};
+use jit_core::approval::evidence::Statement;
 use jit_core::approval::review::Opinion;
 use jit_core::broker::Rejection;
 use jit_core::broker::passkeys::{EACH_MAX, Passkey, PasskeyStore};
-use jit_core::broker::store::StoreError;
-use jit_core::gate::step_up::FactorError;
 use jit_core::id::{Digest, PersonId, RequestId, Timestamp};
 use jit_core::policy::terms::MfaTerms;
 use jit_core::span::Span;
-use serde::de::DeserializeOwned;
 use webauthn_rs::prelude::{
-    COSEKey, COSEKeyType, ECDSACurve, EDDSACurve, PasskeyAuthentication, PasskeyRegistration,
-    PublicKeyCredential, RegisterPublicKeyCredential, RequestChallengeResponse, Uuid, WebauthnError,
+    PasskeyAuthentication, PasskeyRegistration, RequestChallengeResponse, Uuid, WebauthnError,
 };
 use webauthn_rs::{Webauthn, prelude};
 
@@ -53,8 +50,6 @@ pub(super) const METHODS: [&str; 3] = ["swk", "user", "mfa"];
 const CEREMONY_LIFE: TimeDelta = TimeDelta::minutes(5);
 /// How recently someone must have shown that it is them, to enrol or remove a passkey.
 const FRESH: Span = Span::minutes(5);
-/// How often a change is tried again that another one came before.
-const TRIES: usize = 8;
 
 /// Passkeys at one console.
 pub(super) struct Passkeys {
@@ -232,81 +227,6 @@ impl Passkeys {
         (ceremony.sign_in == visitor.session.sign_in()).then_some(ceremony)
     }
 
-    /// Keeps the passkey that an authenticator has made.
-    pub(super) async fn enrolled(
-        &self,
-        person: &PersonId,
-        name: &str,
-        state: &PasskeyRegistration,
-        answer: &str,
-        now: Timestamp,
-    ) -> Result<(), FactorError> {
-        let answer: RegisterPublicKeyCredential = read(answer)?;
-        let made = self.webauthn.finish_passkey_registration(&answer, state);
-        let made = made.map_err(|error| not_right(person, &error))?;
-        let passkey = Passkey {
-            id: URL_SAFE_NO_PAD.encode(made.cred_id()),
-            name: name.to_owned(),
-            added_at: now,
-            used_at: None,
-            data: serde_json::to_string(&made).map_err(unavailable)?,
-        };
-        self.change(person, |items| {
-            let known = items.iter().any(|known| known.id == passkey.id);
-            if known || items.len() >= EACH_MAX {
-                return Err(FactorError::Wrong);
-            }
-            items.push(passkey.clone());
-            Ok(())
-        })
-        .await?;
-        tracing::info!(%person, passkey = passkey.id, "a passkey was enrolled");
-        Ok(())
-    }
-
-    /// Removes a passkey.
-    pub(super) async fn remove(&self, person: &PersonId, id: &str) -> Result<(), FactorError> {
-        self.change(person, |items| {
-            items.retain(|known| known.id != id);
-            Ok(())
-        })
-        .await?;
-        tracing::info!(%person, passkey = id, "a passkey was removed");
-        Ok(())
-    }
-
-    /// Verifies an assertion that was begun for an errand.
-    pub(super) async fn proven(
-        &self,
-        person: &PersonId,
-        state: &PasskeyAuthentication,
-        answer: &str,
-        now: Timestamp,
-    ) -> Result<(), FactorError> {
-        self.asserted(person, state, &read(answer)?, now).await.map(drop)
-    }
-
-    /// Verifies an assertion over a decision; answers what goes into its record.
-    pub(super) async fn signed(
-        &self,
-        person: &PersonId,
-        signing: &Signing,
-        answer: &str,
-        now: Timestamp,
-    ) -> Result<Evidence, FactorError> {
-        let answer: PublicKeyCredential = read(answer)?;
-        let key = self.asserted(person, &signing.state, &answer, now).await?;
-        let bytes = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        Ok(Evidence {
-            statement: signing.statement.clone(),
-            credential: bytes(&answer.raw_id),
-            public_key: web_key(&key),
-            authenticator_data: bytes(&answer.response.authenticator_data),
-            client_data: bytes(&answer.response.client_data_json),
-            signature: bytes(&answer.response.signature),
-        })
-    }
-
     fn begin(
         &self,
         visitor: &Visitor,
@@ -336,55 +256,6 @@ impl Passkeys {
         }
         let begun = self.webauthn.start_passkey_authentication(&keys);
         begun.map(Some).map_err(|error| broken(&error.into()))
-    }
-
-    /// Verifies an assertion and keeps what it changes of its passkey; answers the public key.
-    async fn asserted(
-        &self,
-        person: &PersonId,
-        state: &PasskeyAuthentication,
-        answer: &PublicKeyCredential,
-        now: Timestamp,
-    ) -> Result<COSEKey, FactorError> {
-        let result = self.webauthn.finish_passkey_authentication(answer, state);
-        let result = result.map_err(|error| not_right(person, &error))?;
-        if !result.user_verified() {
-            return Err(FactorError::Wrong);
-        }
-        let id = URL_SAFE_NO_PAD.encode(result.cred_id());
-        let mut key = None;
-        self.change(person, |items| {
-            // Removed since it was asked for: it proves nothing any more.
-            let used = items.iter_mut().find(|known| known.id == id);
-            let used = used.ok_or(FactorError::Wrong)?;
-            let mut passkey: prelude::Passkey = serde_json::from_str(&used.data).map_err(unavailable)?;
-            passkey.update_credential(&result);
-            used.used_at = used.used_at.max(Some(now));
-            used.data = serde_json::to_string(&passkey).map_err(unavailable)?;
-            key = Some(passkey.get_public_key().clone());
-            Ok(())
-        })
-        .await?;
-        key.ok_or(FactorError::Wrong)
-    }
-
-    /// Changes a person's passkeys, on top of whatever else changes them at the same time.
-    async fn change(
-        &self,
-        person: &PersonId,
-        mut change: impl FnMut(&mut Vec<Passkey>) -> Result<(), FactorError>,
-    ) -> Result<(), FactorError> {
-        for _ in 0..TRIES {
-            let mut known = self.store.of(person).await.map_err(unavailable)?;
-            change(&mut known.items)?;
-            match self.store.put(person, known.version, &known.items).await {
-                Err(StoreError::Conflict { .. }) => {}
-                // Another person's, or one too many.
-                Err(StoreError::Invalid { .. }) => return Err(FactorError::Wrong),
-                put => return put.map_err(unavailable),
-            }
-        }
-        Err(unavailable("too many changes at once"))
     }
 }
 
@@ -438,59 +309,6 @@ fn challenged(state: &PasskeyAuthentication, challenge: &Digest) -> Result<Passk
     let place = state.pointer_mut("/ast/challenge").ok_or(Wrong::State)?;
     *place = URL_SAFE_NO_PAD.encode(challenge.as_bytes()).into();
     Ok(serde_json::from_value(state)?)
-}
-
-/// A public key as a JSON Web Key (RFC 7517, RFC 7518 §6, RFC 8037 §2).
-fn web_key(key: &COSEKey) -> BTreeMap<String, String> {
-    let bytes = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let parts = match &key.key {
-        COSEKeyType::EC_EC2(ec) => {
-            let curve = match ec.curve {
-                ECDSACurve::SECP256R1 => "P-256",
-                ECDSACurve::SECP384R1 => "P-384",
-                ECDSACurve::SECP521R1 => "P-521",
-            };
-            vec![
-                ("kty", "EC".to_owned()),
-                ("crv", curve.to_owned()),
-                ("x", bytes(&ec.x)),
-                ("y", bytes(&ec.y)),
-            ]
-        }
-        COSEKeyType::EC_OKP(okp) => {
-            let curve = match okp.curve {
-                EDDSACurve::ED25519 => "Ed25519",
-                EDDSACurve::ED448 => "Ed448",
-            };
-            vec![
-                ("kty", "OKP".to_owned()),
-                ("crv", curve.to_owned()),
-                ("x", bytes(&okp.x)),
-            ]
-        }
-        COSEKeyType::RSA(rsa) => vec![
-            ("kty", "RSA".to_owned()),
-            ("n", bytes(&rsa.n)),
-            ("e", bytes(&rsa.e)),
-        ],
-    };
-    let parts = parts.into_iter().map(|(name, value)| (name.to_owned(), value));
-    parts.collect()
-}
-
-fn read<T: DeserializeOwned>(answer: &str) -> Result<T, FactorError> {
-    serde_json::from_str(answer).map_err(|_| FactorError::Wrong)
-}
-
-fn not_right(person: &PersonId, error: &WebauthnError) -> FactorError {
-    tracing::warn!(%person, %error, "a passkey was not right");
-    FactorError::Wrong
-}
-
-fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FactorError {
-    FactorError::Unavailable {
-        source: source.into(),
-    }
 }
 
 fn broken(error: &Wrong) -> Failure {

@@ -275,6 +275,33 @@ async fn an_approval_is_signed_and_the_signature_is_in_the_log() {
     story.says("bob approved, signed with a passkey, that alice may use till");
 }
 
+/// The library compares with what was known when a ceremony began, and two may begin at once.
+#[tokio::test]
+async fn a_copy_of_a_passkey_is_noticed_by_its_counter() {
+    let world = World::strict().await;
+    let token = Token::new(1);
+    let (asked, mut bob) = (asked(&world).await, bob(&world, &token).await);
+    let other = {
+        let erin = world.visit("erin").await;
+        erin.ask(&[]).await
+    };
+    let mut elsewhere = world.visit("bob").await;
+    let (first, second) = (
+        bob.to_sign(&asked, &[]).await,
+        elsewhere.to_sign(&other, &[]).await,
+    );
+    let before = token.counter.get();
+    bob.answers(&first, &token.get(&options(&first))).await.is(303);
+    token.counter.set(before);
+    let copied = elsewhere.answers(&second, &token.get(&options(&second))).await;
+    copied.is(403);
+    copied.says("Nothing was decided.");
+    assert_eq!(evidence(&world).await.len(), 1);
+    let third = bob.to_sign(&other, &[]).await;
+    bob.answers(&third, &token.get(&options(&third))).await.is(303);
+    assert_eq!(evidence(&world).await.len(), 2);
+}
+
 #[tokio::test]
 async fn a_signature_that_was_made_for_anything_else_decides_nothing() {
     let world = World::strict().await;
