@@ -21,7 +21,7 @@ fn code() -> Result<String, BoxError> {
 }
 
 /// Carol, with a passkey of her own.
-async fn with_passkey(world: &World) -> Result<Window, BoxError> {
+pub(crate) async fn with_passkey(world: &World) -> Result<Window, BoxError> {
     let carol = world.signed_in("Carol", Look::default()).await?;
     carol.authenticator(true).await?;
     carol.go(&world.demo.console("/")).await?;
@@ -32,6 +32,29 @@ async fn with_passkey(world: &World) -> Result<Window, BoxError> {
     carol.says("blue key").await?;
     carol.says("never used").await?;
     Ok(carol)
+}
+
+/// The one review in the log.
+async fn reviewed(auditor: &Window) -> Result<serde_json::Value, BoxError> {
+    let log = auditor
+        .fetched("/_jit/v1/events?limit=1000", "demo-carol")
+        .await?;
+    let log: serde_json::Value = serde_json::from_str(&log)?;
+    let items = log["items"].as_array().ok_or("there is no log")?;
+    let review = items.iter().find(|item| item["type"] == "reviewed");
+    Ok(review.ok_or("there is no review")?.clone())
+}
+
+/// Milliseconds from when the approval was written down until the page at which `back` is now began to load, both by the clock of this
+/// machine.
+pub(crate) async fn since_approval(auditor: &Window, back: &Window) -> Result<f64, BoxError> {
+    let began = back.script("return performance.timeOrigin").await?;
+    let began = began.as_f64().ok_or("the page has no beginning")?;
+    let decided: Timestamp = reviewed(auditor).await?["at"]
+        .as_str()
+        .unwrap_or_default()
+        .parse()?;
+    Ok(began - decided.timestamp_micros() as f64 / 1e3)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,19 +114,10 @@ async fn a_passkey_is_added_and_signs_an_approval() -> Result<(), BoxError> {
     carol.says("Approvals").await?;
     let payroll = world.demo.guarded("/payroll");
     alice.arrives(|at| at == payroll).await?;
-    let back_at = alice.script("return performance.timeOrigin").await?;
-
-    let log = carol.fetched("/_jit/v1/events?limit=1000", "demo-carol").await?;
-    let log: serde_json::Value = serde_json::from_str(&log)?;
-    let items = log["items"].as_array().ok_or("there is no log")?;
-    let review = items.iter().find(|item| item["type"] == "reviewed");
-    let review = review.ok_or("there is no review")?;
-    // Both by the clock of this machine: the page that was wanted began to load so long after the approval was written down.
-    let decided: Timestamp = review["at"].as_str().unwrap_or_default().parse()?;
-    let back_at = back_at.as_f64().ok_or("the page has no beginning")?;
+    let review = reviewed(&carol).await?;
     println!(
         "back {:.0} ms after the approval",
-        back_at - decided.timestamp_micros() as f64 / 1e3
+        since_approval(&carol, &alice).await?
     );
     let evidence = &review["event"]["review"]["evidence"];
     for part in [

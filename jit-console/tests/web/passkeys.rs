@@ -228,7 +228,8 @@ async fn an_approval_is_signed_and_the_signature_is_in_the_log() {
     let long = "x".repeat(9000);
     bob.to_sign(&asked, &[("comment", &long)]).await.is(400);
     let page = bob.to_sign(&asked, &typed).await;
-    page.says("<dd>till for alice</dd>");
+    page.says("<dd>till for alice (alice, demo|alice)</dd>");
+    page.says("<dd>/till and what is below, at app.example.com, by every method</dd>");
     page.says("for 10 min, only /till/drawer");
     page.says("count the money");
     assert_eq!(

@@ -275,17 +275,28 @@ pub(super) async fn sign(
         Ok(opinion) => opinion,
         Err(problem) => return acts::failed(console, visitor, &form, request.id, &problem).await,
     };
-    let who = clean(&request.requester.name);
+    let (ruling, requester) = (&request.ruling, &request.requester);
+    let (resource, scope) = (&ruling.resource, &ruling.scope);
+    let who = format!(
+        "{} ({}, {})",
+        clean(&requester.name),
+        requester.person,
+        clean(&requester.principal.to_string())
+    );
+    let opens = format!(
+        "{} and what is below, at {}, by {}",
+        words::paths(resource, scope).join(", "),
+        words::list(&resource.hosts),
+        words::methods(resource, scope)
+    );
     let mut signs = vec![
-        (
-            "You approve",
-            format!("{} for {who}", request.ruling.resource.name),
-        ),
-        ("How long", words::length(request.ruling.duration)),
-        ("Why", clean(&request.ruling.reason)),
+        ("You approve", format!("{} for {who}", resource.name)),
+        ("What opens", opens),
+        ("How long", words::length(ruling.duration)),
+        ("Why", clean(&ruling.reason)),
     ];
     let less = parts::less(&opinion.narrowing);
-    let comment = opinion.comment.clone();
+    let comment = clean(&opinion.comment);
     let optional = [("Less than asked", less), ("Your comment", comment)];
     signs.extend(optional.into_iter().filter(|(_, text)| !text.is_empty()));
     signs.push(("Digest", request.digest.to_string()));
