@@ -127,6 +127,17 @@ impl fmt::Debug for Registration {
 pub struct Departure {
     nonce: String,
     verifier: String,
+    anew: bool,
+}
+
+impl Departure {
+    /// Has the provider ask the person to sign in even if it remembers them (`prompt=login`, OpenID Connect Core §3.1.2.1). Whether it did
+    /// is told by when the [`Subject`] signed in: whoever rests on it compares that.
+    #[must_use]
+    pub fn anew(mut self) -> Self {
+        self.anew = true;
+        self
+    }
 }
 
 impl fmt::Debug for Departure {
@@ -226,6 +237,7 @@ impl CodeFlow {
         Departure {
             nonce: CsrfToken::new_random().into_secret(),
             verifier: verifier.into_secret(),
+            anew: false,
         }
     }
 
@@ -242,13 +254,16 @@ impl CodeFlow {
         let place = self.provider.place(now).await?;
         let verifier = PkceCodeVerifier::new(departure.verifier.clone());
         let client = self.client(&place);
-        let (url, _) = client
+        let mut asked = client
             .authorize_url(|| CsrfToken::new(state.to_owned()))
             .add_scopes(self.registration.scopes.iter().cloned())
             .add_extra_param("nonce", &departure.nonce)
             .add_extra_param("max_age", SIGN_IN_AGE)
-            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
-            .url();
+            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+        if departure.anew {
+            asked = asked.add_extra_param("prompt", "login");
+        }
+        let (url, _) = asked.url();
         Ok(url.into())
     }
 

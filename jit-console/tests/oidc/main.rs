@@ -208,6 +208,18 @@ async fn nobody_finishes_a_sign_in_that_began_in_another_browser() {
 }
 
 #[tokio::test]
+async fn a_provider_that_remembers_somebody_asks_them_again_where_that_counts() {
+    let world = World::new().await;
+    for (start, asks) in [("/login/start", false), ("/login/start?anew=true", true)] {
+        let (browser, away) = world.leave(start, "").await;
+        assert_eq!(away.contains("&prompt=login"), asks, "{away}");
+        let back = idp::visit(&away, "bob").await;
+        let (status, ..) = world.get(path(&back), &browser).await;
+        assert_eq!(status, 303);
+    }
+}
+
+#[tokio::test]
 async fn several_pages_of_one_browser_sign_in_each() {
     let world = World::new().await;
     let (browser, first) = world.leave("/login/start", "").await;

@@ -114,7 +114,8 @@ async fn who_changes_passkeys_has_just_shown_that_it_is_them() {
     world.advance(301);
     let late = carol.fill("/security", "/security", &[("name", "late")]).await;
     late.is(403);
-    late.says("Sign out and in again first");
+    late.says("Sign in again first");
+    late.says("href=\"/security/anew\"");
     // What was begun in time is over by now.
     carol.answers(&page, &other.create(&options(&page))).await.is(403);
     let mut carol = world.visit("carol").await;

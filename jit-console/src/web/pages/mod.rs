@@ -48,6 +48,7 @@ pub(super) fn router() -> Router<Console> {
         .route("/passkey", post(passkeys::answer))
         .route("/step-up/passkey", post(passkeys::step_up))
         .route("/security", get(passkeys::security).post(passkeys::enrol))
+        .route("/security/anew", get(passkeys::anew))
         .route("/security/remove", post(passkeys::remove));
     #[cfg(feature = "oidc")]
     let pages = pages

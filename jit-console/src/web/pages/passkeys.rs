@@ -24,6 +24,7 @@ use crate::web::Console;
 use crate::web::errands::TYPED_MAX;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
+use crate::web::handoff::Return;
 use crate::web::passkeys::{Begun, METHODS, Passkeys, Purpose, Shown, Signing};
 use crate::web::session::{CONSOLE_COOKIE, Place, set_cookie};
 use crate::web::visitor::Visitor;
@@ -39,6 +40,8 @@ struct SecurityPage {
     codes: bool,
     /// How one must show that it is oneself, before anything is changed here.
     first: Option<&'static str>,
+    /// Whether that is by signing in again.
+    anew: bool,
     enrol: String,
     name: String,
     error: Option<String>,
@@ -96,12 +99,13 @@ async fn show(
     let now = console.0.broker.now();
     let person = &visitor.actor.person.id;
     let codes = console.has_app(person).await?;
-    let first = match console.has_shown(visitor, passkeys).await? {
+    let shown = console.has_shown(visitor, passkeys).await?;
+    let first = match shown {
         Shown::Recently => None,
         Shown::StepUpFirst => Some("You are asked for your second factor before anything is changed here."),
-        Shown::SignInFirst => Some(
-            "You signed in more than 5 minutes ago. Sign out and in again before you add your first passkey.",
-        ),
+        Shown::SignInFirst => {
+            Some("You signed in more than 5 minutes ago. Do so again before you add your first passkey.")
+        }
     };
     let (status, error) = error.unzip();
     let rows = passkeys.of(person).await?;
@@ -112,16 +116,28 @@ async fn show(
         remove: visitor.session.token("remove-passkey", &passkey.id).to_string(),
         id: passkey.id,
     });
-    let shown = page(&SecurityPage {
+    let page = page(&SecurityPage {
         frame: visitor.frame("security", "Security"),
         rows: rows.collect(),
         codes,
         first,
+        anew: shown == Shown::SignInFirst,
         enrol: visitor.session.token("enrol-passkey", "").to_string(),
         name,
         error,
     })?;
-    Ok((status.unwrap_or(StatusCode::OK), shown).into_response())
+    Ok((status.unwrap_or(StatusCode::OK), page).into_response())
+}
+
+/// Has somebody sign in again who is signed in, and brings them back: a provider asks them then, even if it remembers them.
+pub(super) async fn anew(State(console): State<Console>, _: Visitor) -> Result<Response, Failure> {
+    let way = Return::Console(SECURITY.to_owned());
+    let slip = console.0.returns.keep(way, console.0.broker.now())?;
+    let start = match console.0.settings.provider_name() {
+        Some(_) => "/login/start?anew=true&to=",
+        None => "/login?to=",
+    };
+    Ok(Redirect::to(&format!("{start}{slip}")).into_response())
 }
 
 /// Lets only those go on who have shown recently that it is them; leads the others to that.
@@ -133,7 +149,7 @@ async fn first(console: &Console, visitor: &Visitor, name: &str) -> Result<Optio
             Some(Redirect::to(&step_up).into_response())
         }
         Shown::SignInFirst => {
-            let old = "Sign out and in again first: a first passkey is added within 5 minutes of that.";
+            let old = "Sign in again first: a first passkey is added within 5 minutes of that.";
             let error = (StatusCode::FORBIDDEN, old.to_owned());
             Some(show(console, visitor, shown(name), Some(error)).await?)
         }

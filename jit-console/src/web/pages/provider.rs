@@ -40,6 +40,9 @@ pub(in crate::web) struct Away {
 pub(super) struct StartParams {
     #[serde(default)]
     to: String,
+    /// Whether the provider shall ask, even if it remembers them.
+    #[serde(default)]
+    anew: bool,
 }
 
 fn flow(console: &Console) -> Result<&CodeFlow, Failure> {
@@ -59,7 +62,7 @@ pub(super) async fn start(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Failure> {
-    let StartParams { to } = params.read()?;
+    let StartParams { to, anew } = params.read()?;
     let flow = flow(&console)?;
     let now = console.0.broker.now();
     // A browser keeps its cookie: of several pages that were opened at once, each can be signed in from.
@@ -67,7 +70,10 @@ pub(super) async fn start(
         Some(known) => known.to_owned(),
         None => random(32)?,
     };
-    let departure = flow.depart();
+    let mut departure = flow.depart();
+    if anew {
+        departure = departure.anew();
+    }
     let away = Away {
         departure: departure.clone(),
         browser: Digest::plain(browser.as_bytes()),
