@@ -113,6 +113,11 @@ impl Flight {
         self.current().clone()
     }
 
+    /// [`Permit::expires`] of the permit that it goes on under.
+    pub fn expires(&self) -> HeaderValue {
+        self.current().expires().clone()
+    }
+
     /// The gate that admitted it.
     pub const fn gate(&self) -> &Gate {
         &self.gate
@@ -154,7 +159,11 @@ impl Flight {
     /// # Errors
     /// Why it may not go on. From then on it never may.
     pub fn goes_on(&self) -> Result<Timestamp, Cut> {
-        let now = self.gate.now();
+        self.goes_on_at(self.gate.now()).map(|(ends, _)| ends)
+    }
+
+    /// Likewise, with the permit that it goes on under.
+    fn goes_on_at(&self, now: Timestamp) -> Result<(Timestamp, MutexGuard<'_, Permit>), Cut> {
         if let Some(cut) = self.cut.get() {
             return Err(cut);
         }
@@ -185,10 +194,12 @@ impl Flight {
             lock(&self.before).push(before.grant_id());
             permit.live().goes_on(now)
         });
-        drop(permit);
         match ends {
-            Ok(ends) => Ok(ends.min(fresh)),
-            Err(cut) => Err(self.end(cut)),
+            Ok(ends) => Ok((ends.min(fresh), permit)),
+            Err(cut) => {
+                drop(permit);
+                Err(self.end(cut))
+            }
         }
     }
 
@@ -197,8 +208,8 @@ impl Flight {
     /// # Errors
     /// Why none may: [`Stop`].
     pub fn pass(&self, direction: Direction, octets: u64) -> Result<u64, Stop> {
-        self.goes_on()?;
-        let permit = self.current();
+        let now = self.gate.now();
+        let (_, permit) = self.goes_on_at(now)?;
         let live = permit.live();
         let allowed = match live.grant().max_bytes {
             None => octets,
@@ -209,7 +220,7 @@ impl Flight {
                 Draw::Spent => return Err(Stop::Cut(self.end(Cut::Exhausted))),
             },
         };
-        live.used(self.gate.now());
+        live.used(now);
         drop(permit);
         self.counter(direction).fetch_add(allowed, Ordering::Relaxed);
         Ok(allowed)
