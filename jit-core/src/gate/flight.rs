@@ -159,17 +159,24 @@ impl Flight {
     /// # Errors
     /// Why it may not go on. From then on it never may.
     pub fn goes_on(&self) -> Result<Timestamp, Cut> {
-        self.goes_on_at(self.gate.now()).map(|(ends, _)| ends)
+        let now = self.gate.now();
+        let permit = self.under(now)?;
+        let ends = permit.live().goes_on_until();
+        drop(permit);
+        match self.gate.enforcer().fresh_until(now) {
+            Some(fresh) => Ok(ends.min(fresh)),
+            None => Err(self.end(Cut::StaleView)),
+        }
     }
 
-    /// Likewise, with the permit that it goes on under.
-    fn goes_on_at(&self, now: Timestamp) -> Result<(Timestamp, MutexGuard<'_, Permit>), Cut> {
+    /// The permit that it goes on under at `now`.
+    fn under(&self, now: Timestamp) -> Result<MutexGuard<'_, Permit>, Cut> {
         if let Some(cut) = self.cut.get() {
             return Err(cut);
         }
-        let Some(fresh) = self.gate.enforcer().fresh_until(now) else {
+        if self.gate.enforcer().is_stale(now) {
             return Err(self.end(Cut::StaleView));
-        };
+        }
         let mut permit = self.current();
         if self.is_barred(&permit) {
             drop(permit);
@@ -186,17 +193,18 @@ impl Flight {
             }
             *permit = permit.under(newer);
         }
-        let ends = permit.live().goes_on(now).or_else(|cut| {
-            let next = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten();
-            let next = next.ok_or(cut)?;
+        let mut over = permit.live().over(now);
+        if let Some(cut) = over
+            && let Some(next) = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten()
+        {
             tracing::info!(from = %permit.grant_id(), to = %next.grant_id(), %cut, "a flight goes on under another grant");
             let before = std::mem::replace(&mut *permit, next);
             lock(&self.before).push(before.grant_id());
-            permit.live().goes_on(now)
-        });
-        match ends {
-            Ok(ends) => Ok((ends.min(fresh), permit)),
-            Err(cut) => {
+            over = permit.live().over(now);
+        }
+        match over {
+            None => Ok(permit),
+            Some(cut) => {
                 drop(permit);
                 Err(self.end(cut))
             }
@@ -209,7 +217,7 @@ impl Flight {
     /// Why none may: [`Stop`].
     pub fn pass(&self, direction: Direction, octets: u64) -> Result<u64, Stop> {
         let now = self.gate.now();
-        let (_, permit) = self.goes_on_at(now)?;
+        let permit = self.under(now)?;
         let live = permit.live();
         let allowed = match live.grant().max_bytes {
             None => octets,
