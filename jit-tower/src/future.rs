@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
-use jit_core::gate::authenticate::{CredentialSource, Subject};
+use jit_core::gate::authenticate::Subject;
 use jit_core::gate::cut::Cut;
 use jit_core::gate::farewell::Events;
 use jit_core::gate::flight::{Flight, Watch};
@@ -203,12 +203,14 @@ where
             Some(admitted)
         }
         Verdict::Open(passage) => {
-            prepare(&mut head, passage.subject, passage.credential);
+            passage.strip(&mut head.headers);
+            leave(&mut head.extensions, passage.subject, None);
             None
         }
         Verdict::Control { subject, credential } => {
             let plain = subject.as_deref().cloned();
-            prepare(&mut head, subject, None);
+            hygiene::strip(&mut head.headers);
+            leave(&mut head.extensions, subject, None);
             if let Some(subject) = plain {
                 head.extensions.insert(subject);
             }
@@ -227,15 +229,6 @@ where
         future: service.call(Request::from_parts(head, body)),
         admitted,
     }
-}
-
-/// Takes away what must not reach the inner service of a request that is not admitted under a grant, and leaves what was proven.
-fn prepare(head: &mut Parts, subject: Option<Arc<Subject>>, credential: Option<CredentialSource>) {
-    hygiene::strip(&mut head.headers);
-    if let Some(source) = credential {
-        hygiene::strip_credential(&mut head.headers, source);
-    }
-    leave(&mut head.extensions, subject, None);
 }
 
 /// Leaves what was proven. A gate outside this one may have left its own; only this decision counts in here.

@@ -141,15 +141,15 @@ pub(in crate::gate) struct Dirt {
 }
 
 impl Dirt {
-    /// As [`strip`] and [`strip_credential`], on the header that was inspected.
-    pub(in crate::gate) fn strip(self, headers: &mut HeaderMap, source: CredentialSource) {
+    /// As [`strip`], and [`strip_credential`] where there is one, on the header that was inspected.
+    pub(in crate::gate) fn strip(self, headers: &mut HeaderMap, credential: Option<CredentialSource>) {
         if self.reserved {
             strip(headers);
         }
-        if self.session {
-            strip_credential(headers, source);
-        } else if source == CredentialSource::Authorization {
-            headers.remove(header::AUTHORIZATION);
+        match credential {
+            Some(source) if self.session => strip_credential(headers, source),
+            Some(CredentialSource::Authorization) => drop(headers.remove(header::AUTHORIZATION)),
+            _ => {}
         }
     }
 }
@@ -816,7 +816,7 @@ mod tests {
         strip(&mut parts.headers);
         strip_credential(&mut parts.headers, CredentialSource::Cookie);
         let mut told = before.clone();
-        dirt.strip(&mut told, CredentialSource::Cookie);
+        dirt.strip(&mut told, Some(CredentialSource::Cookie));
         assert_eq!(told, parts.headers);
         Some((told != before, dirt != Dirt::default()))
     }
@@ -846,8 +846,15 @@ mod tests {
             assert_eq!(both, Some((is_dirty, is_dirty)), "{fields:?}");
         }
         let mut map = headers(&[("authorization", "Bearer x"), ("accept", "*/*")]);
-        Dirt::default().strip(&mut map, CredentialSource::Authorization);
+        Dirt::default().strip(&mut map, Some(CredentialSource::Authorization));
         assert_eq!(list(&map), [("accept", "*/*")]);
+        let theirs = [("authorization", "Basic x"), ("cookie", "__Host-jit=x")];
+        let mut map = headers(&theirs);
+        let dirt = inspect(&parts(Version::HTTP_11, &theirs))
+            .expect("good fields")
+            .dirt;
+        dirt.strip(&mut map, None);
+        assert_eq!(list(&map), theirs);
     }
 
     proptest! {

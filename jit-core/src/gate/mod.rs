@@ -150,7 +150,7 @@ impl Admission {
     /// Drops from the header of the request what must not be forwarded, as [`hygiene::strip`] and [`hygiene::strip_credential`] do. It must
     /// be the header that was decided on: what was not there then is not looked for.
     pub fn strip(&self, headers: &mut HeaderMap) {
-        self.dirt.strip(headers, self.credential);
+        self.dirt.strip(headers, Some(self.credential));
     }
 
     /// The holder's person, as the Directory said when the session began.
@@ -167,9 +167,16 @@ pub struct Passage {
     /// Where the gate's credential stands, if there is one or may be one: it must not be forwarded.
     pub credential: Option<CredentialSource>,
     session: Option<Arc<Session>>,
+    /// What of its header must not be forwarded.
+    dirt: Dirt,
 }
 
 impl Passage {
+    /// As [`Admission::strip`].
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        self.dirt.strip(headers, self.credential);
+    }
+
     /// The caller's person, as the Directory said when the session began.
     pub fn person(&self) -> Option<&Person> {
         self.session.as_ref()?.person.as_ref()
@@ -467,7 +474,9 @@ impl Gate {
         let (resource, exact) = match governed {
             Governed::UnknownHost => return Verdict::Refuse(Refusal::UnknownHost),
             Governed::Nothing => return Verdict::Refuse(Refusal::NotOpen),
-            Governed::Open => return self.open(door, self.identify(head, peer, verified, now)),
+            Governed::Open => {
+                return self.open(door, self.identify(head, peer, verified, now), inspected.dirt);
+            }
             Governed::Protected { resource, exact } => (resource, exact),
         };
         let enforcer = &self.inner.enforcer;
@@ -557,28 +566,32 @@ impl Gate {
         }
     }
 
-    fn open(&self, door: Door, identity: Identity) -> Verdict {
+    fn open(&self, door: Door, identity: Identity, dirt: Dirt) -> Verdict {
         Verdict::Open(match identity {
             Identity::Proven(session, source) => Passage {
                 subject: session.person.is_some().then(|| Arc::clone(&session.subject)),
                 credential: Some(source),
                 session: Some(session),
+                dirt,
             },
             Identity::Nobody => Passage {
                 subject: None,
                 credential: None,
                 session: None,
+                dirt,
             },
             // The application may read the same header for credentials of its own. The cookie is the gate's alone.
             Identity::Invalid(source) => Passage {
                 subject: None,
                 credential: (source == CredentialSource::Cookie).then_some(source),
                 session: None,
+                dirt,
             },
             Identity::Unverifiable(source) => Passage {
                 subject: None,
                 credential: Some(source),
                 session: None,
+                dirt,
             },
             Identity::Unknown(want) => return Verdict::Lookup(Lookup { want, door }),
         })

@@ -85,19 +85,24 @@ const COLON: u8 = 8;
 
 /// A name up to the first colon, and what comes after it.
 fn read_name(text: &str) -> Result<(Cow<'_, str>, &str), BadTarget> {
-    let (mut before, mut seen, mut length) = (DOT, 0, 0);
-    for byte in text.bytes() {
-        let class = NAME.of(byte);
+    let (mut before, mut seen) = (DOT, 0);
+    let mut bytes = text.bytes();
+    let after = loop {
+        let left = bytes.len();
+        let class = match bytes.next() {
+            None => break 0,
+            Some(byte) => NAME.of(byte),
+        };
         if class == COLON {
-            break;
+            break left;
         }
         if class == 0 || class & before == DOT {
             return Err(BadTarget::Host);
         }
         seen |= class;
         before = class;
-        length += 1;
-    }
+    };
+    let length = text.len().saturating_sub(after);
     let (name, after) = text.split_at_checked(length).ok_or(BadTarget::Host)?;
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() || name.len() > NAME_MAX {
