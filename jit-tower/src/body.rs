@@ -34,11 +34,11 @@ pin_project! {
 }
 
 impl<B: Body> RequestBody<B> {
-    pub(crate) fn new(body: B, flight: Option<Arc<Flight>>) -> Self {
+    pub(crate) fn new(body: B, flight: Option<&Arc<Flight>>) -> Self {
         // What has no data needs no guard.
         let guard = flight
             .filter(|_| !body.is_end_stream())
-            .map(|flight| Guard::new(flight, Direction::Received));
+            .map(|flight| Guard::new(Arc::clone(flight), Direction::Received));
         Self {
             body,
             guard,

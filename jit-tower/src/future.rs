@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{Extensions, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
-use jit_core::gate::authenticate::{CredentialSource, Subject};
+use jit_core::gate::authenticate::Subject;
 use jit_core::gate::cut::Cut;
 use jit_core::gate::farewell::Events;
 use jit_core::gate::flight::{Flight, Watch};
@@ -23,7 +23,6 @@ use tower_service::Service;
 use crate::admitted::AdmittedBody;
 use crate::body::{RequestBody, ResponseBody};
 use crate::connection::Connection;
-use crate::peer::connection;
 use crate::refuse::{RefusalResponder, refuse};
 
 /// What an admitted request has with it until its answer begins.
@@ -66,7 +65,7 @@ impl<R: RefusalResponder> Admitted<R> {
         self,
         mut response: Response<B>,
     ) -> Response<ResponseBody<B>> {
-        let flight = Arc::clone(self.watch.flight());
+        let flight = self.watch.flight();
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         // What was decided on as a request alone is not upgraded, whatever made the service think so: nothing would end or limit it.
         if upgraded && (flight.counts_bytes() || self.connection.is_none()) {
@@ -75,16 +74,16 @@ impl<R: RefusalResponder> Admitted<R> {
                 .refused(Refusal::UpgradeRefused { resource })
                 .map(ResponseBody::refusal);
         }
+        let flight = self.watch.into_flight();
         flight.answered(response.status());
-        let expires = flight.permit().expires().clone();
-        response.headers_mut().insert(EXPIRES, expires);
+        let events = Events::of(response.headers());
+        response.headers_mut().insert(EXPIRES, flight.expires());
         if upgraded {
             if let Some(connection) = self.connection {
                 connection.carry(flight);
             }
             return response.map(ResponseBody::open);
         }
-        let events = Events::of(response.headers());
         response.map(|body| {
             if body.is_end_stream() {
                 return ResponseBody::open(body);
@@ -107,6 +106,7 @@ pub(crate) struct Carrier<S, R, ReqBody> {
     pub(crate) body: ReqBody,
     pub(crate) responder: R,
     pub(crate) gate: Gate,
+    pub(crate) connection: Option<Connection>,
 }
 
 pin_project! {
@@ -120,13 +120,13 @@ pin_project! {
         ReqBody: Body,
     {
         #[pin]
-        kind: Kind<S, R, ReqBody, S::Future>,
+        pub(crate) kind: Kind<S, R, ReqBody, S::Future>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    enum Kind<S, R, ReqBody, F> {
+    pub(crate) enum Kind<S, R, ReqBody, F> {
         Forwarded {
             #[pin]
             future: F,
@@ -148,19 +148,6 @@ where
     R: RefusalResponder + Clone,
     ReqBody: Body,
 {
-    pub(crate) fn decided(
-        service: &mut S,
-        responder: &R,
-        gate: &Gate,
-        head: Parts,
-        body: ReqBody,
-        verdict: Verdict,
-    ) -> Self {
-        Self {
-            kind: carry_out(service, responder, gate, head, body, verdict),
-        }
-    }
-
     pub(crate) fn lookup(
         carrier: Carrier<S, R, ReqBody>,
         head: Parts,
@@ -181,10 +168,11 @@ where
     }
 }
 
-fn carry_out<S, R, ReqBody>(
+pub(crate) fn carry_out<S, R, ReqBody>(
     service: &mut S,
     responder: &R,
     gate: &Gate,
+    connection: Option<Connection>,
     mut head: Parts,
     body: ReqBody,
     verdict: Verdict,
@@ -197,20 +185,32 @@ where
     let refused = |head: &Parts, refusal| Kind::Refused {
         response: Some(refuse(responder, gate, head, refusal)),
     };
-    let flight = match verdict {
+    let admitted = match verdict {
         Verdict::Admit(admission) => {
-            let flight = Flight::begin(gate, &admission, &head);
-            prepare(&mut head, Some(admission.subject), Some(admission.credential));
-            head.extensions.insert(admission.permit);
-            Some(flight)
+            let admitted = Admitted {
+                watch: Watch::new(Flight::begin(gate, &admission, &head)),
+                connection,
+                responder: responder.clone(),
+                accept: head.headers.get(header::ACCEPT).cloned(),
+                version: head.version,
+            };
+            admission.strip(&mut head.headers);
+            leave(
+                &mut head.extensions,
+                Some(admission.subject),
+                Some(admission.permit),
+            );
+            Some(admitted)
         }
         Verdict::Open(passage) => {
-            prepare(&mut head, passage.subject, passage.credential);
+            passage.strip(&mut head.headers);
+            leave(&mut head.extensions, passage.subject, None);
             None
         }
         Verdict::Control { subject, credential } => {
             let plain = subject.as_deref().cloned();
-            prepare(&mut head, subject, None);
+            hygiene::strip(&mut head.headers);
+            leave(&mut head.extensions, subject, None);
             if let Some(subject) = plain {
                 head.extensions.insert(subject);
             }
@@ -223,32 +223,25 @@ where
         // `Gate::resolve` settles every look-up; if one were left, nothing is known of who asks.
         Verdict::Lookup(_) => return refused(&head, Refusal::AuthenticationUnavailable),
     };
-    let admitted = flight.clone().map(|flight| Admitted {
-        watch: Watch::new(flight),
-        connection: connection(&head.extensions).cloned(),
-        responder: responder.clone(),
-        accept: head.headers.get(header::ACCEPT).cloned(),
-        version: head.version,
-    });
+    let flight = admitted.as_ref().map(|admitted| admitted.watch.flight());
+    let body = RequestBody::new(body, flight);
     Kind::Forwarded {
-        future: service.call(Request::from_parts(head, RequestBody::new(body, flight))),
+        future: service.call(Request::from_parts(head, body)),
         admitted,
     }
 }
 
-/// Takes away what must not reach the inner service, and leaves what was proven.
-fn prepare(head: &mut Parts, subject: Option<Arc<Subject>>, credential: Option<CredentialSource>) {
-    hygiene::strip(&mut head.headers);
-    if let Some(source) = credential {
-        hygiene::strip_credential(&mut head.headers, source);
+/// Leaves what was proven. A gate outside this one may have left its own; only this decision counts in here.
+fn leave(extensions: &mut Extensions, subject: Option<Arc<Subject>>, permit: Option<Permit>) {
+    extensions.remove::<Subject>();
+    extensions.remove::<CredentialId>();
+    match subject {
+        Some(subject) => drop(extensions.insert(subject)),
+        None => drop(extensions.remove::<Arc<Subject>>()),
     }
-    // A gate outside this one may have left its own; only this decision counts in here.
-    head.extensions.remove::<Permit>();
-    head.extensions.remove::<Arc<Subject>>();
-    head.extensions.remove::<Subject>();
-    head.extensions.remove::<CredentialId>();
-    if let Some(subject) = subject {
-        head.extensions.insert(subject);
+    match permit {
+        Some(permit) => drop(extensions.insert(permit)),
+        None => drop(extensions.remove::<Permit>()),
     }
 }
 
@@ -301,8 +294,9 @@ where
                         body,
                         responder,
                         gate,
+                        connection,
                     } = carrier.take().expect("polled after completion");
-                    carry_out(&mut service, &responder, &gate, head, body, verdict)
+                    carry_out(&mut service, &responder, &gate, connection, head, body, verdict)
                 }
             };
             kind.set(next);

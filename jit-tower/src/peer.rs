@@ -12,41 +12,54 @@ use crate::connection::Connection;
 #[expect(clippy::exhaustive_structs, reason = "an address and nothing else")]
 pub struct PeerAddr(pub IpAddr);
 
-pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    let told = extensions.get::<PeerAddr>().map(|peer| peer.0);
-    #[cfg(feature = "axum")]
-    let told = told.or_else(|| {
-        use axum::extract::ConnectInfo;
-        let accepted = extensions.get::<ConnectInfo<crate::connection::Accepted>>();
-        let plain = || {
-            extensions
-                .get::<ConnectInfo<std::net::SocketAddr>>()
-                .map(|info| info.0)
+/// What is known of the other end of a request's connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) connection: Option<Connection>,
+}
+
+impl Client {
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        let client = Self {
+            peer: extensions.get::<PeerAddr>().map(|peer| peer.0),
+            connection: extensions.get::<Connection>().cloned(),
         };
-        accepted
-            .map(|info| info.0.peer)
-            .or_else(plain)
-            .map(|peer| peer.ip())
-    });
-    told
-}
+        #[cfg(feature = "axum")]
+        let client = client.or_as_axum_says(extensions);
+        client
+    }
 
-pub(crate) fn connection(extensions: &Extensions) -> Option<&Connection> {
-    let told = extensions.get::<Connection>();
     #[cfg(feature = "axum")]
-    let told = told.or_else(|| {
+    fn or_as_axum_says(self, extensions: &Extensions) -> Self {
         use axum::extract::ConnectInfo;
-        let accepted = extensions.get::<ConnectInfo<crate::connection::Accepted>>();
-        accepted.map(|info| &info.0.connection)
-    });
-    told
-}
 
-/// What this door can do about a request with these extensions.
-pub(crate) fn door(extensions: &Extensions) -> Door {
-    let door = Door::new().counting_bytes();
-    match connection(extensions) {
-        Some(_) => door.severing(),
-        None => door,
+        use crate::connection::Accepted;
+
+        let accepted = extensions
+            .get::<ConnectInfo<Accepted>>()
+            .map(|ConnectInfo(accepted)| accepted);
+        let plain = || {
+            let plain = extensions.get::<ConnectInfo<std::net::SocketAddr>>();
+            plain.map(|ConnectInfo(peer)| *peer)
+        };
+        Self {
+            peer: self.peer.or_else(|| {
+                let peer = accepted.map(|accepted| accepted.peer).or_else(plain);
+                peer.map(|peer| peer.ip())
+            }),
+            connection: self
+                .connection
+                .or_else(|| accepted.map(|accepted| accepted.connection.clone())),
+        }
+    }
+
+    /// What this door can do about the request.
+    pub(crate) const fn door(&self) -> Door {
+        let door = Door::new().counting_bytes();
+        match self.connection {
+            Some(_) => door.severing(),
+            None => door,
+        }
     }
 }

@@ -9,8 +9,8 @@ use tower_service::Service;
 use http_body::Body;
 
 use crate::body::{RequestBody, ResponseBody};
-use crate::future::{Carrier, ResponseFuture};
-use crate::peer::{door, peer};
+use crate::future::{Carrier, ResponseFuture, carry_out};
+use crate::peer::Client;
 use crate::refuse::RefusalResponder;
 
 /// A service behind a [`Gate`]. Made by [`JitLayer`](crate::JitLayer).
@@ -48,8 +48,8 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (head, body) = request.into_parts();
-        let peer = peer(&head.extensions);
-        match self.gate.decide_for(door(&head.extensions), &head, peer) {
+        let client = Client::of(&head.extensions);
+        match self.gate.decide_for(client.door(), &head, client.peer) {
             Verdict::Lookup(lookup) => {
                 // The service that said it was ready is the one to call; what stays behind has to be asked again.
                 let clone = self.inner.clone();
@@ -59,11 +59,23 @@ where
                     body,
                     responder: self.responder.clone(),
                     gate: self.gate.clone(),
+                    connection: client.connection,
                 };
-                ResponseFuture::lookup(carrier, head, peer, lookup)
+                ResponseFuture::lookup(carrier, head, client.peer, lookup)
             }
             verdict => {
-                ResponseFuture::decided(&mut self.inner, &self.responder, &self.gate, head, body, verdict)
+                let Client { connection, .. } = client;
+                ResponseFuture {
+                    kind: carry_out(
+                        &mut self.inner,
+                        &self.responder,
+                        &self.gate,
+                        connection,
+                        head,
+                        body,
+                        verdict,
+                    ),
+                }
             }
         }
     }

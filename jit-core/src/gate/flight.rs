@@ -113,6 +113,11 @@ impl Flight {
         self.current().clone()
     }
 
+    /// [`Permit::expires`] of the permit that it goes on under.
+    pub fn expires(&self) -> HeaderValue {
+        self.current().expires().clone()
+    }
+
     /// The gate that admitted it.
     pub const fn gate(&self) -> &Gate {
         &self.gate
@@ -155,12 +160,23 @@ impl Flight {
     /// Why it may not go on. From then on it never may.
     pub fn goes_on(&self) -> Result<Timestamp, Cut> {
         let now = self.gate.now();
+        let permit = self.under(now)?;
+        let ends = permit.live().goes_on_until();
+        drop(permit);
+        match self.gate.enforcer().fresh_until(now) {
+            Some(fresh) => Ok(ends.min(fresh)),
+            None => Err(self.end(Cut::StaleView)),
+        }
+    }
+
+    /// The permit that it goes on under at `now`.
+    fn under(&self, now: Timestamp) -> Result<MutexGuard<'_, Permit>, Cut> {
         if let Some(cut) = self.cut.get() {
             return Err(cut);
         }
-        let Some(fresh) = self.gate.enforcer().fresh_until(now) else {
+        if self.gate.enforcer().is_stale(now) {
             return Err(self.end(Cut::StaleView));
-        };
+        }
         let mut permit = self.current();
         if self.is_barred(&permit) {
             drop(permit);
@@ -177,18 +193,21 @@ impl Flight {
             }
             *permit = permit.under(newer);
         }
-        let ends = permit.live().goes_on(now).or_else(|cut| {
-            let next = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten();
-            let next = next.ok_or(cut)?;
+        let mut over = permit.live().over(now);
+        if let Some(cut) = over
+            && let Some(next) = cut.is_natural().then(|| self.ask_again(&permit, now)).flatten()
+        {
             tracing::info!(from = %permit.grant_id(), to = %next.grant_id(), %cut, "a flight goes on under another grant");
             let before = std::mem::replace(&mut *permit, next);
             lock(&self.before).push(before.grant_id());
-            permit.live().goes_on(now)
-        });
-        drop(permit);
-        match ends {
-            Ok(ends) => Ok(ends.min(fresh)),
-            Err(cut) => Err(self.end(cut)),
+            over = permit.live().over(now);
+        }
+        match over {
+            None => Ok(permit),
+            Some(cut) => {
+                drop(permit);
+                Err(self.end(cut))
+            }
         }
     }
 
@@ -197,8 +216,8 @@ impl Flight {
     /// # Errors
     /// Why none may: [`Stop`].
     pub fn pass(&self, direction: Direction, octets: u64) -> Result<u64, Stop> {
-        self.goes_on()?;
-        let permit = self.current();
+        let now = self.gate.now();
+        let permit = self.under(now)?;
         let live = permit.live();
         let allowed = match live.grant().max_bytes {
             None => octets,
@@ -209,7 +228,7 @@ impl Flight {
                 Draw::Spent => return Err(Stop::Cut(self.end(Cut::Exhausted))),
             },
         };
-        live.used(self.gate.now());
+        live.used(now);
         drop(permit);
         self.counter(direction).fetch_add(allowed, Ordering::Relaxed);
         Ok(allowed)

@@ -12,6 +12,7 @@
 //! Authenticators that read fields of a gateway in front (`X-Amzn-Oidc-Data` and the like) run before the stripping. Request trailers
 //! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
 
+mod filter;
 mod plea;
 mod proxies;
 pub mod reserved;
@@ -126,6 +127,31 @@ pub(in crate::gate) struct Inspected<'r> {
     pub(in crate::gate) changes_protocol: bool,
     /// What it asks for in the same step.
     pub(in crate::gate) plea: Option<Plea<'r>>,
+    /// What must not be forwarded.
+    pub(in crate::gate) dirt: Dirt,
+}
+
+/// Whether a request's header has what must not be forwarded: where it has nothing, nobody has to look at every field again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::gate) struct Dirt {
+    /// Something that [`strip`] would drop or change.
+    reserved: bool,
+    /// The gate's cookie, which [`strip_credential`] would drop.
+    session: bool,
+}
+
+impl Dirt {
+    /// As [`strip`], and [`strip_credential`] where there is one, on the header that was inspected.
+    pub(in crate::gate) fn strip(self, headers: &mut HeaderMap, credential: Option<CredentialSource>) {
+        if self.reserved {
+            strip(headers);
+        }
+        match credential {
+            Some(source) if self.session => strip_credential(headers, source),
+            Some(CredentialSource::Authorization) => drop(headers.remove(header::AUTHORIZATION)),
+            _ => {}
+        }
+    }
 }
 
 /// As [`check`], with what else one look at every field tells.
@@ -145,9 +171,6 @@ pub(in crate::gate) fn inspect(parts: &request::Parts) -> Result<Inspected<'_>, 
     Ok(inspected)
 }
 
-/// A bit for each length that a field's name has for [`Seen`] to look at it.
-const MATTERS: u32 = 1 << 6 | 1 << 7 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17;
-
 /// What was seen in a header so far.
 #[derive(Debug, Default)]
 struct Seen<'r> {
@@ -165,6 +188,8 @@ struct Seen<'r> {
     serious_offers: usize,
     /// There is a field that asks in the same step.
     pleads: bool,
+    /// There is a field that is dropped, or a cookie.
+    reserved: bool,
     lengths: usize,
     bad_length: bool,
     encodings: usize,
@@ -172,33 +197,48 @@ struct Seen<'r> {
 }
 
 impl<'r> Seen<'r> {
-    /// Most names of a request are told from those that matter by their length, or by one more letter.
+    /// Most names of a request don't matter, and most of those are told in a few steps.
     #[inline]
     fn field(&mut self, name: &str, value: &'r HeaderValue) {
         self.size += name.len() + value.len();
-        let may_matter = name.len() < 18 && MATTERS >> name.len() & 1 == 1;
-        if !may_matter || self.size > BYTES_MAX {
+        if filter::may_matter(name) {
+            self.look(name, value);
+        }
+    }
+
+    #[inline(never)]
+    fn look(&mut self, name: &str, value: &'r HeaderValue) {
+        if self.size > BYTES_MAX {
             return;
         }
-        match name.len() {
-            6 if name == "cookie" => self.cookie(value),
-            7 if name == "upgrade" => self.upgrade(value),
-            10 if name == "connection" => self.connection(value),
-            10 if name == "jit-reason" || name == "jit-ticket" => self.pleads = true,
-            12 if name == "jit-duration" => self.pleads = true,
-            13 if name == "authorization" => self.authorizations += 1,
-            14 if name == "content-length" => {
+        match name {
+            "cookie" => self.cookie(value),
+            "upgrade" => self.upgrade(value),
+            "connection" => self.connection(value),
+            "authorization" => self.authorizations += 1,
+            "content-length" => {
                 let digits = value.as_bytes();
                 let one_number =
                     !digits.is_empty() && digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit);
                 self.lengths += 1;
                 self.bad_length |= !one_number;
             }
-            14 if name == "jit-credential" => self.credential(value.as_bytes()),
-            17 if name == "transfer-encoding" => {
+            "transfer-encoding" => {
                 self.encodings += 1;
                 self.bad_encoding |= !value.as_bytes().eq_ignore_ascii_case(b"chunked");
             }
+            // As long as it says nothing else.
+            "te" if value == "trailers" => {}
+            _ if is_reserved(name) => self.reserved(name, value),
+            _ => {}
+        }
+    }
+
+    fn reserved(&mut self, name: &str, value: &'r HeaderValue) {
+        self.reserved = true;
+        match name {
+            "jit-reason" | "jit-ticket" | "jit-duration" => self.pleads = true,
+            "jit-credential" => self.credential(value.as_bytes()),
             _ => {}
         }
     }
@@ -217,6 +257,9 @@ impl<'r> Seen<'r> {
                 self.sessions += 1;
             } else if let Some(credential) = value_of(pair, GRANT_COOKIE) {
                 self.credential(credential);
+                self.reserved = true;
+            } else {
+                self.reserved |= NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some());
             }
         }
     }
@@ -264,6 +307,10 @@ impl<'r> Seen<'r> {
         Ok(Inspected {
             presented: self.credential,
             plea: None,
+            dirt: Dirt {
+                reserved: self.reserved || self.offers > self.serious_offers,
+                session: self.sessions > 0,
+            },
             changes_protocol: if self.offers > 0 {
                 self.serious_offers > 0
             } else {
@@ -310,7 +357,13 @@ fn gate_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 fn may_be_the_gates(value: &HeaderValue) -> bool {
-    std::str::from_utf8(value.as_bytes()).map_or(true, |text| text.contains(GATE_COOKIE))
+    let bytes = value.as_bytes();
+    // Most have no name like that, which is found out several bytes at a time.
+    let seconds = bytes.iter().skip(1);
+    let underlined = bytes.iter().zip(seconds).fold(0, |found, (one, other)| {
+        found | u8::from(*one == b'_') & u8::from(*other == b'_')
+    });
+    underlined == 1 && std::str::from_utf8(bytes).map_or(true, |text| text.contains(GATE_COOKIE))
 }
 
 fn pairs(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -339,6 +392,9 @@ pub fn strip_behind_proxy(headers: &mut HeaderMap) {
 fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
     let (mut doomed, mut offers, mut cookies) = (Vec::new(), false, false);
     for (name, value) in &*headers {
+        if !filter::may_matter(name.as_str()) {
+            continue;
+        }
         match name.as_str() {
             "upgrade" => offers |= protocols(value).any(is_h2c),
             "cookie" => {
@@ -753,13 +809,61 @@ mod tests {
         }
     }
 
+    /// Whether stripping changes a header, and what was seen of that while it was checked.
+    fn stripped(mut parts: request::Parts) -> Option<(bool, bool)> {
+        let dirt = inspect(&parts).ok()?.dirt;
+        let before = parts.headers.clone();
+        strip(&mut parts.headers);
+        strip_credential(&mut parts.headers, CredentialSource::Cookie);
+        let mut told = before.clone();
+        dirt.strip(&mut told, Some(CredentialSource::Cookie));
+        assert_eq!(told, parts.headers);
+        Some((told != before, dirt != Dirt::default()))
+    }
+
+    #[test]
+    fn what_is_clean_has_nothing_to_strip() {
+        for (fields, is_dirty) in [
+            (&[][..], false),
+            (
+                &[("accept", "*/*"), ("x-app", "1"), ("cookie", "a=__Host-jit")],
+                false,
+            ),
+            (&[("te", "trailers")], false),
+            (&[("te", "trailers"), ("te", "gzip")], true),
+            (&[("upgrade", "websocket")], false),
+            (&[("upgrade", "websocket, h2c")], true),
+            (&[("cookie", "__Host-jit=x")], true),
+            (&[("cookie", "__Host-jit-grant=x")], true),
+            (&[("cookie", "a=1; __Host-jit-console=x")], true),
+            (&[("cookie", "a=1"), ("cookie", "__Host-jit-sign-in=x")], true),
+            (&[("jit-reason", "why")], true),
+            (&[("jit-credential", "x")], true),
+            (&[("x.jit.grant", "x")], true),
+            (&[("remote`user", "x")], true),
+        ] {
+            let both = stripped(parts(Version::HTTP_11, fields));
+            assert_eq!(both, Some((is_dirty, is_dirty)), "{fields:?}");
+        }
+        let mut map = headers(&[("authorization", "Bearer x"), ("accept", "*/*")]);
+        Dirt::default().strip(&mut map, Some(CredentialSource::Authorization));
+        assert_eq!(list(&map), [("accept", "*/*")]);
+        let theirs = [("authorization", "Basic x"), ("cookie", "__Host-jit=x")];
+        let mut map = headers(&theirs);
+        let dirt = inspect(&parts(Version::HTTP_11, &theirs))
+            .expect("good fields")
+            .dirt;
+        dirt.strip(&mut map, None);
+        assert_eq!(list(&map), theirs);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn nothing_of_the_gate_is_left(
             fields in proptest::collection::vec((
-                proptest::sample::select(&["cookie", "connection", "x-jit-a", "x_jit_a", "jit-credential", "remote.user", "accept", "te"][..]),
+                proptest::sample::select(&["cookie", "connection", "x-jit-a", "x_jit_a", "jit-credential", "remote.user", "accept", "te", "upgrade"][..]),
                 proptest::collection::vec(prop_oneof![
                     Just(b"__Host-jit".to_vec()), Just(b"-grant".to_vec()), Just(b"=".to_vec()), Just(b"; ".to_vec()), Just(b"a".to_vec()),
                     proptest::collection::vec(any::<u8>(), 1..3),
@@ -774,7 +878,9 @@ mod tests {
             }
             let mut parts = parts(Version::HTTP_11, &[]);
             parts.headers = map;
-            let _ = check(&parts);
+            if let Some((changed, seen)) = stripped(parts.clone()) {
+                prop_assert_eq!(changed, seen);
+            }
             let mut map = parts.headers;
             let others = |map: &HeaderMap| -> Vec<Vec<u8>> {
                 let values = map.get_all(header::COOKIE).into_iter().flat_map(pairs);

@@ -107,7 +107,10 @@ impl Interactions {
         let grant = note.grant();
         let kept = match place.and_then(Place::into_ring) {
             Some(ring) => ring.put(note),
-            None => self.take().is_some_and(|ring| ring.put(note)),
+            None => match self.take() {
+                Some(ring) => ring.put(note),
+                None => false,
+            },
         };
         if !kept {
             self.losses.count(grant);
@@ -142,12 +145,11 @@ impl Interactions {
     fn take(&self) -> Option<&Arc<Ring>> {
         let rings = self.rings.len();
         let own = thread_number() % rings.max(1);
-        self.rings
-            .iter()
-            .cycle()
-            .skip(own)
-            .take(rings)
-            .find(|ring| ring.take())
+        let favourite = self.rings.get(own).filter(|ring| ring.take());
+        favourite.or_else(|| {
+            let others = self.rings.iter().cycle().skip(own + 1).take(rings - 1);
+            others.into_iter().find(|ring| ring.take())
+        })
     }
 }
 
@@ -180,6 +182,7 @@ impl Ring {
     }
 
     /// Fills a place that was taken.
+    #[inline]
     fn put(&self, note: Note) -> bool {
         let kept = self.notes.push(note).is_ok();
         if !kept {

@@ -190,23 +190,32 @@ impl Live {
         limit.is_none_or(|limit| now < limit.after(since))
     }
 
-    /// Until when what was admitted may go on, as far as can be said at `now`, or why it may not. A use moves the end of a grant that can
-    /// lie idle; what is in flight is neither idle before its first byte nor another request.
-    pub(in crate::gate) fn goes_on(&self, now: Timestamp) -> Result<Timestamp, Cut> {
-        if let Some(cut) = self.usage.shut.get() {
-            return Err(cut);
-        }
+    /// Until when what was admitted may go on, as things are. A use moves the end of a grant that can lie idle; what is in flight is neither
+    /// idle before its first byte nor another request.
+    pub(in crate::gate) fn goes_on_until(&self) -> Timestamp {
         let ends = Timestamp::from_timestamp_micros(self.usage.ends.load(Ordering::Acquire));
         let until = ends.map_or(self.until, |ends| ends.min(self.until));
-        if now >= until {
-            return Err(Cut::Expired);
+        self.idle_from().map_or(until, |idle| until.min(idle))
+    }
+
+    /// Why what was admitted may not go on at `now`, if it may not: [`Live::goes_on_until`] has come, or somebody shut the grant. It is asked for
+    /// every frame, and makes as few dates as it can: they take longer than all the rest.
+    pub(in crate::gate) fn over(&self, now: Timestamp) -> Option<Cut> {
+        if let Some(cut) = self.usage.shut.get() {
+            return Some(cut);
         }
-        let since = self.usage.last_use().unwrap_or(self.grant.not_before);
-        match self.grant.idle_timeout.map(|idle| idle.after(since)) {
-            Some(idle) if now >= idle => Err(Cut::IdleExpired),
-            Some(idle) => Ok(until.min(idle)),
-            None => Ok(until),
+        if self.until <= now || self.usage.ends.load(Ordering::Acquire) <= now.timestamp_micros() {
+            return Some(Cut::Expired);
         }
+        self.idle_from()
+            .is_some_and(|idle| now >= idle)
+            .then_some(Cut::IdleExpired)
+    }
+
+    /// From when on what was admitted has lain idle for too long, unless it is used before.
+    fn idle_from(&self) -> Option<Timestamp> {
+        let since = || self.usage.last_use().unwrap_or(self.grant.not_before);
+        self.grant.idle_timeout.map(|idle| idle.after(since()))
     }
 
     /// Writes down a use at `now`. At most one write a second, or ten in an idle timeout: that tolerance keeps the cores from

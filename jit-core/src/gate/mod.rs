@@ -64,6 +64,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use http::request::Parts;
 
 use crate::broker::directory::{Directory, Person};
@@ -73,6 +74,7 @@ use crate::gate::authenticators::{Authenticators, Shown};
 use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
 use crate::gate::hold::Hold;
+use crate::gate::hygiene::Dirt;
 use crate::gate::identity::{Identity, Verified};
 use crate::gate::interactions::{Interactions, Note, Path, Place};
 use crate::gate::permit::Permit;
@@ -132,6 +134,8 @@ pub struct Admission {
     /// Where the gate's credential stands: it must not be forwarded.
     pub credential: CredentialSource,
     session: Arc<Session>,
+    /// What of its header must not be forwarded.
+    dirt: Dirt,
     /// Whether its door counts what passes by the octet.
     counts_bytes: bool,
     /// By which rules.
@@ -143,6 +147,12 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// Drops from the header of the request what must not be forwarded, as [`hygiene::strip`] and [`hygiene::strip_credential`] do. It must
+    /// be the header that was decided on: what was not there then is not looked for.
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        self.dirt.strip(headers, Some(self.credential));
+    }
+
     /// The holder's person, as the Directory said when the session began.
     pub fn person(&self) -> Option<&Person> {
         self.session.person.as_ref()
@@ -157,9 +167,16 @@ pub struct Passage {
     /// Where the gate's credential stands, if there is one or may be one: it must not be forwarded.
     pub credential: Option<CredentialSource>,
     session: Option<Arc<Session>>,
+    /// What of its header must not be forwarded.
+    dirt: Dirt,
 }
 
 impl Passage {
+    /// As [`Admission::strip`].
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        self.dirt.strip(headers, self.credential);
+    }
+
     /// The caller's person, as the Directory said when the session began.
     pub fn person(&self) -> Option<&Person> {
         self.session.as_ref()?.person.as_ref()
@@ -457,7 +474,9 @@ impl Gate {
         let (resource, exact) = match governed {
             Governed::UnknownHost => return Verdict::Refuse(Refusal::UnknownHost),
             Governed::Nothing => return Verdict::Refuse(Refusal::NotOpen),
-            Governed::Open => return self.open(door, self.identify(head, peer, verified, now)),
+            Governed::Open => {
+                return self.open(door, self.identify(head, peer, verified, now), inspected.dirt);
+            }
             Governed::Protected { resource, exact } => (resource, exact),
         };
         let enforcer = &self.inner.enforcer;
@@ -511,6 +530,7 @@ impl Gate {
                     permit,
                     subject: Arc::clone(&session.subject),
                     credential,
+                    dirt: inspected.dirt,
                     counts_bytes: asker.counts_bytes,
                     session,
                     rules_number,
@@ -550,28 +570,32 @@ impl Gate {
         }
     }
 
-    fn open(&self, door: Door, identity: Identity) -> Verdict {
+    fn open(&self, door: Door, identity: Identity, dirt: Dirt) -> Verdict {
         Verdict::Open(match identity {
             Identity::Proven(session, source) => Passage {
                 subject: session.person.is_some().then(|| Arc::clone(&session.subject)),
                 credential: Some(source),
                 session: Some(session),
+                dirt,
             },
             Identity::Nobody => Passage {
                 subject: None,
                 credential: None,
                 session: None,
+                dirt,
             },
             // The application may read the same header for credentials of its own. The cookie is the gate's alone.
             Identity::Invalid(source) => Passage {
                 subject: None,
                 credential: (source == CredentialSource::Cookie).then_some(source),
                 session: None,
+                dirt,
             },
             Identity::Unverifiable(source) => Passage {
                 subject: None,
                 credential: Some(source),
                 session: None,
+                dirt,
             },
             Identity::Unknown(want) => return Verdict::Lookup(Lookup { want, door }),
         })

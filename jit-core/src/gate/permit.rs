@@ -83,7 +83,7 @@ impl Permit {
     /// Whether the grant still admits what it admitted: its window, as it is now, is open at `now`, nobody shut it, and it has not lain
     /// idle for too long. The number of requests is not asked: one in flight is not another one.
     pub fn holds(&self, now: Timestamp) -> bool {
-        self.live.goes_on(now).is_ok()
+        self.live.over(now).is_none()
     }
 
     /// The same, under another version of its grant.

@@ -41,6 +41,11 @@ impl Watch {
         &self.flight
     }
 
+    /// The flight, which nothing waits for in here any more.
+    pub fn into_flight(self) -> Arc<Flight> {
+        self.flight
+    }
+
     /// Whether something had to be waited for.
     pub const fn is_armed(&self) -> bool {
         self.armed.is_some()

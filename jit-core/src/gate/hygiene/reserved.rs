@@ -114,7 +114,7 @@
 //! that takes one of those for a gateway's word must not stand behind this gate unchanged.
 
 /// Names that end with `-` stand for everything that starts so. Sorted, so that a lookup is a binary search for the start.
-const RESERVED: [&str; 91] = [
+pub(super) const RESERVED: [&str; 91] = [
     "base-url",
     "cf-access-authenticated-user-email",
     "cf-access-jwt-assertion",
@@ -232,9 +232,6 @@ pub fn is_forwarding(name: &str) -> bool {
 
 pub(super) fn is_reserved_bytes(name: &[u8]) -> bool {
     let start = start_of(name);
-    if !FILTER.may_have(start) {
-        return false;
-    }
     let group = STARTS.partition_point(|other| *other < start);
     let starts = STARTS.get(group..).unwrap_or_default();
     let names = RESERVED.get(group..).unwrap_or_default();
@@ -272,7 +269,7 @@ const fn start_of(name: &[u8]) -> u64 {
     u64::from_be_bytes([0, 0, a, b, read(c), read(d), read(e), f])
 }
 
-/// [`start_of`] each reserved name. Most names of a request part from the list here.
+/// [`start_of`] each reserved name.
 const STARTS: [u64; RESERVED.len()] = {
     let mut starts = [0; RESERVED.len()];
     let mut left: &mut [u64] = &mut starts;
@@ -284,40 +281,6 @@ const STARTS: [u64; RESERVED.len()] = {
     }
     starts
 };
-
-/// Says of most numbers that they are none of [`STARTS`], in one look: a bit for each place that one of them hashes to.
-struct Filter([u64; 16]);
-
-static FILTER: Filter = Filter::over(&STARTS);
-
-impl Filter {
-    const fn over(mut starts: &[u64]) -> Self {
-        let mut words = [0; 16];
-        while let Some((start, others)) = starts.split_first() {
-            let place = Self::place(*start);
-            let (mut left, mut number): (&mut [u64], u64) = (&mut words, 0);
-            while let Some((word, rest)) = left.split_first_mut() {
-                if number == place / 64 {
-                    *word |= 1 << (place % 64);
-                }
-                number += 1;
-                left = rest;
-            }
-            starts = others;
-        }
-        Self(words)
-    }
-
-    const fn place(start: u64) -> u64 {
-        start.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54
-    }
-
-    fn may_have(&self, start: u64) -> bool {
-        let place = Self::place(start);
-        let word = usize::try_from(place / 64).ok().and_then(|word| self.0.get(word));
-        word.is_none_or(|word| word >> (place % 64) & 1 == 1)
-    }
-}
 
 /// Whether `name` is `wanted` in some spelling of it.
 pub(super) fn reads_as(name: &[u8], wanted: &str) -> bool {

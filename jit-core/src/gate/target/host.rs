@@ -39,14 +39,12 @@ impl<'a> Host<'a> {
                 port,
             });
         }
-        let (name, port) = match text.split_once(':') {
-            Some((name, digits)) => (name, read_port(digits)?),
-            None => (text, None),
+        let (name, after) = read_name(text)?;
+        let port = match after.strip_prefix(':') {
+            Some(digits) => read_port(digits)?,
+            None => None,
         };
-        Ok(Self {
-            name: read_name(name)?,
-            port,
-        })
+        Ok(Self { name, port })
     }
 
     /// The canonical name: lower case, no port, no dot at the end; an IPv6 address in brackets.
@@ -73,38 +71,49 @@ fn read_port(digits: &str) -> Result<Option<u16>, BadTarget> {
     }
 }
 
-/// What may stand in a name.
+/// What may stand in a name, and what comes after it.
 static NAME: Classes = Classes::new()
     .with(LOWER, b"abcdefghijklmnopqrstuvwxyz0123456789-_")
     .with(UPPER, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    .with(DOT, b".");
+    .with(DOT, b".")
+    .with(COLON, b":");
 // One bit each.
 const LOWER: u8 = 1;
 const UPPER: u8 = 2;
 const DOT: u8 = 4;
+const COLON: u8 = 8;
 
-fn read_name(text: &str) -> Result<Cow<'_, str>, BadTarget> {
-    let name = text.strip_suffix('.').unwrap_or(text);
-    if name.is_empty() || name.len() > NAME_MAX {
-        return Err(BadTarget::Host);
-    }
+/// A name up to the first colon, and what comes after it.
+fn read_name(text: &str) -> Result<(Cow<'_, str>, &str), BadTarget> {
     let (mut before, mut seen) = (DOT, 0);
-    for byte in name.bytes() {
-        let class = NAME.of(byte);
+    let mut bytes = text.bytes();
+    let after = loop {
+        let left = bytes.len();
+        let class = match bytes.next() {
+            None => break 0,
+            Some(byte) => NAME.of(byte),
+        };
+        if class == COLON {
+            break left;
+        }
         if class == 0 || class & before == DOT {
             return Err(BadTarget::Host);
         }
         seen |= class;
         before = class;
-    }
-    if before == DOT {
+    };
+    let length = text.len().saturating_sub(after);
+    let (name, after) = text.split_at_checked(length).ok_or(BadTarget::Host)?;
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() || name.len() > NAME_MAX {
         return Err(BadTarget::Host);
     }
-    Ok(if seen & UPPER != 0 {
+    let name = if seen & UPPER != 0 {
         Cow::Owned(name.to_ascii_lowercase())
     } else {
         Cow::Borrowed(name)
-    })
+    };
+    Ok((name, after))
 }
 
 /// The canonical spelling of a host in a policy or a setting. Such a host has no port, because ports take no part in matching.
