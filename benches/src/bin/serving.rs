@@ -242,6 +242,10 @@ async fn measure() -> Result<(), BoxError> {
             case.round(round > 0).await?;
         }
     }
+    // Within each round, and before anything is sorted.
+    let (over, under) = (&cases[1].per_second, &cases[0].per_second);
+    let mut ratios: Vec<f64> = over.iter().zip(under).map(|(one, other)| one / other).collect();
+    let ratio = median(&mut ratios);
     println!("{CONNECTIONS} connections, {rounds} rounds of {REQUESTS} requests each; medians\n");
     println!(
         "{:<22} {:>12} {:>10} {:>10} {:>16}",
@@ -257,16 +261,11 @@ async fn measure() -> Result<(), BoxError> {
         );
         (per_second, cpu)
     });
-    let ratios = |top: usize, under: usize| {
-        let (top, under) = (&cases[top].per_second, &cases[under].per_second);
-        let mut ratios: Vec<f64> = top.iter().zip(under).map(|(one, other)| one / other).collect();
-        median(&mut ratios)
-    };
     drop((asking, proxy, authz, gated, bare));
     let path = path_ns().await?;
     let asked = medians[3].1 - medians[2].1;
     println!("\ncheck and record of one request, in the same run: {path:.0} ns");
-    figure("http_throughput_ratio", ratios(1, 0));
+    figure("http_throughput_ratio", ratio);
     figure("path_vs_auth_request_cpu", asked * 1e3 / path);
     figure("layer_http_cpu_us", medians[1].1 - medians[0].1);
     figure("auth_request_http_cpu_us", asked);
