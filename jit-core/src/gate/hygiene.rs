@@ -12,19 +12,24 @@
 //! Authenticators that read fields of a gateway in front (`X-Amzn-Oidc-Data` and the like) run before the stripping. Request trailers
 //! are not headers: the door must not pass them on. A method override in a query or a form body is for the application to turn off.
 
+mod cookies;
 mod filter;
 mod plea;
 mod proxies;
 pub mod reserved;
+mod strip;
 
-use crate::gate::authenticate::CredentialSource;
-use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version, request};
 
+pub use cookies::gate_cookie;
+use cookies::{may_be_the_gates, pairs, value_of};
 pub(in crate::gate) use plea::Plea;
 pub use plea::{DURATION_HEADER, REASON_HEADER, TICKET_HEADER};
 pub use proxies::{BadProxy, TrustedProxies};
-use reserved::{is_forwarding, is_reserved};
+use reserved::is_reserved;
+pub(in crate::gate) use strip::Dirt;
+pub use strip::{strip, strip_behind_proxy, strip_credential};
 
 /// The gate's own cookie. The prefix binds it to one origin (RFC 6265bis §4.1.3.2).
 pub const GATE_COOKIE: &str = "__Host-jit";
@@ -129,29 +134,6 @@ pub(in crate::gate) struct Inspected<'r> {
     pub(in crate::gate) plea: Option<Plea<'r>>,
     /// What must not be forwarded.
     pub(in crate::gate) dirt: Dirt,
-}
-
-/// Whether a request's header has what must not be forwarded: where it has nothing, nobody has to look at every field again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::gate) struct Dirt {
-    /// Something that [`strip`] would drop or change.
-    reserved: bool,
-    /// The gate's cookie, which [`strip_credential`] would drop.
-    session: bool,
-}
-
-impl Dirt {
-    /// As [`strip`], and [`strip_credential`] where there is one, on the header that was inspected.
-    pub(in crate::gate) fn strip(self, headers: &mut HeaderMap, credential: Option<CredentialSource>) {
-        if self.reserved {
-            strip(headers);
-        }
-        match credential {
-            Some(source) if self.session => strip_credential(headers, source),
-            Some(CredentialSource::Authorization) => drop(headers.remove(header::AUTHORIZATION)),
-            _ => {}
-        }
-    }
 }
 
 /// As [`check`], with what else one look at every field tells.
@@ -337,92 +319,6 @@ fn is_end_to_end(option: &[u8]) -> bool {
         && (NEEDED.iter().any(|name| reserved::reads_as(option, name)) || reserved::is_reserved_bytes(option))
 }
 
-/// The value of the gate's cookie. What is not text is no session. [`check`] has seen to it that there is one at most.
-pub fn gate_cookie(headers: &HeaderMap) -> Option<&str> {
-    std::str::from_utf8(gate_cookies(headers).next()?).ok()
-}
-
-fn gate_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    cookies(headers, GATE_COOKIE)
-}
-
-fn cookies<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h [u8]> {
-    gate_pairs(headers).filter_map(move |pair| value_of(pair, name))
-}
-
-/// The pairs of every cookie field that may hold one of the gate's. Most hold none, which is found out faster than what they do hold.
-fn gate_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let fields = headers.get_all(header::COOKIE).into_iter();
-    fields.filter(|value| may_be_the_gates(value)).flat_map(pairs)
-}
-
-fn may_be_the_gates(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
-    // Most have no name like that, which is found out several bytes at a time.
-    let seconds = bytes.iter().skip(1);
-    let underlined = bytes.iter().zip(seconds).fold(0, |found, (one, other)| {
-        found | u8::from(*one == b'_') & u8::from(*other == b'_')
-    });
-    underlined == 1 && std::str::from_utf8(bytes).map_or(true, |text| text.contains(GATE_COOKIE))
-}
-
-fn pairs(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii)
-}
-
-fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
-    let rest = pair.strip_prefix(name.as_bytes())?.trim_ascii_start();
-    match rest.split_first() {
-        None => Some(&[]),
-        Some((b'=', value)) => Some(value.trim_ascii()),
-        Some(_) => None,
-    }
-}
-
-/// Drops every reserved field, forwarding fields included: for a peer that is no listed proxy. Nothing is allocated when there are none.
-pub fn strip(headers: &mut HeaderMap) {
-    strip_but(headers, |_| false);
-}
-
-/// As [`strip`], but keeps the forwarding fields of [`is_forwarding`] in their one spelling: for a peer that is a listed proxy.
-pub fn strip_behind_proxy(headers: &mut HeaderMap) {
-    strip_but(headers, is_forwarding);
-}
-
-fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
-    let (mut doomed, mut offers, mut cookies) = (Vec::new(), false, false);
-    for (name, value) in &*headers {
-        if !filter::may_matter(name.as_str()) {
-            continue;
-        }
-        match name.as_str() {
-            "upgrade" => offers |= protocols(value).any(is_h2c),
-            "cookie" => {
-                cookies |= may_be_the_gates(value)
-                    && pairs(value)
-                        .any(|pair| NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some()));
-            }
-            text if is_reserved(text) && !keep(text) => doomed.push(name.clone()),
-            _ => {}
-        }
-    }
-    if offers {
-        headers.remove(header::UPGRADE);
-    }
-    for name in doomed {
-        // gRPC over HTTP/2 needs this one value, which asks about the response alone (RFC 9113 §8.2.2).
-        let harmless = name == header::TE && headers.get_all(&name).iter().all(|value| value == "trailers");
-        if !harmless {
-            headers.remove(name);
-        }
-    }
-    if cookies {
-        for name in NEVER_PASSED_ON {
-            strip_cookie(headers, name);
-        }
-    }
-}
-
 /// The protocols that an `Upgrade` field offers to go on in, one by one.
 pub fn upgrades(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let values = headers.get_all(header::UPGRADE).into_iter();
@@ -451,44 +347,11 @@ pub fn asks_for_websocket(head: &request::Parts) -> bool {
         && offered.all(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Drops the gate's own credential from where it came, so that the upstream never holds it. The gate's cookie goes in any case: it may
-/// be good even where something else proved who asks. Other cookies stay as they are.
-pub fn strip_credential(headers: &mut HeaderMap, source: CredentialSource) {
-    if source == CredentialSource::Authorization {
-        headers.remove(header::AUTHORIZATION);
-    }
-    if gate_cookies(headers).next().is_some() {
-        strip_cookie(headers, GATE_COOKIE);
-    }
-}
-
-fn strip_cookie(headers: &mut HeaderMap, cookie: &str) {
-    let Entry::Occupied(entry) = headers.entry(header::COOKIE) else {
-        return;
-    };
-    let (name, values) = entry.remove_entry_mult();
-    let kept: Vec<HeaderValue> = values.filter_map(|value| without(&value, cookie)).collect();
-    for value in kept {
-        headers.append(name.clone(), value);
-    }
-}
-
-fn without(value: &HeaderValue, cookie: &str) -> Option<HeaderValue> {
-    let others: Vec<_> = pairs(value)
-        .filter(|pair| !pair.is_empty() && value_of(pair, cookie).is_none())
-        .collect();
-    if others.is_empty() {
-        return None;
-    }
-    // Parts of a good value make a good value; if ever not, no cookie is the safe answer.
-    let mut kept = HeaderValue::from_bytes(&others.join(&b"; "[..])).ok()?;
-    kept.set_sensitive(value.is_sensitive());
-    Some(kept)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::cookies::{cookies, gate_cookies};
     use super::*;
+    use crate::gate::authenticate::CredentialSource;
     use http::Request;
     use proptest::prelude::*;
 

@@ -327,7 +327,7 @@ fn judged(verdict: &Verdict) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_remembered_decision_is_one_that_would_be_made_now(steps in proptest::collection::vec(step(), 1..60)) {
