@@ -63,7 +63,8 @@ fn main() -> Result<(), BoxError> {
                 runtime.block_on(road.drain())?;
             }
         }
-        let [bare, layer, read, decide, check, copy, refused] = times.map(|mut times| median(&mut times));
+        let [bare, layer, read, decide, check, caller, copy, refused] =
+            times.map(|mut times| median(&mut times));
         let allow = decide - read;
         println!("{what}");
         println!(
@@ -71,6 +72,7 @@ fn main() -> Result<(), BoxError> {
             layer - bare
         );
         println!("  Gate::decide over reading     {allow:>7.0}   ({decide:.0} - {read:.0})");
+        println!("  Caller::check alone           {caller:>7.0}");
         println!("  Enforcer::check alone         {check:>7.0}");
         println!(
             "  403 over the bare service     {:>7.0}   ({refused:.0} - {copy:.0})\n",
@@ -80,7 +82,8 @@ fn main() -> Result<(), BoxError> {
             figure(&format!("allow_path_ns_{name}"), allow);
         }
         if name == Some("hot") {
-            figure("decision_ns", check);
+            figure("decision_ns", caller);
+            figure("decision_by_name_ns", check);
             figure("layer_ns_hot", layer - bare);
         }
     }

@@ -219,13 +219,21 @@ impl House {
         self.broker.review(&self.lead, request.id, opinion).await
     }
 
+    /// The rules of its policy.
+    ///
+    /// # Errors
+    /// None, unless the policy language changes.
+    pub fn rules(&self) -> Result<RuleSet, BoxError> {
+        let policy = self.broker.policy();
+        Ok(RuleSet::compile(policy.resources(), policy.open())?)
+    }
+
     /// A gate over the broker's grants that knows the tokens of the first `people`, and keeps a session of each.
     ///
     /// # Errors
     /// None, unless the policy language changes.
     pub fn gate(&self, people: usize) -> Result<Gate, BoxError> {
-        let policy = self.broker.policy();
-        let rules = RuleSet::compile(policy.resources(), policy.open())?;
+        let rules = self.rules()?;
         let mut tokens = Vec::with_capacity(people);
         for n in 0..people {
             tokens.push((Digest::plain(token(n).as_bytes()), requester(n)?));

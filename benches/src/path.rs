@@ -19,9 +19,10 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use jit_core::broker::directory::{Directory, Person};
 use jit_core::gate::authenticate::Subject;
-use jit_core::gate::enforcer::Answer;
+use jit_core::gate::enforcer::{Answer, Caller};
 use jit_core::gate::interactions::Interactions;
 use jit_core::gate::permit::Permit;
+use jit_core::gate::rules::RuleSet;
 use jit_core::gate::target::Target;
 use jit_core::gate::{Gate, Verdict, hygiene};
 use jit_core::memory::MemoryStore;
@@ -54,8 +55,10 @@ pub enum Case {
     Read,
     /// [`Gate::decide`] alone: admitted.
     Decide,
-    /// The enforcer's check alone: admitted.
+    /// The enforcer's check alone, of whoever has the name: admitted.
     Check,
+    /// The check alone of a [`Caller`], who has asked before: admitted.
+    Caller,
     /// Copies a request and hands it to the service: what [`Case::Refused`] is to be compared with.
     BareCopy,
     /// Behind the layer, a copy each: 403, for there is no grant.
@@ -64,12 +67,13 @@ pub enum Case {
 
 impl Case {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Bare,
         Self::Layer,
         Self::Read,
         Self::Decide,
         Self::Check,
+        Self::Caller,
         Self::BareCopy,
         Self::Refused,
     ];
@@ -82,6 +86,7 @@ impl Case {
             Self::Read => "read",
             Self::Decide => "decide",
             Self::Check => "check",
+            Self::Caller => "caller",
             Self::BareCopy => "bare-copy",
             Self::Refused => "refused",
         }
@@ -129,6 +134,9 @@ pub struct Road {
     subject: Subject,
     person: Person,
     resource: ResourceDef,
+    rules: RuleSet,
+    /// The one who always comes by.
+    caller: Caller,
     turn: usize,
 }
 
@@ -153,7 +161,11 @@ impl Road {
         let principal = requester(0)?;
         let now = house.broker.now();
         let person = Crowd.resolve(&principal, now).await?.ok_or("nobody")?;
+        let subject = subject(principal);
+        let enforcer = gate.enforcer();
         let mut road = Self {
+            rules: house.rules()?.shared_by(enforcer),
+            caller: Caller::new(Arc::clone(enforcer), subject.clone(), person.clone()),
             gate,
             jit,
             bare,
@@ -161,7 +173,7 @@ impl Road {
             order: turns.order(holders, DRAWS),
             holders,
             stranger: credential(u32::try_from(grants)?)?,
-            subject: subject(principal),
+            subject,
             person,
             resource: real.ruling.resource.clone(),
             turn: 0,
@@ -264,6 +276,16 @@ impl Road {
                         &Method::GET,
                         now,
                     );
+                    assert!(matches!(black_box(answer), Answer::Admit(_)));
+                }
+            }
+            Case::Caller => {
+                let (head, ()) = request().into_parts();
+                let target = Target::read(&head).expect("a good target");
+                let matched = self.rules.matched(&target, &Method::GET).expect("it is guarded");
+                let now = self.house.broker.now();
+                for _ in 0..rounds {
+                    let answer = black_box(&mut self.caller).check(black_box(&matched), now);
                     assert!(matches!(black_box(answer), Answer::Admit(_)));
                 }
             }

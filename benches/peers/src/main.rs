@@ -4,10 +4,10 @@
 //! Run with `cargo run --profile bench --manifest-path benches/peers/Cargo.toml`.
 //!
 //! Everyone is asked about one user of 1000 with access to one resource until some moment, and says yes. What can be made ready before
-//! is: policies are compiled, entities and requests built, keys parsed. The gate's own decision is [`Enforcer::check`] among 1000 live grants, its path
+//! is: policies are compiled, entities and requests built, keys parsed. The gate's own decision is [`Caller::check`] among 1000 live grants, its path
 //! `Gate::decide` less the reading of the request, as `cargo bench -p benches --bench gate` has it.
 //!
-//! [`Enforcer::check`]: jit_core::gate::enforcer::Enforcer::check
+//! [`Caller::check`]: jit_core::gate::enforcer::Caller::check
 
 mod decisions;
 mod proofs;
@@ -82,6 +82,7 @@ fn main() -> Result<(), BoxError> {
         Timed::new(name, move |times| road.borrow_mut().run(case, times))
     };
     let mut cases = vec![
+        ours("caller", Case::Caller),
         ours("check", Case::Check),
         ours("read", Case::Read),
         ours("decide", Case::Decide),
@@ -110,7 +111,7 @@ fn main() -> Result<(), BoxError> {
         medians.insert(case.name, ns);
     }
     let of = |name: &str| medians.get(name).copied().unwrap_or(f64::NAN);
-    let (decision, path) = (of("check"), of("decide") - of("read"));
+    let (decision, path) = (of("caller"), of("decide") - of("read"));
     println!("\n{:<24} {path:>12.1}\n", "check and record");
     for (name, value) in [
         ("decision_vs_cedar", of("cedar") / decision),

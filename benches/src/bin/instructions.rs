@@ -62,6 +62,7 @@ fn compare() -> Result<(), BoxError> {
             figure("decide_instructions", decide.instructions);
         }
         if !quick() {
+            lines.push(("Caller::check alone", cost(Case::Caller)?));
             lines.push(("Enforcer::check alone", cost(Case::Check)?));
             let refused = minus(cost(Case::Refused)?, cost(Case::BareCopy)?);
             lines.push(("403, over the bare service", refused));

@@ -37,6 +37,7 @@ use crate::id::{Digest, GrantId, PersonId, Principal, ResourceName, Timestamp};
 use crate::policy::terms::ResourceDef;
 use crate::span::Span;
 
+mod caller;
 mod check;
 mod heard;
 mod settings;
@@ -44,6 +45,7 @@ mod shared;
 mod standing;
 mod watch;
 
+pub use caller::Caller;
 pub use check::Answer;
 pub(in crate::gate) use check::{Asker, Bearer, covers};
 use heard::{Filing, Heard, Holder, Known, Waiting};

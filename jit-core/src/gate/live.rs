@@ -76,6 +76,8 @@ pub(in crate::gate) struct Live {
     number: u64,
     /// How much newer a use must be to be worth a write to shared memory, in milliseconds.
     grain: i64,
+    /// Whether it asks for nothing but its window: neither budgets nor places nor a second factor.
+    unlimited: bool,
     usage: Arc<Usage>,
 }
 
@@ -99,6 +101,10 @@ impl Live {
             number: usage.numbers.fetch_add(1, Ordering::AcqRel) + 1,
             grain: i64::try_from(tenth.min(1000)).unwrap_or(1000),
             credential: credential.cloned().map(Box::new),
+            unlimited: grant.max_requests.is_none()
+                && grant.max_bytes.is_none()
+                && grant.max_concurrent.is_none()
+                && grant.mfa.is_none(),
             grant: Held::new(grant, resource),
             expires: OnceLock::new(),
             until,
@@ -127,6 +133,7 @@ impl Live {
             expires: OnceLock::new(),
             number: self.number,
             grain: self.grain,
+            unlimited: self.unlimited,
             usage: Arc::clone(&self.usage),
         }
     }
@@ -152,6 +159,11 @@ impl Live {
 
     pub(in crate::gate) fn expires(&self) -> &HeaderValue {
         self.expires.get_or_init(|| Box::new(expires(self.until)))
+    }
+
+    /// Whether a request that it covers takes nothing from it.
+    pub(in crate::gate) fn is_unlimited(&self) -> bool {
+        self.unlimited
     }
 
     /// The first moment at which nothing is admitted any more.

@@ -69,6 +69,31 @@ pub enum Governed<'r> {
     Nothing,
 }
 
+/// A request that a resource governs and a grant can admit. Only [`RuleSet::matched`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Matched<'r> {
+    resource: &'r Resource,
+    target: &'r Target<'r>,
+    method: &'r Method,
+}
+
+impl<'r> Matched<'r> {
+    /// What governs it.
+    pub fn resource(&self) -> &'r Resource {
+        self.resource
+    }
+
+    /// What it asks for.
+    pub fn target(&self) -> &'r Target<'r> {
+        self.target
+    }
+
+    /// How.
+    pub fn method(&self) -> &'r Method {
+        self.method
+    }
+}
+
 type Map<T> = HashMap<Box<str>, T, foldhash::fast::RandomState>;
 
 /// The trees that cover a host, the most specific first.
@@ -142,12 +167,29 @@ impl RuleSet {
         self.resources.iter().find(|resource| resource.def.name == *name)
     }
 
-    /// The same rules, with what `enforcer` holds in place of each definition: its grants are known by that.
-    pub(in crate::gate) fn shared_by(mut self, enforcer: &Enforcer) -> Self {
+    /// The same rules, with what `enforcer` holds in place of each definition: it knows its grants by where that is in memory, and need not
+    /// compare them. A [`Gate`](crate::gate::Gate) does this by itself.
+    #[must_use]
+    pub fn shared_by(mut self, enforcer: &Enforcer) -> Self {
         for resource in &mut self.resources {
             resource.def = enforcer.shared(&resource.def);
         }
         self
+    }
+
+    /// `method` on `target` with the resource that governs it. `None`: nothing protects it, or no grant can admit it.
+    pub fn matched<'r>(&'r self, target: &'r Target<'r>, method: &'r Method) -> Option<Matched<'r>> {
+        match self.govern(target, method) {
+            Governed::Protected {
+                resource,
+                exact: true,
+            } => Some(Matched {
+                resource,
+                target,
+                method,
+            }),
+            _ => None,
+        }
     }
 
     /// Which rule governs `method` on `target`.

@@ -170,7 +170,7 @@ pub(crate) const FIGURES: &[Figure] = &[
         "ns",
         "gate",
         None,
-        "`Enforcer::check` alone: is there a live grant? One user of 1k",
+        "`Caller::check` alone: is there a live grant? One user of 1k, who has asked before",
     ),
     figure(
         "two_core_slowdown",
@@ -184,7 +184,7 @@ pub(crate) const FIGURES: &[Figure] = &[
         "×",
         "peers",
         at_least(100.0),
-        "one decision of cedar-policy (one policy, 1k grants as entities) over one of `Enforcer::check` among 1k",
+        "one decision of cedar-policy (one policy, 1k grants as entities) over one of `Caller::check` among 1k, the permit made and dropped included",
     ),
     figure(
         "decision_vs_regorus",

@@ -9,7 +9,7 @@ use crate::approval::ask::Selector;
 use crate::broker::directory::Person;
 use crate::gate::authenticate::Subject;
 use crate::gate::budget::{Budgeted, Draw};
-use crate::gate::live::{Held, Live};
+use crate::gate::live::{Held, Live, Slot};
 use crate::gate::permit::Permit;
 use crate::gate::refusal::Refusal;
 use crate::gate::rules::{Resource, admits, within};
@@ -159,6 +159,14 @@ impl Enforcer {
         now: Timestamp,
     ) -> Result<Permit, Option<Hindrance>> {
         let candidate = |live: &&Arc<Live>| asker.opens(live) && live.is_open(now) && covers(live);
+        // Most have one, and need no order.
+        if let [only] = live {
+            return if candidate(&only) {
+                Self::take(only, asker, now).map_err(Some)
+            } else {
+                Err(None)
+            };
+        }
         let order = |live: &Arc<Live>| (live.until(), live.grant().id);
         let mut hindrance: Option<Hindrance> = None;
         let mut tried = None;
@@ -180,6 +188,17 @@ impl Enforcer {
 
     /// Takes one request from a grant that covers it: the one place that makes a [`Permit`].
     fn take(live: &Arc<Live>, asker: &Asker<'_>, now: Timestamp) -> Result<Permit, Hindrance> {
+        let slot = if live.is_unlimited() {
+            None
+        } else {
+            Self::draw(live, asker, now)?
+        };
+        live.used(now);
+        Ok(Permit::admitted(Arc::clone(live), slot))
+    }
+
+    /// What a request takes from a grant that has limits: of its budgets, and a place if they are counted.
+    fn draw(live: &Arc<Live>, asker: &Asker<'_>, now: Timestamp) -> Result<Option<Arc<Slot>>, Hindrance> {
         let (grant, usage, subject) = (live.grant(), live.usage(), asker.subject);
         if grant.max_bytes.is_some() {
             if !asker.counts_bytes {
@@ -214,8 +233,7 @@ impl Enforcer {
                 Draw::Spent => return Err(Hindrance::Spent),
             }
         }
-        live.used(now);
-        Ok(Permit::admitted(Arc::clone(live), slot))
+        Ok(slot)
     }
 }
 
