@@ -116,6 +116,7 @@ impl Client {
             .header(ACCEPT, "application/json, application/problem+json");
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
+        let about = about(response.url());
         let is_json = is_json(&response);
         let body = self.body(response).await?;
         if status == StatusCode::NO_CONTENT {
@@ -128,11 +129,11 @@ impl Client {
         };
         match read {
             Some(value) if status.is_success() => Ok(value),
-            Some(value) => Err(problem(status, value)),
+            Some(value) => Err(problem(status, value, about)),
             None => Err(Failure::new(
                 Exit::Unreachable,
                 format!(
-                    "{} answers {status} without JSON, so no control API is there; check --url",
+                    "{} answers {status} without JSON, so no control API is there; check --url or JIT_URL",
                     self.base
                 ),
             )),
@@ -145,7 +146,7 @@ impl Client {
             if body.len().saturating_add(chunk.len()) > ANSWER_MAX {
                 let base = &self.base;
                 return Err(Failure::failed(format!(
-                    "{base} answers more than {ANSWER_MAX} bytes, which no answer has; check --url"
+                    "{base} answers more than {ANSWER_MAX} bytes, which no answer has; check --url or JIT_URL"
                 )));
             }
             body.extend_from_slice(&chunk);
@@ -162,7 +163,7 @@ impl Client {
         Failure::new(
             Exit::Unreachable,
             format!(
-                "{} can't be reached: {why}; check --url, and that the server runs",
+                "{} can't be reached: {why}; check --url or JIT_URL, and that the server runs",
                 self.base
             ),
         )
@@ -208,7 +209,12 @@ struct Problem {
     step_up_url: Option<Text>,
 }
 
-fn problem(status: StatusCode, value: Value) -> Failure {
+/// Which request an endpoint is about.
+fn about(url: &Url) -> Option<RequestId> {
+    url.path_segments()?.find_map(|part| part.parse().ok())
+}
+
+fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failure {
     let problem: Problem = serde_json::from_value(value).unwrap_or_default();
     let kind = problem
         .kind
@@ -236,7 +242,10 @@ fn problem(status: StatusCode, value: Value) -> Failure {
         "unauthenticated" => {
             mend("Check JIT_TOKEN or --token-file: the server does not know this token.".to_owned());
         }
-        "stale-digest" | "already-decided" => mend("Read it again: jit show ID".to_owned()),
+        "stale-digest" | "already-decided" => {
+            let id = about.map_or_else(|| "ID".to_owned(), |id| id.to_string());
+            mend(format!("Read it again: jit show {id}"));
+        }
         "step-up-required" => {
             if let Some(url) = problem.step_up_url {
                 mend(format!("A code of your authenticator app is taken at {url}."));
@@ -274,7 +283,7 @@ mod tests {
             (301, "", Exit::Failed),
         ] {
             let value = json!({"type": format!("/_jit/problems/{kind}"), "title": "T", "detail": "d\u{1b}[2J\r\nerror: x"});
-            let failure = problem(StatusCode::from_u16(status).unwrap(), value);
+            let failure = problem(StatusCode::from_u16(status).unwrap(), value, None);
             assert_eq!(failure.exit, exit, "{status} {kind}");
             assert!(
                 failure.text.starts_with("T\n  d\\u{1b}[2J\\r\\nerror: x"),
@@ -286,7 +295,7 @@ mod tests {
     #[test]
     fn a_problem_that_is_none_is_still_a_refusal() {
         for value in [json!(null), json!([]), json!("x"), json!({"title": 7}), json!({})] {
-            assert_eq!(problem(StatusCode::FORBIDDEN, value).exit, Exit::Refused);
+            assert_eq!(problem(StatusCode::FORBIDDEN, value, None).exit, Exit::Refused);
         }
     }
 }

@@ -16,6 +16,8 @@ use super::client::Client;
 use super::exit::Failure;
 use super::inert::inert;
 
+/// Where the control API's URL is, if no option names it.
+const URL_VARIABLE: &str = "JIT_URL";
 /// Where the token is, if no file is named.
 const TOKEN_VARIABLE: &str = "JIT_TOKEN";
 /// Longest token, in bytes; an identity provider's are long.
@@ -29,8 +31,8 @@ const CA_MAX: u64 = 1024 * 1024;
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct Connect {
     /// Where the control API is, without its /_jit: scheme, host and port.
-    #[arg(long, env = "JIT_URL", value_name = "URL")]
-    pub url: String,
+    #[arg(long, env = URL_VARIABLE, value_name = "URL")]
+    pub url: Option<String>,
     /// The file that holds your token. Without it the token is taken from the environment, JIT_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -45,7 +47,12 @@ pub struct Connect {
 impl Connect {
     /// Reads what it needs; nothing is sent yet.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let (base, local) = base(&self.url, self.dangerous_plain_http)?;
+        let url = self.url.as_deref().ok_or_else(|| {
+            Failure::usage(format!(
+                "there is no control API to ask; put its URL into {URL_VARIABLE}, or say --url, as in https://jit.example.com"
+            ))
+        })?;
+        let (base, local) = base(url, self.dangerous_plain_http)?;
         let token = match &self.token_file {
             Some(file) => read(file, TOKEN_MAX, "--token-file")?,
             None => std::env::var(TOKEN_VARIABLE).map_err(|_| {

@@ -5,9 +5,11 @@ use jit_core::id::{PolicyName, RequestId, ResourceName};
 use jit_core::span::Span;
 use serde_json::{Map, Value};
 
+use super::answers::{Request, Standing};
+use super::client::parsed;
 use super::connect::Connect;
 use super::exit::Failure;
-use super::screen::Shown;
+use super::screen::{Shown, tell};
 use super::show::show;
 use super::wait::{Until, wait};
 
@@ -116,7 +118,17 @@ pub(super) async fn run(args: &RequestArgs) -> Result<(), Failure> {
         .await?;
     let answer = match args.wait {
         None => asked,
-        Some(limit) => wait(&client, asked, Until::Granted, limit).await?,
+        Some(limit) => {
+            let request: Request = parsed(&asked)?;
+            if request.standing() == Standing::Pending {
+                // A job's log is where somebody finds what to approve.
+                tell(&format!(
+                    "{}: asked for {}, waiting until it is decided",
+                    request.id, request.resource
+                ));
+            }
+            wait(&client, asked, Until::Granted, limit).await?
+        }
     };
     show(&answer, args.shown.is_json())
 }

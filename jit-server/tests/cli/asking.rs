@@ -85,9 +85,13 @@ async fn waiting_ends_with_what_was_decided() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };
-    ran(waiting("=10ms"))
-        .await
-        .ended(5, &["is still not decided after 10ms"]);
+    ran(waiting("=10ms")).await.ended(
+        5,
+        &[
+            ": asked for admin, waiting until it is decided",
+            "is still not decided after 10ms",
+        ],
+    );
 
     let page = world.jit("alice", &["requests", "-o", "json"]).await.json();
     let first = id(&page["items"][0]).to_owned();
@@ -103,7 +107,8 @@ async fn waiting_ends_with_what_was_decided() {
 
     // What needs nobody's agreement is there at once.
     let args = ["request", "-r", "staging", "--reason", "x", "--wait=30s"];
-    world.jit("alice", &args).await.done(&["active"]);
+    let open = world.jit("alice", &args).await.done(&["active"]);
+    assert_eq!(open.err, "", "nothing is waited for");
 
     let args = ["request", "-r", "admin", "--reason", "x", "-o", "json"];
     let second = world.jit("carol", &args).await;
@@ -219,13 +224,13 @@ async fn each_way_to_fail_has_its_code() {
     world
         .jit("alice", &["grants", "--url", &url])
         .await
-        .ended(6, &[&url, "can't be reached", "--url"]);
+        .ended(6, &[&url, "can't be reached", "--url or JIT_URL"]);
     // The application's own pages are no control API.
     let mut elsewhere = program(&["grants", "--url", &format!("{}/nowhere", world.guarded)]);
     elsewhere.env("JIT_TOKEN", "demo-alice");
     let elsewhere = ran(elsewhere).await;
     assert!([3, 6].contains(&elsewhere.code), "{elsewhere:?}");
-    jit(&["grants"]).await.ended(2, &["--url"]);
+    jit(&["grants"]).await.ended(2, &["JIT_URL", "--url"]);
     jit(&["grants", "--url", &world.console])
         .await
         .ended(2, &["JIT_TOKEN", "--token-file"]);

@@ -234,7 +234,7 @@ async fn an_explanation_says_who_may_and_why_not() {
     folder
         .policy(&["explain", "policy.toml", "nothing"])
         .await
-        .ended(1, &["there are: admin, billing"]);
+        .ended(1, &["there are: admin, billing; or name a whole URL"]);
     let args = [
         "explain",
         "policy.toml",
@@ -402,6 +402,10 @@ async fn a_case_that_tests_nothing_is_an_error() {
             "no people file",
         ),
         (
+            "policy = \"policy.toml\"\npeople = \"none.toml\"",
+            "cases.toml names it as people",
+        ),
+        (
             "policy = \"policy.toml\"\n[[case]]\nname = \"x\"\nrequest = \"GET /admin\"\nexpect = \"open\"",
             "write something like GET https",
         ),
@@ -478,6 +482,12 @@ garbage
     assert_eq!(row("frank")[..4], ["frank", "admin", "1", "no"]);
     assert!(!told.out.contains("resource admin\n"), "{told:?}");
     assert!(!told.out.contains('\u{1b}'), "{told:?}");
+
+    assert!(!told.out.contains("names no host"), "{told:?}");
+    let hostless = ["replay", "policy.toml", "access.log"];
+    let hostless = folder.policy(&hostless).await;
+    // The line in JSON names its host.
+    hostless.done(&["Of 6 requests the log names no host; say which it is with --host."]);
 
     folder.write("empty.log", "x\n");
     folder

@@ -54,10 +54,10 @@ async fn a_script_approves_only_what_somebody_has_seen() {
     assert_eq!(approved["state"], "active");
     assert_eq!(approved["reviews"][0]["comment"], "go");
     assert_eq!(approved["reviews"][0]["narrowing"]["duration"], "2m");
-    world
-        .jit("carol", &["deny", one, "--yes"])
-        .await
-        .ended(7, &["error: The request is past that"]);
+    world.jit("carol", &["deny", one, "--yes"]).await.ended(
+        7,
+        &["error: The request is past that", &format!("jit show {one}")],
+    );
     world.end().await;
 }
 

@@ -100,7 +100,7 @@ fn resource<'r>(ruled: &'r Ruled, what: &str) -> Result<&'r ResourceDef, Failure
             .collect();
         let what = inert(what);
         Failure::failed(format!(
-            "there is no resource {what:?}; there are: {}",
+            "there is no resource {what:?}; there are: {}; or name a whole URL, as in https://app.example.com/",
             inert(&all.join(", "))
         ))
     })

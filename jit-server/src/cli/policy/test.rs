@@ -141,13 +141,13 @@ pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
             "{name}: no policy is named; write policy = \"policy.toml\", or say --policy"
         ))
     })?;
+    let people = cases.people.as_deref().map(|path| {
+        files::people(&beside(path))
+            .map_err(|failure| Failure::failed(format!("{}\n  {name} names it as people", failure.text)))
+    });
     let bench = Bench {
         ruled: files::policy(&policy)?,
-        people: cases
-            .people
-            .as_deref()
-            .map(|path| files::people(&beside(path)))
-            .transpose()?,
+        people: people.transpose()?,
         now: cases.now.unwrap_or_else(files::now),
     };
     if cases.case.is_empty() {

@@ -31,6 +31,8 @@ pub(super) struct Tally<'r> {
     ruled: &'r Ruled,
     skipped: u64,
     first_skipped: Option<u64>,
+    /// Requests for which neither the log nor an option names a host: whatever the policy says of hosts can't hold for them.
+    hostless: u64,
     places: BTreeMap<&'static str, Count>,
     resources: BTreeMap<ResourceName, Count>,
     pairs: BTreeMap<(String, ResourceName), u64>,
@@ -45,6 +47,7 @@ impl<'r> Tally<'r> {
             ruled,
             skipped: 0,
             first_skipped: None,
+            hostless: 0,
             places: BTreeMap::new(),
             resources: BTreeMap::new(),
             pairs: BTreeMap::new(),
@@ -65,6 +68,7 @@ impl<'r> Tally<'r> {
 
     pub(super) fn count(&mut self, entry: &Entry<'_>, host: Option<&str>) {
         let host = entry.host.as_deref().or(host);
+        self.hostless += u64::from(host.is_none() && entry.target.starts_with('/'));
         let place = self
             .ruled
             .place(request(&entry.method, &entry.target, host).as_ref());
@@ -122,6 +126,13 @@ impl<'r> Tally<'r> {
             self.places.iter().map(|(word, count)| (*word, count)),
             top,
         ));
+        if self.hostless > 0 {
+            let _ = writeln!(
+                text,
+                "\nOf {} requests the log names no host; say which it is with --host.",
+                self.hostless
+            );
+        }
         if !self.resources.is_empty() {
             text.push('\n');
             let rows = self.resources.iter().map(|(name, count)| (name.as_str(), count));
