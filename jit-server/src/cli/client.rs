@@ -2,21 +2,23 @@
 //!
 //! 1. No redirect is followed: the token goes where it was meant to, and nowhere else.
 //! 2. An answer is read up to a limit, and JSON or an error.
-//! 3. A problem becomes a [`Failure`] with the code of its kind, its own words, and what to do.
+//! 3. What can be gone when the same is sent again is told apart from what can't ([`Passing`]): who may send it again does so (`retry.rs`).
+//! 4. A problem becomes a [`Failure`] with the code of its kind, its own words, and what to do.
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io;
 use std::time::Duration;
 
 use jit_core::id::RequestId;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, Passing};
 use super::inert::Text;
 
 /// Longest answer, in bytes. The longest that the API gives is a page of the audit log.
@@ -116,6 +118,7 @@ impl Client {
             .header(ACCEPT, "application/json, application/problem+json");
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
+        let passing = passing(status, response.headers());
         let is_json = is_json(&response);
         let body = self.body(response).await?;
         if status == StatusCode::NO_CONTENT {
@@ -128,14 +131,15 @@ impl Client {
         };
         match read {
             Some(value) if status.is_success() => Ok(value),
-            Some(value) => Err(problem(status, value)),
+            Some(value) => Err(problem(status, value).passing(passing)),
             None => Err(Failure::new(
                 Exit::Unreachable,
                 format!(
                     "{} answers {status} without JSON, so no control API is there; check --url",
                     self.base
                 ),
-            )),
+            )
+            .passing(passing)),
         }
     }
 
@@ -166,6 +170,7 @@ impl Client {
                 self.base
             ),
         )
+        .passing(lost(error))
     }
 }
 
@@ -175,6 +180,60 @@ fn is_json(response: &Response) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
         || essence.eq_ignore_ascii_case("application/problem+json")
+}
+
+/// A balancer without a server, or a server that can't do it now. One that is restarted can have done it before it ended.
+fn passing(status: StatusCode, headers: &HeaderMap) -> Option<Passing> {
+    let seconds = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
+    .then(|| Passing {
+        may_be_done: true,
+        after: seconds.map(Duration::from_secs),
+    })
+}
+
+/// What became of a request without a whole answer. A name or a certificate that is wrong stays wrong.
+fn lost(error: &reqwest::Error) -> Option<Passing> {
+    let unsent = error.is_connect();
+    let passes = !unsent || error.is_timeout() || is_gone(error);
+    (passes && !error.is_builder()).then_some(Passing {
+        may_be_done: !unsent,
+        after: None,
+    })
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
+        UnexpectedEof,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | ConnectionAborted
+            | HostUnreachable
+            | NetworkUnreachable
+            | TimedOut
+            | UnexpectedEof
+    )
+}
+
+/// Whether the operating system said that there is nobody, or that whoever was there is gone.
+fn is_gone(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(known) = cause {
+        if known.downcast_ref().is_some_and(is_passing) {
+            return true;
+        }
+        cause = known.source();
+    }
+    false
 }
 
 /// The innermost cause says what went wrong; those around it say where in the code.

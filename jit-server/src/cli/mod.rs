@@ -19,6 +19,7 @@ mod page;
 mod policy;
 mod request;
 mod requests;
+mod retry;
 mod review;
 mod screen;
 mod show;

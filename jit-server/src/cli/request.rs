@@ -1,12 +1,17 @@
 //! `jit request`: asks for access, and may wait for it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use jit_core::id::{PolicyName, RequestId, ResourceName};
 use jit_core::span::Span;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
+use super::client::Client;
 use super::connect::Connect;
 use super::exit::Failure;
+use super::retry::persistently;
 use super::screen::Shown;
 use super::show::show;
 use super::wait::{Until, wait};
@@ -72,10 +77,35 @@ impl AskArgs {
     }
 }
 
+/// Asks, and asks again under the same key while no answer comes: that makes one request, however often the answer is lost. Whoever is
+/// told to `stop` hears at most the last word.
+pub(super) async fn ask(
+    client: &Client,
+    body: &Value,
+    key: &str,
+    stop: watch::Receiver<bool>,
+) -> Result<Value, Failure> {
+    persistently(
+        async || client.post_once("v1/requests", body, Some(key)).await,
+        stop,
+    )
+    .await
+}
+
+/// A key that nobody has used.
+pub(super) fn random_key() -> Result<String, Failure> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits)
+        .map_err(|error| Failure::failed(format!("there is no randomness: {error}")))?;
+    Ok(format!("jit-{}", URL_SAFE_NO_PAD.encode(bits)))
+}
+
 /// What `jit request` is told.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "With --wait it exits with 0 when access is granted, 4 when it is not, 5 when nobody has decided in time."
+    after_help = "With --wait it exits with 0 when access is granted, 4 when it is not, 5 when nobody has decided in time.\n\n\
+    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, four times within some ten seconds and what \
+    the answers take, under one Idempotency-Key: however often an answer is lost, there is one request."
 )]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct RequestArgs {
@@ -91,7 +121,7 @@ pub struct RequestArgs {
     /// Wait until it is decided; for as long as that takes, or for at most this long.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
     pub wait: Option<Option<Span>>,
-    /// The same key again does not ask again, and answers the same request.
+    /// The same key again does not ask again, and answers the same request. A new one for each run if absent.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// Where, and as whom.
@@ -111,9 +141,12 @@ pub(super) async fn run(args: &RequestArgs) -> Result<(), Failure> {
     if let Some(id) = args.extends {
         body.insert("extends".to_owned(), id.to_string().into());
     }
-    let asked = client
-        .post_once("v1/requests", &body.into(), args.idempotency_key.as_deref())
-        .await?;
+    let key = match &args.idempotency_key {
+        Some(key) => key.clone(),
+        None => random_key()?,
+    };
+    let (_stop, never) = watch::channel(false);
+    let asked = ask(&client, &body.into(), &key, never).await?;
     let answer = match args.wait {
         None => asked,
         Some(limit) => wait(&client, asked, Until::Granted, limit).await?,

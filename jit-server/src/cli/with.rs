@@ -5,22 +5,28 @@
 //! 3. Signals that tell this program to stop go to the command, and the access is given back once that has ended. A Ctrl-C on a terminal
 //!    reaches the command by itself, so it is not sent a second time.
 //! 4. The command's exit code is the exit code. If the access can't be given back, that is said; it ends at its window's end anyway.
-//! 5. If this program is killed, nothing gives the access back before it ends by itself: ask for no longer than the job takes.
+//! 5. Answers that don't come are asked for again, the asking under one key: a lost answer neither makes a second request nor leaves access
+//!    behind. Who is told to stop while it asks waits a moment for the answer, so that it knows what to withdraw.
+//! 6. If this program is killed, nothing gives the access back before it ends by itself: ask for no longer than the job takes.
 
 mod child;
 
 use std::ffi::OsString;
+use std::pin::pin;
 
 use clap::Args;
 use jit_core::id::RequestId;
 use jit_core::span::Span;
+use serde_json::Value;
+use tokio::sync::watch;
 
 use super::answers::{Request, Standing};
 use super::client::{Client, parsed};
 use super::connect::Connect;
 use super::ending::{Ending, end};
 use super::exit::{Exit, Failure};
-use super::request::AskArgs;
+use super::request::{self, AskArgs, random_key};
+use super::retry::persistently;
 use super::screen::tell;
 use super::show::read;
 use super::signals::Signals;
@@ -52,7 +58,7 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     // Listened for before anything is asked: whoever stops this after must not leave access behind.
     let mut signals =
         Signals::listen().map_err(|error| Failure::failed(format!("signals can't be heard: {error}")))?;
-    let asked = client.post("v1/requests", &args.ask.body().into()).await?;
+    let asked = ask_unless_stopped(&client, &args.ask, &mut signals).await?;
     let request: Request = parsed(&asked)?;
     let id = request.id;
     tell(&format!(
@@ -82,6 +88,30 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     }
 }
 
+/// Asks; if told to stop meanwhile, takes back what was asked.
+async fn ask_unless_stopped(client: &Client, ask: &AskArgs, signals: &mut Signals) -> Result<Value, Failure> {
+    let (stop, stopped) = watch::channel(false);
+    let (body, key) = (ask.body().into(), random_key()?);
+    let mut asking = pin!(request::ask(client, &body, &key, stopped));
+    let signal = tokio::select! {
+        asked = &mut asking => return asked,
+        signal = signals.next() => signal,
+    };
+    stop.send_replace(true);
+    let unknown = match asking.await {
+        Ok(asked) => {
+            give_back(client, parsed::<Request>(&asked)?.id).await;
+            ""
+        }
+        Err(failure) if failure.passing.is_some_and(|passing| passing.may_be_done) => {
+            "\n  Whether there is a request now is not known; look: jit requests --mine"
+        }
+        Err(_) => "",
+    };
+    let text = format!("stopped by {signal} before access was open{unknown}");
+    Err(Failure::new(Exit::Of(signal.code()), text))
+}
+
 /// Ends the request, whatever it has come to; says what stays open.
 async fn give_back(client: &Client, id: RequestId) {
     for _ in 0..3 {
@@ -101,12 +131,17 @@ async fn give_back(client: &Client, id: RequestId) {
 }
 
 async fn try_give_back(client: &Client, id: RequestId) -> Result<String, Failure> {
-    let request: Request = parsed(&read(client, id).await?)?;
+    let (_stop, never) = watch::channel(false);
+    let request = persistently(async || read(client, id).await, never.clone()).await?;
+    let request: Request = parsed(&request)?;
     let ending = match request.standing() {
         Standing::Pending => Ending::Withdraw,
         Standing::Scheduled | Standing::Active => Ending::Release,
         Standing::Ended => return Ok(format!("has ended already: {}", request.state)),
     };
-    let ended: Request = parsed(&end(client, id, ending, Some("jit with is done")).await?)?;
+    let reason = Some("jit with is done");
+    // Done already, if the answer to that was lost: that is a change, and it is read anew.
+    let ended = persistently(async || end(client, id, ending, reason).await, never).await?;
+    let ended: Request = parsed(&ended)?;
     Ok(ended.state.to_string())
 }

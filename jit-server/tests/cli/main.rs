@@ -3,6 +3,7 @@
 mod asking;
 mod audit;
 mod hostile;
+mod losses;
 mod policy;
 mod reviewing;
 mod watching;
