@@ -265,6 +265,28 @@ struct Problem {
     request_id: Option<RequestId>,
     retry_at: Option<Text>,
     step_up_url: Option<Text>,
+    console_url: Option<Text>,
+    amr_values: Option<Vec<Text>>,
+}
+
+impl Problem {
+    /// What whoever falls short of a policy's second factor can do.
+    fn factors(&self) -> Vec<String> {
+        let takes_codes = self.step_up_url.is_some()
+            && (self.amr_values.as_ref())
+                .is_none_or(|methods| methods.iter().any(|method| method.as_str() == "otp"));
+        let code = takes_codes.then(|| "With an authenticator app: jit step-up, then this again.".to_owned());
+        let passkey = self.console_url.as_ref().map(|url| {
+            format!(
+                "With a passkey: do this in the web console, {url}; a passkey can't be used in a terminal."
+            )
+        });
+        let mends: Vec<String> = code.into_iter().chain(passkey).collect();
+        if mends.is_empty() {
+            return vec!["Sign in anew with your identity provider, and use the new token.".to_owned()];
+        }
+        mends
+    }
 }
 
 fn problem(status: StatusCode, value: Value) -> Failure {
@@ -281,11 +303,11 @@ fn problem(status: StatusCode, value: Value) -> Failure {
         _ if status.is_client_error() => Exit::Refused,
         _ => Exit::Failed,
     };
-    let mut text = match problem.title {
+    let mut text = match &problem.title {
         Some(title) => title.to_string(),
         None => format!("the control API answers {status}"),
     };
-    if let Some(detail) = problem.detail {
+    if let Some(detail) = &problem.detail {
         let _ = write!(text, "\n  {detail}");
     }
     let mut mend = |mend: String| {
@@ -296,9 +318,12 @@ fn problem(status: StatusCode, value: Value) -> Failure {
             mend("Check JIT_TOKEN or --token-file: the server does not know this token.".to_owned());
         }
         "stale-digest" | "already-decided" => mend("Read it again: jit show ID".to_owned()),
-        "step-up-required" => {
-            if let Some(url) = problem.step_up_url {
-                mend(format!("A code of your authenticator app is taken at {url}."));
+        "step-up-required" => problem.factors().into_iter().for_each(&mut mend),
+        "no-second-factor" => {
+            if let Some(url) = &problem.console_url {
+                mend(format!(
+                    "With a passkey: act in the web console, {url}; a passkey can't be used in a terminal."
+                ));
             }
         }
         _ => {}

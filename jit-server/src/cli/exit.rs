@@ -9,7 +9,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   0  done, or stopped as asked
   1  failed; standard error says why
   2  the command line is wrong
-  3  refused: not eligible, not signed in, a limit, a lockdown, or input that the policy does not take
+  3  refused: not eligible, not signed in or not strongly enough, a limit, a lockdown, or input that the policy does not take
   4  no access: the request was denied, withdrawn, timed out, or has ended
   5  still pending when the time to wait was over
   6  the control API can't be reached, or can't do it now; try again later

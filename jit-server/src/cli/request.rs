@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jit_core::id::{PolicyName, RequestId, ResourceName};
 use jit_core::span::Span;
 use serde_json::{Map, Value};
@@ -44,12 +44,30 @@ pub struct AskArgs {
     /// At most this many HTTP requests.
     #[arg(long, value_name = "NUMBER")]
     pub max_requests: Option<u64>,
+    /// How a gate recognises you under the grant.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub selector: Option<Selector>,
     /// Immediate access in an emergency. Another person looks into it afterwards.
     #[arg(long)]
     pub break_glass: bool,
 }
 
+/// How a gate recognises the holder of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(clippy::exhaustive_enums, reason = "a command line is its options")]
+pub enum Selector {
+    /// By who you are.
+    Principal,
+    /// By a secret that you take for this one grant: jit credential.
+    Credential,
+}
+
 impl AskArgs {
+    /// Whether the grant is opened by a credential of its own.
+    pub(super) fn has_credential(&self) -> bool {
+        self.selector == Some(Selector::Credential)
+    }
+
     /// The body of the asking.
     pub(super) fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
@@ -72,6 +90,13 @@ impl AskArgs {
             (!self.paths.is_empty()).then(|| self.paths.clone().into()),
         );
         put("max_requests", self.max_requests.map(Value::from));
+        put(
+            "selector",
+            self.selector.map(|selector| match selector {
+                Selector::Principal => "principal".into(),
+                Selector::Credential => "credential".into(),
+            }),
+        );
         put("break_glass", self.break_glass.then_some(true.into()));
         body
     }

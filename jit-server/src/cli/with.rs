@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::answers::{Request, Standing};
 use super::client::{Client, parsed};
 use super::connect::Connect;
+use super::credential;
 use super::ending::{Ending, end};
 use super::exit::{Exit, Failure};
 use super::request::{self, AskArgs, random_key};
@@ -35,7 +36,10 @@ use super::wait::{Until, wait};
 /// What `jit with` is told.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "The command finds the request's id in JIT_REQUEST_ID and the end of its access in JIT_NOT_AFTER. Its exit code is passed on."
+    after_help = "The command finds the request's id in JIT_REQUEST_ID and the end of its access in JIT_NOT_AFTER; with --selector credential the \
+    secret that opens the grant in JIT_CREDENTIAL, to be sent in the header Jit-Credential. Its exit code is passed on.\n\n\
+    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, four times within some ten seconds and what \
+    the answers take, under one Idempotency-Key: however often an answer is lost, there is one request."
 )]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct WithArgs {
@@ -78,7 +82,16 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     };
     let until = opened.not_after.map(|at| at.to_string()).unwrap_or_default();
     tell(&format!("{id}: open until {until}"));
-    let variables = [("JIT_REQUEST_ID", id.to_string()), ("JIT_NOT_AFTER", until)];
+    let mut variables = vec![("JIT_REQUEST_ID", id.to_string()), ("JIT_NOT_AFTER", until)];
+    if args.ask.has_credential() {
+        match credential::taken(&client, id).await {
+            Ok(secret) => variables.push(("JIT_CREDENTIAL", secret)),
+            Err(failure) => {
+                give_back(&client, id).await;
+                return Err(failure);
+            }
+        }
+    }
     let ran = child::run(&args.command, &variables, &mut signals).await;
     give_back(&client, id).await;
     match ran? {
