@@ -368,6 +368,46 @@ mod tests {
     }
 
     #[test]
+    fn who_falls_short_is_told_what_they_can_prove() {
+        let (code, passkey, anew) = (
+            "jit step-up",
+            "https://access.example.com; a passkey",
+            "Sign in anew",
+        );
+        for (more, told) in [
+            (
+                json!({"step_up_url": "/_jit/v1/me/step-up", "console_url": "https://access.example.com"}),
+                [true, true, false],
+            ),
+            (
+                json!({"step_up_url": "/x", "amr_values": ["hwk", "otp"]}),
+                [true, false, false],
+            ),
+            (
+                json!({"step_up_url": "/x", "amr_values": ["hwk"], "console_url": "https://access.example.com"}),
+                [false, true, false],
+            ),
+            (
+                json!({"step_up_url": "/x", "amr_values": ["hwk"]}),
+                [false, false, true],
+            ),
+            (json!({}), [false, false, true]),
+        ] {
+            let mut value = json!({"type": "/_jit/problems/step-up-required", "title": "T"});
+            value
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            let text = problem(StatusCode::UNAUTHORIZED, value).text;
+            assert_eq!(
+                [code, passkey, anew].map(|part| text.contains(part)),
+                told,
+                "{more}: {text}"
+            );
+        }
+    }
+
+    #[test]
     fn a_problem_that_is_none_is_still_a_refusal() {
         for value in [json!(null), json!([]), json!("x"), json!({"title": 7}), json!({})] {
             assert_eq!(problem(StatusCode::FORBIDDEN, value).exit, Exit::Refused);

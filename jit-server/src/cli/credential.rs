@@ -7,12 +7,14 @@ use clap::{Args, Subcommand};
 use jit_core::id::RequestId;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::answers::Request;
 use super::client::{Client, parsed};
 use super::connect::Connect;
 use super::exit::{Exit, Failure};
 use super::inert::{self, Text};
+use super::retry::persistently;
 use super::screen::{Shown, print, tell};
 use super::show::read;
 
@@ -96,6 +98,9 @@ async fn issue(client: &Client, id: RequestId) -> Result<Value, Failure> {
 
 /// Takes a credential for a grant that has just opened.
 pub(super) async fn taken(client: &Client, id: RequestId) -> Result<String, Failure> {
-    let issued: Issued = parsed(&issue(client, id).await?)?;
+    // Issued twice if the first answer is lost: the one that nobody has ends with that.
+    let (_stop, never) = watch::channel(false);
+    let answer = persistently(async || issue(client, id).await, never).await?;
+    let issued: Issued = parsed(&answer)?;
     Ok(issued.credential.as_str().to_owned())
 }

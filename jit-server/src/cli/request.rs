@@ -129,8 +129,8 @@ pub(super) fn random_key() -> Result<String, Failure> {
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "With --wait it exits with 0 when access is granted, 4 when it is not, 5 when nobody has decided in time.\n\n\
-    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, four times within some ten seconds and what \
-    the answers take, under one Idempotency-Key: however often an answer is lost, there is one request."
+    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, at most four times and after a pause each, of \
+    at most 15 s, under one Idempotency-Key: however often an answer is lost, there is one request."
 )]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct RequestArgs {

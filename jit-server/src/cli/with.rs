@@ -38,8 +38,8 @@ use super::wait::{Until, wait};
 #[command(
     after_help = "The command finds the request's id in JIT_REQUEST_ID and the end of its access in JIT_NOT_AFTER; with --selector credential the \
     secret that opens the grant in JIT_CREDENTIAL, to be sent in the header Jit-Credential. Its exit code is passed on.\n\n\
-    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, four times within some ten seconds and what \
-    the answers take, under one Idempotency-Key: however often an answer is lost, there is one request."
+    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, at most four times and after a pause each, of \
+    at most 15 s, under one Idempotency-Key: however often an answer is lost, there is one request."
 )]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct WithArgs {
