@@ -207,6 +207,10 @@ pub(crate) struct ProblemBody {
     /// `step-up-required`: where a code of your second factor can be sent, if this server takes any.
     #[serde(skip_serializing_if = "Option::is_none")]
     step_up_url: Option<String>,
+    /// `step-up-required`, `no-second-factor`: where a browser can prove a second factor, such as a passkey, and do the same, if this server
+    /// has a console.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console_url: Option<String>,
 }
 
 impl Problem {
@@ -295,6 +299,9 @@ impl Problem {
             step_up_url: (self.kind == Kind::StepUpRequired)
                 .then(|| settings.step_up_url())
                 .flatten(),
+            console_url: (settings.console())
+                .filter(|_| matches!(self.kind, Kind::StepUpRequired | Kind::NoSecondFactor))
+                .map(str::to_owned),
         }
     }
 

@@ -24,6 +24,7 @@ const FOLLOWERS: (usize, usize) = (64, 4);
 pub struct ApiSettings {
     prefix: String,
     step_ups: Option<Arc<StepUps>>,
+    console: Option<String>,
 }
 
 impl ApiSettings {
@@ -53,6 +54,7 @@ impl ApiSettings {
                 Ok(Self {
                     prefix,
                     step_ups: None,
+                    console: None,
                 })
             }
             _ => Err(PrefixError { prefix }),
@@ -65,6 +67,18 @@ impl ApiSettings {
     pub fn with_step_ups(mut self, step_ups: Arc<StepUps>) -> Self {
         self.step_ups = Some(step_ups);
         self
+    }
+
+    /// Where people reach the web console, for whoever needs a browser to prove who they are: `https://access.example.com`.
+    #[must_use]
+    pub fn with_console(mut self, url: impl Into<String>) -> Self {
+        self.console = Some(url.into());
+        self
+    }
+
+    /// Where the web console is, if there is one.
+    pub(crate) fn console(&self) -> Option<&str> {
+        self.console.as_deref()
     }
 
     pub(crate) fn step_ups(&self) -> Option<&StepUps> {
@@ -111,6 +125,7 @@ impl Default for ApiSettings {
         Self {
             prefix: "/_jit".to_owned(),
             step_ups: None,
+            console: None,
         }
     }
 }

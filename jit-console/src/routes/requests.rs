@@ -94,6 +94,9 @@ pub(crate) struct ListParams {
     /// `true`: only those that wait for your review.
     #[param(value_type = Option<bool>)]
     reviewable: Option<String>,
+    /// `true`: only break-glass that waits for your review after the fact.
+    #[param(value_type = Option<bool>)]
+    after_reviewable: Option<String>,
     /// `next` of the page before.
     after: Option<String>,
     /// How many, from 1 to 1000; 50 if absent.
@@ -116,6 +119,7 @@ impl TryFrom<ListParams> for Filter {
                 .transpose()?,
             mine: flag("mine", params.mine.as_deref())?,
             reviewable: flag("reviewable", params.reviewable.as_deref())?,
+            after_reviewable: flag("after_reviewable", params.after_reviewable.as_deref())?,
             before: params.after.map(|after| position("after", &after)).transpose()?,
             limit: page_limit(params.limit.as_deref(), PAGE_DEFAULT, PAGE_MAX)?,
         })

@@ -65,6 +65,28 @@ async fn another_person_looks_into_it_once() {
     let world = World::new().await;
     let glass = broken(&world).await;
     let path = format!("{}/after-review", glass.path());
+    let waiting = async |who: &str, query: &str| {
+        let page = world
+            .get(who, &format!("/v1/requests?after_reviewable={query}"))
+            .await;
+        page.is(200);
+        let items = page.json["items"].as_array().unwrap().iter();
+        items
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let all = vec![glass.id()];
+    // A request without broken glass waits for nothing of the kind.
+    world.granted("alice", ADMIN).await;
+    assert_eq!(waiting("bob", "true").await, all);
+    assert_eq!(waiting("carol", "true&state=active&resource=admin").await, all);
+    for who in ["erin", "mallory"] {
+        assert!(waiting(who, "true").await.is_empty(), "{who}");
+    }
+    world
+        .get("bob", "/v1/requests?after_reviewable=yes")
+        .await
+        .invalid("after_reviewable");
     let finding = json!({"finding": "unjustified", "comment": "a call would have done"});
     world.refused("erin", &path, &finding, (403, "self-review")).await;
     world
@@ -90,6 +112,8 @@ async fn another_person_looks_into_it_once() {
     world.advance(3600);
     let reviewed = world.post("bob", &path, &finding).await;
     assert_eq!(reviewed.state(), "expired");
+    assert!(waiting("bob", "true").await.is_empty());
+    assert_eq!(waiting("bob", "false").await.len(), 2);
     assert_eq!(
         reviewed.json["break_glass"]["review"],
         json!({

@@ -102,6 +102,7 @@ async fn a_list_is_what_was_asked_for() {
         // Nobody reviews their own.
         ("frank", "?reviewable=true", vec![&admin]),
         ("frank", "?mine=true", vec![&other]),
+        ("carol", "?after_reviewable=true", vec![]),
         ("alice", "?mine=false&limit=1", vec![&wiki]),
     ] {
         let answer = world.get(who, &format!("/v1/requests{query}")).await;

@@ -17,7 +17,8 @@
 //!    it must start with `demo-`, so that nobody takes it for a secret.
 //! 4. `totp_secret` and the file that `totp_secret_file` names hold one secret in base32 (RFC 4648 §6; small letters, spaces, dashes and the
 //!    padding don't matter) of 128 to 1024 bits, for [`gate::totp`](crate::gate::totp). It belongs to one person, and must look random. A
-//!    file's name is relative to the people file's. The secret has to be readable to be checked: keep either file from others' eyes.
+//!    file's name is relative to the people file's. The secret has to be readable to be checked: keep either file from others' eyes. A
+//!    `totp_secret_file` that its group or others have any right to is refused, where there are such rights: `chmod 600`.
 //! 5. `disabled = true` keeps a person known, so that the id is not given to someone else, and makes them nobody.
 //!
 //! # Caveats
@@ -312,7 +313,7 @@ impl Reader {
         }
 
         match secret::read(raw.totp_secret, raw.totp_secret_file, &self.folder) {
-            Err((problem, mend)) => wrong(problem, mend),
+            Err((problem, mend)) => wrong(problem, &mend),
             Ok(Some(secret)) => match self.table.totp.iter().find(|(_, known)| **known == secret) {
                 Some((other, _)) => wrong(
                     format!("the TOTP secret is the one of {:?}", other.as_str()),
@@ -642,18 +643,34 @@ token = "demo-eve"
     #[test]
     fn a_totp_secret_may_stand_in_a_file_beside_this_one() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(
-            folder.path().join("bob.totp"),
-            "jf4c 2slq ge3t cnjx gbyx ozls or4x k2lp\n",
-        )
-        .unwrap();
+        let secret = folder.path().join("bob.totp");
+        std::fs::write(&secret, "jf4c 2slq ge3t cnjx gbyx ozls or4x k2lp\n").unwrap();
         let name = folder.path().join("people.toml");
-        let file = PeopleFile::parse(
-            "[[people]]\nname = 'Bob'\ntotp_secret_file = 'bob.totp'",
-            Format::Toml,
-            name.to_str().unwrap(),
-        )
-        .unwrap();
+        let read = || {
+            let people = "[[people]]\nname = 'Bob'\ntotp_secret_file = 'bob.totp'";
+            PeopleFile::parse(people, Format::Toml, name.to_str().unwrap())
+        };
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let chmod = |mode| std::fs::set_permissions(&secret, PermissionsExt::from_mode(mode)).unwrap();
+            for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o666] {
+                chmod(mode);
+                let error = read().unwrap_err().to_string();
+                for part in [
+                    format!("mode {mode:04o}"),
+                    format!("chmod 600 {}", secret.display()),
+                ] {
+                    assert!(error.contains(&part), "{mode:o}: {error}");
+                }
+                assert!(!error.to_lowercase().contains("jf4c"), "{error}");
+            }
+            for mode in [0o400, 0o600] {
+                chmod(mode);
+                assert!(read().is_ok(), "{mode:o}");
+            }
+        }
+        let file = read().unwrap();
         let secret = file.totp_secret(&"bob".parse().unwrap()).unwrap();
         let inline = parse("[[people]]\nname = 'Bob'\ntotp_secret = 'JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP'");
         assert_eq!(

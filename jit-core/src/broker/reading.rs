@@ -24,6 +24,8 @@ pub struct Filter {
     pub mine: bool,
     /// Only those whose open stage has a seat that the actor may fill now.
     pub reviewable: bool,
+    /// Only break-glass that nobody has looked into yet, and that the actor may look into.
+    pub after_reviewable: bool,
     /// Where the page before ended.
     pub before: Option<Position>,
     /// At most this many; 0 is taken as 50, more than [`PAGE_MAX`] as that.
@@ -125,7 +127,12 @@ impl Broker {
         let reviewable = !filter.reviewable
             || (request.state == State::Pending
                 && request.may_fill(request.stage, &actor.person, self.now()));
-        state && reviewable
+        let after_reviewable = !filter.after_reviewable
+            || ((request.break_glass.as_ref()).is_some_and(|debt| debt.review.is_none())
+                && actor.person.id != request.requester.person
+                && actor.principal != request.requester.principal
+                && (request.may_review(&actor.person) || self.powers(actor).revoker));
+        state && reviewable && after_reviewable
     }
 
     async fn effective(&self, request: Request, version: Version) -> Result<View, Rejection> {

@@ -67,6 +67,15 @@ pub(super) struct Cause {
 pub(super) struct BreakGlass {
     pub(super) review_by: Text,
     pub(super) reviewed: bool,
+    pub(super) review: Option<AfterReview>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AfterReview {
+    pub(super) person: Text,
+    pub(super) finding: Text,
+    pub(super) comment: Text,
+    pub(super) at: Text,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,6 +108,7 @@ pub(super) struct Request {
     pub(super) max_requests: Option<u64>,
     pub(super) max_bytes: Option<u64>,
     pub(super) selector: Text,
+    pub(super) credential_issued_at: Option<Text>,
     pub(super) start: Option<Text>,
     pub(super) requester: Requester,
     pub(super) asked_at: Text,

@@ -2,21 +2,23 @@
 //!
 //! 1. No redirect is followed: the token goes where it was meant to, and nowhere else.
 //! 2. An answer is read up to a limit, and JSON or an error.
-//! 3. A problem becomes a [`Failure`] with the code of its kind, its own words, and what to do.
+//! 3. What can be gone when the same is sent again is told apart from what can't ([`Passing`]): who may send it again does so (`retry.rs`).
+//! 4. A problem becomes a [`Failure`] with the code of its kind, its own words, and what to do.
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io;
 use std::time::Duration;
 
 use jit_core::id::RequestId;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, Passing};
 use super::inert::Text;
 
 /// Longest answer, in bytes. The longest that the API gives is a page of the audit log.
@@ -117,6 +119,7 @@ impl Client {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let about = about(response.url());
+        let passing = passing(status, response.headers());
         let is_json = is_json(&response);
         let body = self.body(response).await?;
         if status == StatusCode::NO_CONTENT {
@@ -129,14 +132,15 @@ impl Client {
         };
         match read {
             Some(value) if status.is_success() => Ok(value),
-            Some(value) => Err(problem(status, value, about)),
+            Some(value) => Err(problem(status, value, about).passing(passing)),
             None => Err(Failure::new(
                 Exit::Unreachable,
                 format!(
                     "{} answers {status} without JSON, so no control API is there; check --url or JIT_URL",
                     self.base
                 ),
-            )),
+            )
+            .passing(passing)),
         }
     }
 
@@ -167,6 +171,7 @@ impl Client {
                 self.base
             ),
         )
+        .passing(lost(error))
     }
 }
 
@@ -176,6 +181,60 @@ fn is_json(response: &Response) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
         || essence.eq_ignore_ascii_case("application/problem+json")
+}
+
+/// A balancer without a server, or a server that can't do it now. One that is restarted can have done it before it ended.
+fn passing(status: StatusCode, headers: &HeaderMap) -> Option<Passing> {
+    let seconds = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
+    .then(|| Passing {
+        may_be_done: true,
+        after: seconds.map(Duration::from_secs),
+    })
+}
+
+/// What became of a request without a whole answer. A name or a certificate that is wrong stays wrong.
+fn lost(error: &reqwest::Error) -> Option<Passing> {
+    let unsent = error.is_connect();
+    let passes = !unsent || error.is_timeout() || is_gone(error);
+    (passes && !error.is_builder()).then_some(Passing {
+        may_be_done: !unsent,
+        after: None,
+    })
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
+        UnexpectedEof,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | ConnectionAborted
+            | HostUnreachable
+            | NetworkUnreachable
+            | TimedOut
+            | UnexpectedEof
+    )
+}
+
+/// Whether the operating system said that there is nobody, or that whoever was there is gone.
+fn is_gone(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(known) = cause {
+        if known.downcast_ref().is_some_and(is_passing) {
+            return true;
+        }
+        cause = known.source();
+    }
+    false
 }
 
 /// The innermost cause says what went wrong; those around it say where in the code.
@@ -207,6 +266,28 @@ struct Problem {
     request_id: Option<RequestId>,
     retry_at: Option<Text>,
     step_up_url: Option<Text>,
+    console_url: Option<Text>,
+    amr_values: Option<Vec<Text>>,
+}
+
+impl Problem {
+    /// What whoever falls short of a policy's second factor can do.
+    fn factors(&self) -> Vec<String> {
+        let takes_codes = self.step_up_url.is_some()
+            && (self.amr_values.as_ref())
+                .is_none_or(|methods| methods.iter().any(|method| method.as_str() == "otp"));
+        let code = takes_codes.then(|| "With an authenticator app: jit step-up, then this again.".to_owned());
+        let passkey = self.console_url.as_ref().map(|url| {
+            format!(
+                "With a passkey: do this in the web console, {url}; a passkey can't be used in a terminal."
+            )
+        });
+        let mends: Vec<String> = code.into_iter().chain(passkey).collect();
+        if mends.is_empty() {
+            return vec!["Sign in anew with your identity provider, and use the new token.".to_owned()];
+        }
+        mends
+    }
 }
 
 /// Which request an endpoint is about.
@@ -228,11 +309,11 @@ fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failur
         _ if status.is_client_error() => Exit::Refused,
         _ => Exit::Failed,
     };
-    let mut text = match problem.title {
+    let mut text = match &problem.title {
         Some(title) => title.to_string(),
         None => format!("the control API answers {status}"),
     };
-    if let Some(detail) = problem.detail {
+    if let Some(detail) = &problem.detail {
         let _ = write!(text, "\n  {detail}");
     }
     let mut mend = |mend: String| {
@@ -246,9 +327,12 @@ fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failur
             let id = about.map_or_else(|| "ID".to_owned(), |id| id.to_string());
             mend(format!("Read it again: jit show {id}"));
         }
-        "step-up-required" => {
-            if let Some(url) = problem.step_up_url {
-                mend(format!("A code of your authenticator app is taken at {url}."));
+        "step-up-required" => problem.factors().into_iter().for_each(&mut mend),
+        "no-second-factor" => {
+            if let Some(url) = &problem.console_url {
+                mend(format!(
+                    "With a passkey: act in the web console, {url}; a passkey can't be used in a terminal."
+                ));
             }
         }
         _ => {}
@@ -288,6 +372,46 @@ mod tests {
             assert!(
                 failure.text.starts_with("T\n  d\\u{1b}[2J\\r\\nerror: x"),
                 "{failure:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_falls_short_is_told_what_they_can_prove() {
+        let (code, passkey, anew) = (
+            "jit step-up",
+            "https://access.example.com; a passkey",
+            "Sign in anew",
+        );
+        for (more, told) in [
+            (
+                json!({"step_up_url": "/_jit/v1/me/step-up", "console_url": "https://access.example.com"}),
+                [true, true, false],
+            ),
+            (
+                json!({"step_up_url": "/x", "amr_values": ["hwk", "otp"]}),
+                [true, false, false],
+            ),
+            (
+                json!({"step_up_url": "/x", "amr_values": ["hwk"], "console_url": "https://access.example.com"}),
+                [false, true, false],
+            ),
+            (
+                json!({"step_up_url": "/x", "amr_values": ["hwk"]}),
+                [false, false, true],
+            ),
+            (json!({}), [false, false, true]),
+        ] {
+            let mut value = json!({"type": "/_jit/problems/step-up-required", "title": "T"});
+            value
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            let text = problem(StatusCode::UNAUTHORIZED, value).text;
+            assert_eq!(
+                [code, passkey, anew].map(|part| text.contains(part)),
+                told,
+                "{more}: {text}"
             );
         }
     }

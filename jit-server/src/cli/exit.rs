@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The codes, in words for `--help`. They never change their meaning.
 pub const EXIT_CODES: &str = "Exit codes:
   0  done, or stopped as asked
   1  failed; standard error says why
   2  the command line is wrong
-  3  refused: not eligible, not signed in, a limit, a lockdown, or input that the policy does not take
+  3  refused: not eligible, not signed in or not strongly enough, a limit, a lockdown, or input that the policy does not take
   4  no access: the request was denied, withdrawn, timed out, or has ended
   5  still pending when the time to wait was over
   6  the control API can't be reached, or can't do it now; try again later
@@ -59,6 +60,16 @@ impl From<Exit> for ExitCode {
 pub(super) struct Failure {
     pub(super) exit: Exit,
     pub(super) text: String,
+    pub(super) passing: Option<Passing>,
+}
+
+/// A failure that can be gone when the same is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Passing {
+    /// Whether what was tried may have been done all the same: it was sent, and no answer says what came of it.
+    pub(super) may_be_done: bool,
+    /// How long the server wants to be left alone.
+    pub(super) after: Option<Duration>,
 }
 
 impl Failure {
@@ -66,7 +77,12 @@ impl Failure {
         Self {
             exit,
             text: text.into(),
+            passing: None,
         }
+    }
+
+    pub(super) fn passing(self, passing: Option<Passing>) -> Self {
+        Self { passing, ..self }
     }
 
     pub(super) fn failed(text: impl fmt::Display) -> Self {

@@ -5,10 +5,12 @@
 //! 3. How a command ended is its exit code: [`EXIT_CODES`], which never change their meaning.
 //! 4. Answers of servers are bounded (`client.rs`), and so is what tools keep of what they read.
 
+mod after_review;
 mod answers;
 mod audit;
 mod client;
 mod connect;
+mod credential;
 mod ending;
 mod events;
 mod exit;
@@ -19,10 +21,12 @@ mod page;
 mod policy;
 mod request;
 mod requests;
+mod retry;
 mod review;
 mod screen;
 mod show;
 mod signals;
+mod step_up;
 mod token;
 mod wait;
 mod with;
@@ -33,19 +37,22 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
+pub use after_review::{AfterReviewCommand, FindingArgs, ListArgs as AfterReviewListArgs, LookArgs};
 pub use audit::{AuditCommand, ExportArgs, ExportFormat, Known, Since, VerifyArgs};
 pub use connect::Connect;
+pub use credential::{CredentialArgs, CredentialCommand};
 pub use ending::{EndArgs, RevokeArgs};
 pub use events::EventsArgs;
 pub use exit::EXIT_CODES;
 pub use grants::GrantsArgs;
 pub use lockdown::{LiftArgs, ListArgs, LockdownCommand, SetArgs, Target};
 pub use policy::{CheckArgs, ExplainArgs, LogFormat, PolicyCommand, ReplayArgs, TestArgs, Who};
-pub use request::{AskArgs, RequestArgs};
+pub use request::{AskArgs, RequestArgs, Selector};
 pub use requests::RequestsArgs;
 pub use review::{ApproveArgs, ReviewArgs};
 pub use screen::{Format, Shown};
 pub use show::ShowArgs;
+pub use step_up::StepUpArgs;
 pub use with::WithArgs;
 
 use ending::Ending;
@@ -71,6 +78,14 @@ pub enum Command {
     Release(EndArgs),
     /// Takes away someone's grant.
     Revoke(RevokeArgs),
+    /// Looks into break-glass afterwards, and says what was found.
+    #[command(subcommand)]
+    AfterReview(AfterReviewCommand),
+    /// Takes the secret that opens a grant of your own, and prints it once.
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    /// Proves your second factor by a code of your authenticator app, for your token.
+    StepUp(StepUpArgs),
     /// Lists the grants that are open now, and what is left of them.
     Grants(GrantsArgs),
     /// Lists, sets and lifts lockdowns.
@@ -121,6 +136,9 @@ async fn done(command: &Command, whole: clap::Command) -> Result<(), Failure> {
         Command::Withdraw(args) => ending::run(args, Ending::Withdraw).await,
         Command::Release(args) => ending::run(args, Ending::Release).await,
         Command::Revoke(args) => ending::revoke(args).await,
+        Command::AfterReview(command) => after_review::run(command).await,
+        Command::Credential(command) => credential::run(command).await,
+        Command::StepUp(args) => step_up::run(args).await,
         Command::Grants(args) => grants::run(args).await,
         Command::Lockdown(command) => lockdown::run(command).await,
         Command::Events(args) => events::run(args).await,

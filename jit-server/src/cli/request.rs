@@ -1,14 +1,18 @@
 //! `jit request`: asks for access, and may wait for it.
 
-use clap::Args;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::{Args, ValueEnum};
 use jit_core::id::{PolicyName, RequestId, ResourceName};
 use jit_core::span::Span;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 use super::answers::{Request, Standing};
-use super::client::parsed;
+use super::client::{Client, parsed};
 use super::connect::Connect;
 use super::exit::Failure;
+use super::retry::persistently;
 use super::screen::{Shown, tell};
 use super::show::show;
 use super::wait::{Until, wait};
@@ -41,12 +45,30 @@ pub struct AskArgs {
     /// At most this many HTTP requests.
     #[arg(long, value_name = "NUMBER")]
     pub max_requests: Option<u64>,
+    /// How a gate recognises you under the grant.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub selector: Option<Selector>,
     /// Immediate access in an emergency. Another person looks into it afterwards.
     #[arg(long)]
     pub break_glass: bool,
 }
 
+/// How a gate recognises the holder of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(clippy::exhaustive_enums, reason = "a command line is its options")]
+pub enum Selector {
+    /// By who you are.
+    Principal,
+    /// By a secret that you take for this one grant: jit credential.
+    Credential,
+}
+
 impl AskArgs {
+    /// Whether the grant is opened by a credential of its own.
+    pub(super) fn has_credential(&self) -> bool {
+        self.selector == Some(Selector::Credential)
+    }
+
     /// The body of the asking.
     pub(super) fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
@@ -69,15 +91,47 @@ impl AskArgs {
             (!self.paths.is_empty()).then(|| self.paths.clone().into()),
         );
         put("max_requests", self.max_requests.map(Value::from));
+        put(
+            "selector",
+            self.selector.map(|selector| match selector {
+                Selector::Principal => "principal".into(),
+                Selector::Credential => "credential".into(),
+            }),
+        );
         put("break_glass", self.break_glass.then_some(true.into()));
         body
     }
 }
 
+/// Asks, and asks again under the same key while no answer comes: that makes one request, however often the answer is lost. Whoever is
+/// told to `stop` hears at most the last word.
+pub(super) async fn ask(
+    client: &Client,
+    body: &Value,
+    key: &str,
+    stop: watch::Receiver<bool>,
+) -> Result<Value, Failure> {
+    persistently(
+        async || client.post_once("v1/requests", body, Some(key)).await,
+        stop,
+    )
+    .await
+}
+
+/// A key that nobody has used.
+pub(super) fn random_key() -> Result<String, Failure> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits)
+        .map_err(|error| Failure::failed(format!("there is no randomness: {error}")))?;
+    Ok(format!("jit-{}", URL_SAFE_NO_PAD.encode(bits)))
+}
+
 /// What `jit request` is told.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "With --wait it exits with 0 when access is granted, 4 when it is not, 5 when nobody has decided in time."
+    after_help = "With --wait it exits with 0 when access is granted, 4 when it is not, 5 when nobody has decided in time.\n\n\
+    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, at most four times and after a pause each, of \
+    at most 15 s, under one Idempotency-Key: however often an answer is lost, there is one request."
 )]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct RequestArgs {
@@ -93,7 +147,7 @@ pub struct RequestArgs {
     /// Wait until it is decided; for as long as that takes, or for at most this long.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
     pub wait: Option<Option<Span>>,
-    /// The same key again does not ask again, and answers the same request.
+    /// The same key again does not ask again, and answers the same request. A new one for each run if absent.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// Where, and as whom.
@@ -113,9 +167,12 @@ pub(super) async fn run(args: &RequestArgs) -> Result<(), Failure> {
     if let Some(id) = args.extends {
         body.insert("extends".to_owned(), id.to_string().into());
     }
-    let asked = client
-        .post_once("v1/requests", &body.into(), args.idempotency_key.as_deref())
-        .await?;
+    let key = match &args.idempotency_key {
+        Some(key) => key.clone(),
+        None => random_key()?,
+    };
+    let (_stop, never) = watch::channel(false);
+    let asked = ask(&client, &body.into(), &key, never).await?;
     let answer = match args.wait {
         None => asked,
         Some(limit) => {

@@ -69,7 +69,11 @@ pub(super) fn sheet(request: &Request) -> String {
         ("at most", at_most(request)),
         (
             "opened by",
-            (request.selector.as_str() != "principal").then(|| format!("a {} of its own", request.selector)),
+            (request.selector.as_str() != "principal").then(|| {
+                let issued = request.credential_issued_at.as_ref();
+                let issued = issued.map_or_else(String::new, |at| format!(", issued at {at}"));
+                format!("a {} of its own{issued}", request.selector)
+            }),
         ),
         ("continues", request.extends.map(|id| id.to_string())),
         (
@@ -81,6 +85,20 @@ pub(super) fn sheet(request: &Request) -> String {
                     "not reviewed yet"
                 };
                 format!("yes: access without approval; {done}, due {}", glass.review_by)
+            }),
+        ),
+        (
+            "after-review",
+            (request
+                .break_glass
+                .as_ref()
+                .and_then(|glass| glass.review.as_ref()))
+            .map(|review| {
+                let comment = commented(&review.comment);
+                format!(
+                    "{} found it {}{comment} at {}",
+                    review.person, review.finding, review.at
+                )
             }),
         ),
         ("policy", Some(request.policy.to_string())),
@@ -165,12 +183,16 @@ fn people(people: &People) -> String {
     all.join(" or ")
 }
 
-fn review(review: &Review) -> String {
-    let comment = if review.comment.as_str().is_empty() {
+fn commented(comment: &Text) -> String {
+    if comment.as_str().is_empty() {
         String::new()
     } else {
-        format!(" “{}”", review.comment)
-    };
+        format!(" “{comment}”")
+    }
+}
+
+fn review(review: &Review) -> String {
+    let comment = commented(&review.comment);
     format!("{} {}{comment} at {}", review.name, review.decision, review.at)
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 use jit_core::id::RequestId;
 use jit_core::span::Span;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answers::{Request, Standing};
 use super::client::{Client, parsed};
 use super::exit::{Exit, Failure};
+use super::retry::persistently;
 use super::screen::{is_attended, tell};
 use super::show::standing;
 
@@ -77,9 +79,9 @@ async fn changed(client: &Client, id: RequestId, version: u64) -> Result<Value, 
         ("wait", format!("{}s", POLL.as_secs())),
         ("version", version.to_string()),
     ];
-    client
-        .get_within(&format!("v1/requests/{id}"), &query, POLL)
-        .await
+    let path = format!("v1/requests/{id}");
+    let (_stop, never) = watch::channel(false);
+    persistently(async || client.get_within(&path, &query, POLL).await, never).await
 }
 
 /// A request that ended, and in what words.

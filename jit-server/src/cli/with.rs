@@ -5,22 +5,29 @@
 //! 3. Signals that tell this program to stop go to the command, and the access is given back once that has ended. A Ctrl-C on a terminal
 //!    reaches the command by itself, so it is not sent a second time.
 //! 4. The command's exit code is the exit code. If the access can't be given back, that is said; it ends at its window's end anyway.
-//! 5. If this program is killed, nothing gives the access back before it ends by itself: ask for no longer than the job takes.
+//! 5. Answers that don't come are asked for again, the asking under one key: a lost answer neither makes a second request nor leaves access
+//!    behind. Who is told to stop while it asks waits a moment for the answer, so that it knows what to withdraw.
+//! 6. If this program is killed, nothing gives the access back before it ends by itself: ask for no longer than the job takes.
 
 mod child;
 
 use std::ffi::OsString;
+use std::pin::pin;
 
 use clap::Args;
 use jit_core::id::RequestId;
 use jit_core::span::Span;
+use serde_json::Value;
+use tokio::sync::watch;
 
 use super::answers::{Request, Standing};
 use super::client::{Client, parsed};
 use super::connect::Connect;
+use super::credential;
 use super::ending::{Ending, end};
 use super::exit::{Exit, Failure};
-use super::request::AskArgs;
+use super::request::{self, AskArgs, random_key};
+use super::retry::persistently;
 use super::screen::tell;
 use super::show::read;
 use super::signals::Signals;
@@ -29,7 +36,10 @@ use super::wait::{Until, wait};
 /// What `jit with` is told.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "The command finds the request's id in JIT_REQUEST_ID and the end of its access in JIT_NOT_AFTER. Its exit code is passed on."
+    after_help = "The command finds the request's id in JIT_REQUEST_ID and the end of its access in JIT_NOT_AFTER; with --selector credential the \
+    secret that opens the grant in JIT_CREDENTIAL, to be sent in the header Jit-Credential. Its exit code is passed on.\n\n\
+    Without an answer (refused or broken connections, timeouts, 502, 503, 504) it asks again, at most four times and after a pause each, of \
+    at most 15 s, under one Idempotency-Key: however often an answer is lost, there is one request."
 )]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct WithArgs {
@@ -52,7 +62,7 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     // Listened for before anything is asked: whoever stops this after must not leave access behind.
     let mut signals =
         Signals::listen().map_err(|error| Failure::failed(format!("signals can't be heard: {error}")))?;
-    let asked = client.post("v1/requests", &args.ask.body().into()).await?;
+    let asked = ask_unless_stopped(&client, &args.ask, &mut signals).await?;
     let request: Request = parsed(&asked)?;
     let id = request.id;
     tell(&format!(
@@ -72,7 +82,16 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     };
     let until = opened.not_after.map(|at| at.to_string()).unwrap_or_default();
     tell(&format!("{id}: open until {until}"));
-    let variables = [("JIT_REQUEST_ID", id.to_string()), ("JIT_NOT_AFTER", until)];
+    let mut variables = vec![("JIT_REQUEST_ID", id.to_string()), ("JIT_NOT_AFTER", until)];
+    if args.ask.has_credential() {
+        match credential::taken(&client, id).await {
+            Ok(secret) => variables.push(("JIT_CREDENTIAL", secret)),
+            Err(failure) => {
+                give_back(&client, id).await;
+                return Err(failure);
+            }
+        }
+    }
     let ran = child::run(&args.command, &variables, &mut signals).await;
     give_back(&client, id).await;
     match ran? {
@@ -80,6 +99,30 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
         // The command has said itself what went wrong.
         code => Err(Failure::new(Exit::Of(code), "")),
     }
+}
+
+/// Asks; if told to stop meanwhile, takes back what was asked.
+async fn ask_unless_stopped(client: &Client, ask: &AskArgs, signals: &mut Signals) -> Result<Value, Failure> {
+    let (stop, stopped) = watch::channel(false);
+    let (body, key) = (ask.body().into(), random_key()?);
+    let mut asking = pin!(request::ask(client, &body, &key, stopped));
+    let signal = tokio::select! {
+        asked = &mut asking => return asked,
+        signal = signals.next() => signal,
+    };
+    stop.send_replace(true);
+    let unknown = match asking.await {
+        Ok(asked) => {
+            give_back(client, parsed::<Request>(&asked)?.id).await;
+            ""
+        }
+        Err(failure) if failure.passing.is_some_and(|passing| passing.may_be_done) => {
+            "\n  Whether there is a request now is not known; look: jit requests --mine"
+        }
+        Err(_) => "",
+    };
+    let text = format!("stopped by {signal} before access was open{unknown}");
+    Err(Failure::new(Exit::Of(signal.code()), text))
 }
 
 /// Ends the request, whatever it has come to; says what stays open.
@@ -101,12 +144,17 @@ async fn give_back(client: &Client, id: RequestId) {
 }
 
 async fn try_give_back(client: &Client, id: RequestId) -> Result<String, Failure> {
-    let request: Request = parsed(&read(client, id).await?)?;
+    let (_stop, never) = watch::channel(false);
+    let request = persistently(async || read(client, id).await, never.clone()).await?;
+    let request: Request = parsed(&request)?;
     let ending = match request.standing() {
         Standing::Pending => Ending::Withdraw,
         Standing::Scheduled | Standing::Active => Ending::Release,
         Standing::Ended => return Ok(format!("has ended already: {}", request.state)),
     };
-    let ended: Request = parsed(&end(client, id, ending, Some("jit with is done")).await?)?;
+    let reason = Some("jit with is done");
+    // Done already, if the answer to that was lost: that is a change, and it is read anew.
+    let ended = persistently(async || end(client, id, ending, reason).await, never).await?;
+    let ended: Request = parsed(&ended)?;
     Ok(ended.state.to_string())
 }

@@ -91,7 +91,9 @@ pub(super) async fn wire(
     // Not at an address of the network: browsers take passkeys on this machine alone, or over HTTPS.
     let settings = settings.clone().with_passkeys(passkeys).unwrap_or(settings);
     let console = Console::new(broker.clone(), settings);
-    let api = ApiSettings::default().with_step_ups(step_ups.clone());
+    let api = ApiSettings::default()
+        .with_step_ups(step_ups.clone())
+        .with_console(origin);
     let control = || jit_console::mounted(broker.clone(), api.clone());
 
     let who: [Arc<dyn Authenticator>; 2] = [tokens.clone(), Arc::new(console.guarded_sessions())];

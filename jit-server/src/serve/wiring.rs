@@ -92,6 +92,7 @@ pub(super) async fn wire(
     // Codes of authenticator apps, for those who have a secret in the people file.
     let factor = Arc::new(Totp::new(identity.people().clone()));
     let step_ups = Arc::new(StepUps::new(factor, StepUpSettings::default()));
+    let console_url = (config.console.as_ref()).map(|console| console.settings.origin().to_owned());
     let console = config.console.as_ref().map(|console| {
         let settings = console.settings.clone().with_step_ups(step_ups.clone());
         // Browsers take passkeys at host names alone: a console that is reached by its address does without.
@@ -132,6 +133,10 @@ pub(super) async fn wire(
     ));
     let control = |door: &'static str| {
         let settings = ApiSettings::default().with_step_ups(step_ups.clone());
+        let settings = match &console_url {
+            Some(url) => settings.with_console(url.clone()),
+            None => settings,
+        };
         jit_console::mounted(broker.clone(), settings).layer(from_fn_with_state(door, measures::control))
     };
     let applications = upstreams

@@ -226,6 +226,25 @@ async fn files_in_everybodys_hands_are_refused() {
         check(&world, &[&told], &format!("chmod {right:o} {}", shown(&path))).await;
     }
     let world = World::new(&format!("{LISTEN}{UPSTREAM}"));
+    let people = fs::read_to_string(world.path("people.toml")).unwrap();
+    world.write(
+        "people.toml",
+        &people.replacen("name =", "totp_secret_file = \"alice.totp\"\nname =", 1),
+    );
+    let secret = world.path("alice.totp");
+    world.write("alice.totp", "JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP\n");
+    let (code, _, err) = world.run(&["--check"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o640)).unwrap();
+    for more in [&["--check"][..], &[]] {
+        let (code, _, err) = world.run(more).await;
+        let told = format!("chmod 600 {}", shown(&secret));
+        assert!(
+            code == Some(1) && err.contains("mode 0640") && err.contains(&told),
+            "{err}"
+        );
+    }
+    world.write("people.toml", &people);
     world.write("jit.db", "");
     fs::set_permissions(world.path("jit.db"), fs::Permissions::from_mode(0o640)).unwrap();
     let (code, _, err) = world.run(&["--check"]).await;
