@@ -8,7 +8,8 @@
 //! 3. The upstream is told of whom the gate has proven: `Remote-User`, and `X-Jit-Grant` and `X-Jit-Expires` under a grant. What a client says
 //!    in these fields never gets there.
 //! 4. The upstream sets none of the gate's own cookies, whose names begin with `__Host-jit`.
-//! 5. Requests don't change the protocol of their connection: the upstream does not see that they asked to.
+//! 5. WebSocket over HTTP/1.1 is the one protocol that a connection may go on in, and only where its listener can connect the two sides: at
+//!    `jit serve`. Of every other offer the upstream sees nothing, and one that changes the protocol unasked has not answered.
 //! 6. An upstream that does not answer as it should is 502. Why is logged, never told.
 //!
 //! # Deployment caveats
@@ -17,6 +18,7 @@
 //! - How long a [`Proxy`]'s upstream may take is not limited: a grant's end is the only one.
 
 mod progress;
+mod websocket;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -43,6 +45,7 @@ use jit_core::gate::problem::accepts_html;
 use jit_tower::{Permit, Subject};
 
 use crate::BoxError;
+pub(crate) use websocket::Upgradable;
 
 const ONE_HOP: [HeaderName; 6] = [
     CONNECTION,
@@ -172,16 +175,25 @@ impl Hop {
     pub(crate) async fn send(&self, to: &Authority, request: Request) -> Result<Response, Failure> {
         let is_head = request.method() == Method::HEAD;
         let broken = |error: BoxError| Failure::Broken(error);
-        let outgoing = outgoing(to, request).map_err(broken)?;
-        let (head, body) = self.exchange(outgoing).await?.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(broken(
-                "the upstream changed the protocol, and was not asked to".into(),
-            ));
+        let (head, body) = request.into_parts();
+        let websocket = websocket::is_asked_for(&head, &body);
+        let mut outgoing = outgoing(to, Request::from_parts(head, body)).map_err(broken)?;
+        if websocket {
+            websocket::offer(outgoing.headers_mut());
         }
+        let (mut head, body) = self.exchange(outgoing).await?.into_parts();
+        let side = websocket::taken_up(&mut head);
         let mut headers = head.headers;
         drop_one_hop(&mut headers);
         drop_gate_cookies(&mut headers);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let side = side.filter(|_| websocket);
+            let side = side.ok_or("the upstream changed to a protocol that it was not asked for");
+            return Ok(websocket::answer(
+                headers,
+                side.map_err(|wrong| broken(wrong.into()))?,
+            ));
+        }
         // The length of what would have been sent is not known, and that of nothing must not be told in its place.
         let is_about_another = is_head || head.status == StatusCode::NOT_MODIFIED;
         let body = if is_about_another && !headers.contains_key(CONTENT_LENGTH) {

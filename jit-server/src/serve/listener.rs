@@ -8,38 +8,43 @@
 //! 4. Every connection can be severed, so that a grant's end reaches it ([`jit_tower::connection`]).
 //! 5. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
 //!
+//! 6. Where it may, a connection over HTTP/1.1 goes on as a WebSocket: it is still one of the connections, and closed when nothing has passed
+//!    on it for long.
+//!
 //! Without TLS it speaks HTTP/1.1 alone.
+
+mod flow;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use bytes::Bytes;
-use http::Request;
-use http_body::{Frame, SizeHint};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_tower::PeerAddr;
 use jit_tower::connection::Severable;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::{measures, tls};
+use crate::proxy::Upgradable;
+use flow::{Counted, Flow, Held};
+use tunnel::Tunnel;
 
 /// Longest that a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -77,6 +82,8 @@ pub(super) struct Bounds {
     pub(super) head: u32,
     /// Most fields of a request's head.
     pub(super) fields: usize,
+    /// How long a WebSocket may have nothing to pass on. `None`: no connection goes on as one.
+    pub(super) websocket_idle: Option<Duration>,
 }
 
 /// Takes connections for a router.
@@ -180,9 +187,15 @@ impl Line {
         } = self;
         let stream = Severable::new(stream);
         let connection = stream.connection();
+        let stream = TokioIo::new(stream);
         let flow = Arc::new(Flow::default());
         let counted = Arc::clone(&flow);
+        let switched = Arc::new(Mutex::new(None));
+        let switching = Arc::clone(&switched);
+        // Over HTTP/2 one stream of several would be the WebSocket (RFC 8441): nobody offers that.
+        let websocket_idle = bounds.websocket_idle.filter(|_| !h2);
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let client = websocket_idle.map(|_| hyper::upgrade::on(&mut request));
             let known = request.extensions_mut();
             known.insert(ConnectInfo(peer));
             known.insert(PeerAddr(peer.ip()));
@@ -190,113 +203,78 @@ impl Line {
             if secured {
                 known.insert(Secured);
             }
+            if client.is_some() {
+                known.insert(Upgradable);
+            }
             let held = Held::of(&counted);
             let answer = router.clone().oneshot(request.map(Body::new));
+            let switching = Arc::clone(&switching);
             async move {
-                let Ok(response) = answer.await;
-                Ok::<_, Infallible>(response.map(|body| Counted { body, _held: held }))
+                let Ok(mut response) = answer.await;
+                if let (Some(client), StatusCode::SWITCHING_PROTOCOLS) = (client, response.status()) {
+                    let tunnel = Tunnel::new(client, hyper::upgrade::on(&mut response));
+                    *switching.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                }
+                Ok::<_, Infallible>(response.map(|body| Counted::new(body, held)))
             }
         });
-        let server = server(bounds, h2);
-        let mut served = pin!(server.serve_connection(TokioIo::new(stream), service));
-        let mut ending = false;
-        loop {
-            let idle = if ending { CLOSING } else { bounds.idle_timeout };
-            tokio::select! {
-                served = served.as_mut() => return served,
-                () = told(&mut stopping), if !ending => {}
-                () = flow.rests_for(idle) => if ending { return Ok(()) },
-            }
-            served.as_mut().graceful_shutdown();
-            ending = true;
+        // One of the two, as the handshake has settled it: to find out by reading has no time limit.
+        if h2 {
+            let served = http2(bounds).serve_connection(stream, service);
+            let end = http2::Connection::graceful_shutdown;
+            drive(served, end, &flow, bounds, &mut stopping).await?;
+        } else {
+            let served = http1(bounds).serve_connection(stream, service).with_upgrades();
+            let end = http1::UpgradeableConnection::graceful_shutdown;
+            drive(served, end, &flow, bounds, &mut stopping).await?;
+        }
+        let tunnel = switched.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (tunnel, websocket_idle) {
+            (Some(tunnel), Some(idle)) => tunnel.run(idle).await,
+            _ => Ok(()),
         }
     }
 }
 
-fn server(bounds: Bounds, h2: bool) -> Builder<TokioExecutor> {
-    let mut server = Builder::new(TokioExecutor::new());
+/// Serves a connection until it ends, is idle, or it is time to close. `end` has it end what is in flight, and take nothing more.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    served: C,
+    end: fn(Pin<&mut C>),
+    flow: &Flow,
+    bounds: Bounds,
+    stopping: &mut watch::Receiver<Stage>,
+) -> hyper::Result<()> {
+    let mut served = pin!(served);
+    let mut ending = false;
+    loop {
+        let idle = if ending { CLOSING } else { bounds.idle_timeout };
+        tokio::select! {
+            served = served.as_mut() => return served,
+            () = told(stopping), if !ending => {}
+            () = flow.rests_for(idle) => if ending { return Ok(()) },
+        }
+        end(served.as_mut());
+        ending = true;
+    }
+}
+
+fn http1(bounds: Bounds) -> http1::Builder {
+    let mut server = http1::Builder::new();
     server
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
         .max_headers(bounds.fields)
         .max_buf_size(usize::try_from(bounds.head).unwrap_or(usize::MAX));
     server
-        .http2()
+}
+
+fn http2(bounds: Bounds) -> http2::Builder<TokioExecutor> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(bounds.head);
-    // One of the two, as the handshake has settled it: to find out by reading has no time limit.
-    if h2 {
-        server.http2_only()
-    } else {
-        server.http1_only()
-    }
-}
-
-/// How many requests of one connection are in flight.
-#[derive(Debug, Default)]
-struct Flow {
-    requests: AtomicUsize,
-    changed: Notify,
-}
-
-impl Flow {
-    /// Ready when nothing was in flight for this long.
-    async fn rests_for(&self, time: Duration) {
-        loop {
-            let changed = self.changed.notified();
-            if self.requests.load(Ordering::Acquire) != 0 {
-                changed.await;
-            } else if tokio::time::timeout(time, changed).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// A request in flight, until dropped.
-struct Held(Arc<Flow>);
-
-impl Held {
-    fn of(flow: &Arc<Flow>) -> Self {
-        flow.requests.fetch_add(1, Ordering::AcqRel);
-        flow.changed.notify_one();
-        Self(Arc::clone(flow))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::AcqRel);
-        self.0.changed.notify_one();
-    }
-}
-
-/// A response's body, in flight until it is dropped.
-struct Counted {
-    body: Body,
-    _held: Held,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    server
 }

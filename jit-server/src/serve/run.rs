@@ -33,6 +33,7 @@ const INSIDERS: Bounds = Bounds {
     idle_timeout: Duration::from_secs(75),
     head: 128 * 1024,
     fields: 128,
+    websocket_idle: None,
 };
 
 /// Serves until the process is told to stop.
@@ -167,6 +168,7 @@ async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
         idle_timeout: listen.idle_timeout,
         head: 64 * 1024,
         fields: 100,
+        websocket_idle: None,
     };
     if house.current.gate_tls.is_none() && !listen.addr.ip().is_loopback() {
         tracing::warn!(
@@ -176,7 +178,10 @@ async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
     }
     let mut doors = vec![Door {
         tls: secured(house.current.gate_tls.as_ref())?,
-        bounds: anybody,
+        bounds: Bounds {
+            websocket_idle: Some(listen.websocket_idle_timeout),
+            ..anybody
+        },
         router: house.guarded.clone(),
         ..bare("gate", listen.addr).await?
     }];

@@ -10,12 +10,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::tungstenite::Error as WebSocketError;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::world::in_time;
 
@@ -41,6 +45,11 @@ impl Answer {
         self.text.lines().next().unwrap_or_default()
     }
 }
+
+/// Whatever a WebSocket is spoken on.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Who asks where, and how.
 #[derive(Clone)]
@@ -108,6 +117,37 @@ impl Client {
             version: head.version,
             headers: head.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    /// A WebSocket with the answer that began it, or the status of the answer that did not.
+    pub(crate) async fn websocket(
+        &self,
+        path: &str,
+    ) -> Result<(WebSocketStream<Box<dyn Stream>>, Response<Option<Vec<u8>>>), u16> {
+        let mut request = Request::get(format!("ws://{}{path}", self.host))
+            .header("host", &self.host)
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", generate_key());
+        if !self.fields.iter().any(|(name, _)| name == "connection") {
+            request = request.header("connection", "upgrade");
+        }
+        for (name, value) in &self.fields {
+            request = request.header(name, value);
+        }
+        let stream = TcpStream::connect(self.at).await.unwrap();
+        let stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(stream),
+            Some((tls, _)) => {
+                let name = ServerName::try_from(self.host.clone()).unwrap();
+                Box::new(tls.connect(name, stream).await.unwrap())
+            }
+        };
+        match in_time("an answer", client_async(request.body(()).unwrap(), stream)).await {
+            Ok(begun) => Ok(begun),
+            Err(WebSocketError::Http(answer)) => Err(answer.status().as_u16()),
+            Err(error) => panic!("{error}"),
         }
     }
 

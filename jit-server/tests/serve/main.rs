@@ -13,4 +13,5 @@ mod operator;
 mod reload;
 mod sign_in;
 mod stop;
+mod websocket;
 mod world;

@@ -172,6 +172,7 @@ impl Check<'_> {
             connections: connections.min(tokio::sync::Semaphore::MAX_PERMITS),
             head_timeout: span(listen.head_timeout, 10),
             idle_timeout: span(listen.idle_timeout, 60),
+            websocket_idle_timeout: span(listen.websocket_idle_timeout, 60 * 60),
         }
     }
 

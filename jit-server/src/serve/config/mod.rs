@@ -66,6 +66,8 @@ pub(super) struct Listen {
     pub(super) connections: usize,
     pub(super) head_timeout: Duration,
     pub(super) idle_timeout: Duration,
+    /// How long nothing may pass on a WebSocket.
+    pub(super) websocket_idle_timeout: Duration,
 }
 
 /// The console's listener.

@@ -40,6 +40,7 @@ pub(super) struct Listen {
     pub(super) connections: Option<Spanned<usize>>,
     pub(super) head_timeout: Option<Span>,
     pub(super) idle_timeout: Option<Span>,
+    pub(super) websocket_idle_timeout: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]
