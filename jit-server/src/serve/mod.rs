@@ -18,7 +18,7 @@
 //! # Deployment caveats
 //! - The address of a client is that of its connection. Behind another balancer that is the balancer's; let that one ask at `[authz]` instead,
 //!   or forward connections and not requests.
-//! - Upstreams are spoken to in HTTP/1.1 without TLS. Connections may go on as WebSockets over HTTP/1.1, and in no other protocol; those that
+//! - Upstreams are spoken to in HTTP/1.1, and show no certificates of ours if they want one. Connections may go on as WebSockets over HTTP/1.1, and in no other protocol; those that
 //!   a grant has admitted end with it. One counts as a connection and as in flight, so a stop waits for it until `stop.grace` is over.
 //! - Programs prove who they are by the tokens of the people file, or by those of an issuer. Browsers sign in at the provider of
 //!   `[console.sign_in]`, whose ID tokens are no credentials for the gate; without one nobody can.

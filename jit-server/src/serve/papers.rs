@@ -1,5 +1,6 @@
-//! What `jit.toml` names and SIGHUP reads again: policy, people, certificates. Read whole and checked before any of it counts.
+//! What `jit.toml` names and SIGHUP reads again: policy, people, certificates and authorities. Read whole and checked before any of it counts.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use jit_core::broker::people::PeopleFile;
@@ -10,6 +11,8 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::config::{Files, Problems, text};
 use super::tls;
+use super::upstreams::trust;
+use crate::proxy::Trust;
 
 /// Everything that was read.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(super) struct Papers {
     pub(super) people: PeopleFile,
     pub(super) gate_tls: Option<CertifiedKey>,
     pub(super) console_tls: Option<CertifiedKey>,
+    /// Whom to believe on the way to upstreams, by their names.
+    pub(super) trusts: HashMap<String, Trust>,
 }
 
 impl Papers {
@@ -30,6 +35,13 @@ impl Papers {
             read.map_err(|wrong| problems.add(&wrong)).ok().flatten()
         };
         let (gate_tls, console_tls) = (tls(&files.gate_tls), tls(&files.console_tls));
+        let mut trusts = HashMap::new();
+        for upstream in &files.upstreams_tls {
+            match trust::read(upstream) {
+                Ok(trust) => drop(trusts.insert(upstream.name.clone(), trust)),
+                Err(wrong) => problems.add(&wrong),
+            }
+        }
         let policy = policy(&files.policy).map_err(|wrong| problems.add(&wrong)).ok();
         let people = people(&files.people).map_err(|wrong| problems.add(&wrong)).ok();
         match (policy, people) {
@@ -39,6 +51,7 @@ impl Papers {
                 people,
                 gate_tls,
                 console_tls,
+                trusts,
             }),
             _ => Err(problems),
         }

@@ -1,4 +1,4 @@
-//! SIGHUP: policy, people and certificates are read again.
+//! SIGHUP: policy, people, certificates and authorities are read again.
 //!
 //! 1. All of it is read and checked before any of it counts. One wrong file, and everything stays as it was; the log says what is wrong.
 //! 2. The gate decides by the new rules first, then people and tokens change, then the broker holds what is pending and live against the
@@ -56,6 +56,7 @@ async fn put_in_force(papers: Papers, current: &Current) {
             shown.replace(read);
         }
     }
+    current.upstreams.trust(papers.trusts);
     let broker = &current.broker;
     let held: Result<(), Rejection> = match broker.set_policy(papers.policy).await {
         Ok(()) => broker.recheck().await,

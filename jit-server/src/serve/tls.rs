@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use super::config::{Problems, Tls, guard};
+use super::config::{Problems, Tls, guard, text};
 use crate::BoxError;
 
 /// What ALPN calls HTTP/2.
@@ -54,6 +54,22 @@ impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load_full())
     }
+}
+
+/// Reads certificates of authorities. Nobody but owner and group may change them.
+pub(super) fn authorities(path: &Path, mend: &str) -> Result<RootCertStore, Problems> {
+    let pem = text(path, 0, mend)?;
+    let wrong = |problem: &str| Problems::one(&path.display().to_string(), None, problem, mend);
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| wrong("it is not PEM"))?;
+        let added = roots.add(certificate);
+        added.map_err(|error| wrong(&format!("an authority in it can't be used: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong("there is no certificate in it"));
+    }
+    Ok(roots)
 }
 
 /// Reads a chain and its key. The key must be readable by nobody but owner and group.

@@ -53,6 +53,7 @@ pub(super) struct Current {
     pub(super) desk: Option<Gate>,
     pub(super) gate_tls: Option<Arc<Certificate>>,
     pub(super) console_tls: Option<Arc<Certificate>>,
+    pub(super) upstreams: Arc<Upstreams>,
 }
 
 /// Puts the parts together.
@@ -68,6 +69,7 @@ pub(super) async fn wire(
         people,
         gate_tls,
         console_tls,
+        mut trusts,
     } = papers;
     let sign_in = config.console.as_mut().and_then(|console| console.sign_in.take());
     let mappings = policy.mappings().clone();
@@ -128,6 +130,7 @@ pub(super) async fn wire(
 
     let upstreams = Arc::new(Upstreams::new(
         std::mem::take(&mut config.upstreams),
+        &mut trusts,
         clock.clone(),
     ));
     let control = |door: &'static str| {
@@ -171,7 +174,7 @@ pub(super) async fn wire(
     });
     Ok(House {
         interactions,
-        upstreams,
+        upstreams: upstreams.clone(),
         guarded,
         console,
         authz,
@@ -182,6 +185,7 @@ pub(super) async fn wire(
             desk,
             gate_tls: gate_tls.map(Certificate::new),
             console_tls: console_tls.map(Certificate::new),
+            upstreams,
         },
         broker,
     })

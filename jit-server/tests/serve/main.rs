@@ -13,5 +13,6 @@ mod operator;
 mod reload;
 mod sign_in;
 mod stop;
+mod upstream_tls;
 mod websocket;
 mod world;

@@ -15,10 +15,11 @@ use jit_core::gate::hygiene::TrustedProxies;
 use jit_core::gate::target::{canonical_host_pattern, canonical_prefix};
 use jit_core::policy::Format;
 use jit_core::span::Span;
+use tokio_rustls::rustls::pki_types::ServerName;
 use toml::Spanned;
 
 use super::problem::{Problems, guard, line};
-use super::{Authz, Config, Console, Files, Health, Listen, Stop, Tls, Upstream, written};
+use super::{Authz, Config, Console, Files, Health, Listen, Stop, Tls, Upstream, UpstreamTls, written};
 
 /// Connections at once, unless said otherwise.
 const CONNECTIONS: usize = 4096;
@@ -40,6 +41,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
         folder,
         places: BTreeSet::new(),
         listeners: Vec::new(),
+        upstreams_tls: Vec::new(),
         problems: Problems::default(),
     };
     let policy = check.document(&file.policy);
@@ -77,6 +79,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
                 people,
                 gate_tls,
                 console_tls,
+                upstreams_tls: check.upstreams_tls,
             },
             database,
             verify_log: file.verify_log.unwrap_or(true),
@@ -103,6 +106,7 @@ pub(super) struct Check<'s> {
     /// Which host and path belong to an upstream already.
     places: BTreeSet<(String, String)>,
     listeners: Vec<SocketAddr>,
+    upstreams_tls: Vec<UpstreamTls>,
     pub(super) problems: Problems,
 }
 
@@ -237,7 +241,7 @@ impl Check<'_> {
             name: name.clone(),
             hosts: hosts.unwrap_or_default(),
             paths,
-            servers: self.servers(&upstream.servers),
+            servers: self.servers(upstream),
             connect_timeout: span(upstream.connect_timeout, 5),
             head_timeout: span(upstream.head_timeout, 60),
             failures: self.count(upstream.failures.as_ref(), 3),
@@ -263,14 +267,18 @@ impl Check<'_> {
         )
     }
 
-    fn servers(&mut self, given: &Spanned<Vec<Spanned<String>>>) -> Vec<Authority> {
-        const MEND: &str = "write host and port, such as 127.0.0.1:3000, [::1]:3000 or app.internal:3000";
+    fn servers(&mut self, upstream: &written::Upstream) -> Vec<Authority> {
+        const MEND: &str =
+            "write host and port, such as 127.0.0.1:3000, [::1]:3000 or https://app.internal:3000";
+        let given = &upstream.servers;
         if !(1..=EACH_MAX).contains(&given.get_ref().len()) {
             self.wrong(given, "there must be at least one server, and at most 256", MEND);
         }
-        let mut servers = Vec::new();
+        let (mut servers, mut secured) = (Vec::new(), 0);
         for text in given.get_ref() {
-            let read = text.get_ref().parse::<Authority>();
+            let https = text.get_ref().strip_prefix("https://");
+            secured += usize::from(https.is_some());
+            let read = https.unwrap_or(text.get_ref()).parse::<Authority>();
             let Some(server) = self.take(text, read, MEND) else {
                 continue;
             };
@@ -289,7 +297,45 @@ impl Check<'_> {
                 servers.push(server);
             }
         }
+        // Else a request that one of them could not take would go on in the clear.
+        if secured != 0 && secured != given.get_ref().len() {
+            self.wrong(
+                given,
+                "some of the servers are spoken to in TLS, and some are not",
+                "begin each with https://, or none; or make two upstreams of them",
+            );
+        }
+        self.server_tls(upstream, secured != 0);
         servers
+    }
+
+    fn server_tls(&mut self, upstream: &written::Upstream, secured: bool) {
+        if let (Some(tls), false) = (&upstream.tls, secured) {
+            self.wrong(
+                tls,
+                "there is `tls`, and the servers are spoken to without",
+                "begin each of `servers` with https://, or leave `tls` out",
+            );
+        }
+        if !secured {
+            return;
+        }
+        let tls = upstream.tls.as_ref().map(Spanned::get_ref);
+        let server_name = tls.and_then(|tls| tls.server_name.as_ref()).and_then(|name| {
+            let read = ServerName::try_from(name.get_ref().clone());
+            self.take(
+                name,
+                read,
+                "write a name that is in the servers' certificate, such as app.internal",
+            )
+        });
+        self.upstreams_tls.push(UpstreamTls {
+            name: upstream.name.get_ref().clone(),
+            ca_file: tls
+                .and_then(|tls| tls.ca_file.as_ref())
+                .map(|file| self.folder.join(file)),
+            server_name,
+        });
     }
 
     fn health(&mut self, health: &written::Health) -> Health {

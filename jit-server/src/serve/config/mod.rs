@@ -23,6 +23,7 @@ use jit_authz::AuthzSettings;
 use jit_console::web::ConsoleSettings;
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_core::policy::Format;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(super) use problem::{Problems, guard, text};
 pub(super) use sign_in::SignIn;
@@ -50,6 +51,19 @@ pub(super) struct Files {
     pub(super) people: (PathBuf, Format),
     pub(super) gate_tls: Option<Tls>,
     pub(super) console_tls: Option<Tls>,
+    /// Those of [`Config::upstreams`] whose servers are spoken to in TLS, by their names.
+    pub(super) upstreams_tls: Vec<UpstreamTls>,
+}
+
+/// TLS to the servers of an upstream.
+#[derive(Debug, Clone)]
+pub(super) struct UpstreamTls {
+    /// The upstream's.
+    pub(super) name: String,
+    /// Who vouches for its servers, in PEM; the system's authorities if it is not said.
+    pub(super) ca_file: Option<PathBuf>,
+    /// What its servers have to be called; the hosts of their addresses if it is not said.
+    pub(super) server_name: Option<ServerName<'static>>,
 }
 
 /// A certificate chain and its key, in PEM.

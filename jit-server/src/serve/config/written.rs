@@ -50,11 +50,19 @@ pub(super) struct Upstream {
     pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) paths: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) servers: Spanned<Vec<Spanned<String>>>,
+    pub(super) tls: Option<Spanned<UpstreamTls>>,
     pub(super) connect_timeout: Option<Span>,
     pub(super) head_timeout: Option<Span>,
     pub(super) failures: Option<Spanned<u32>>,
     pub(super) rest: Option<Span>,
     pub(super) health: Option<Health>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamTls {
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) server_name: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
