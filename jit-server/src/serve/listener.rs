@@ -6,9 +6,11 @@
 //!    fields are limited. An HTTP/2 connection has at most 100 streams.
 //! 3. A connection on which nothing is in flight for a while is closed, whatever else its peer does.
 //! 4. Every connection can be severed, so that a grant's end reaches it ([`jit_tower::connection`]).
-//! 5. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
+//! 5. A client that has shown a certificate has proven something to the authorities of that moment: when those are read again, its
+//!    connections are ended in order, and prove it anew.
+//! 6. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
 //!
-//! 6. Where it may, a connection over HTTP/1.1 goes on as a WebSocket: it is still one of the connections, and closed when nothing has passed
+//! 7. Where it may, a connection over HTTP/1.1 goes on as a WebSocket: it is still one of the connections, and closed when nothing has passed
 //!    on it for long.
 //!
 //! Without TLS it speaks HTTP/1.1 alone.
@@ -31,6 +33,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use jit_auth::mtls::TlsConnection;
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_tower::PeerAddr;
 use jit_tower::connection::Severable;
@@ -39,9 +42,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt as _;
 
-use super::{measures, tls};
+use super::measures;
+use super::tls::{H2, Handshakes};
 use crate::proxy::Upgradable;
 use flow::{Counted, Flow, Held};
 use tunnel::Tunnel;
@@ -90,7 +95,7 @@ pub(super) struct Bounds {
 pub(super) struct Door {
     pub(super) name: &'static str,
     pub(super) listener: TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Handshakes>>,
     pub(super) bounds: Bounds,
     /// Who may connect at all; everybody if it is not said.
     pub(super) peers: Option<TrustedProxies>,
@@ -130,7 +135,7 @@ impl Door {
                 router: self.router.clone(),
                 stopping: stopping.clone(),
             };
-            let (name, tls) = (self.name, self.tls.clone());
+            let (name, tls) = (self.name, self.tls.as_ref().map(|tls| tls.follow()));
             connections.spawn(async move {
                 let open = measures::connection_opened(name);
                 if let Err(error) = line.take(stream, tls).await {
@@ -159,23 +164,32 @@ struct Line {
 }
 
 impl Line {
-    async fn take(self, stream: TcpStream, tls: Option<TlsAcceptor>) -> Result<(), crate::BoxError> {
+    async fn take(
+        self,
+        stream: TcpStream,
+        tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    ) -> Result<(), crate::BoxError> {
         stream.set_nodelay(true)?;
-        let Some(tls) = tls else {
-            return self.speak(stream, false, false).await;
+        let Some(mut tls) = tls else {
+            return self.speak(stream, None).await;
         };
         let mut stopping = self.stopping.clone();
         let patience = self.bounds.head_timeout.min(HANDSHAKE_MAX);
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow_and_update()));
         let stream = tokio::select! {
-            shaken = tokio::time::timeout(patience, tls.accept(stream)) => shaken.map_err(late)??,
+            shaken = tokio::time::timeout(patience, acceptor.accept(stream)) => shaken.map_err(late)??,
             () = told(&mut stopping) => return Ok(()),
         };
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
-        self.speak(stream, true, h2).await
+        let shaken = TlsConnection::of(stream.get_ref().1);
+        self.speak(stream, Some((shaken, tls))).await
     }
 
-    async fn speak<T>(self, stream: T, secured: bool, h2: bool) -> Result<(), crate::BoxError>
+    async fn speak<T>(
+        self,
+        stream: T,
+        tls: Option<(TlsConnection, watch::Receiver<Arc<ServerConfig>>)>,
+    ) -> Result<(), crate::BoxError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -185,6 +199,11 @@ impl Line {
             router,
             mut stopping,
         } = self;
+        let (shaken, terms) = tls.unzip();
+        let h2 = shaken.as_ref().and_then(TlsConnection::alpn) == Some(H2);
+        // Who has proven nothing has nothing to prove anew.
+        let proven = shaken.as_ref().is_some_and(|shaken| shaken.leaf().is_some());
+        let terms = terms.filter(|_| proven);
         let stream = Severable::new(stream);
         let connection = stream.connection();
         let stream = TokioIo::new(stream);
@@ -200,8 +219,9 @@ impl Line {
             known.insert(ConnectInfo(peer));
             known.insert(PeerAddr(peer.ip()));
             known.insert(connection.clone());
-            if secured {
+            if let Some(shaken) = &shaken {
                 known.insert(Secured);
+                known.insert(shaken.clone());
             }
             if client.is_some() {
                 known.insert(Upgradable);
@@ -222,11 +242,11 @@ impl Line {
         if h2 {
             let served = http2(bounds).serve_connection(stream, service);
             let end = http2::Connection::graceful_shutdown;
-            drive(served, end, &flow, bounds, &mut stopping).await?;
+            drive(served, end, &flow, bounds, replaced(terms), &mut stopping).await?;
         } else {
             let served = http1(bounds).serve_connection(stream, service).with_upgrades();
             let end = http1::UpgradeableConnection::graceful_shutdown;
-            drive(served, end, &flow, bounds, &mut stopping).await?;
+            drive(served, end, &flow, bounds, replaced(terms), &mut stopping).await?;
         }
         let tunnel = switched.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (tunnel, websocket_idle) {
@@ -236,21 +256,34 @@ impl Line {
     }
 }
 
-/// Serves a connection until it ends, is idle, or it is time to close. `end` has it end what is in flight, and take nothing more.
+/// Ready when other terms hold than those that a client has proven itself by.
+async fn replaced(terms: Option<watch::Receiver<Arc<ServerConfig>>>) {
+    let replaced = match terms {
+        Some(mut terms) => terms.changed().await.is_ok(),
+        None => false,
+    };
+    if !replaced {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Serves a connection until it ends, is idle, was proven by what is `replaced`, or it is time to close. `end` has it end what is in flight, and take nothing more.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     served: C,
     end: fn(Pin<&mut C>),
     flow: &Flow,
     bounds: Bounds,
+    replaced: impl Future<Output = ()>,
     stopping: &mut watch::Receiver<Stage>,
 ) -> hyper::Result<()> {
-    let mut served = pin!(served);
+    let (mut served, mut replaced) = (pin!(served), pin!(replaced));
     let mut ending = false;
     loop {
         let idle = if ending { CLOSING } else { bounds.idle_timeout };
         tokio::select! {
             served = served.as_mut() => return served,
             () = told(stopping), if !ending => {}
+            () = replaced.as_mut(), if !ending => {}
             () = flow.rests_for(idle) => if ending { return Ok(()) },
         }
         end(served.as_mut());

@@ -5,6 +5,8 @@
 //!    new policy: nothing new is open before what protects it is known. Whoever lost a role loses what they held by it.
 //! 3. `jit.toml` itself is not read again: listeners, upstreams and limits want a restart.
 
+use std::sync::Arc;
+
 use jit_core::broker::Rejection;
 
 use super::config::Files;
@@ -15,9 +17,9 @@ use super::{measures, notify};
 /// Reads everything again, and puts it in force.
 pub(super) async fn reload(files: &Files, current: &Current) {
     notify::tell(notify::Phase::Reloading);
-    let files = files.clone();
+    let (files, clock) = (files.clone(), Arc::clone(&current.clock));
     // Files are read where nobody waits for it.
-    let read = tokio::task::spawn_blocking(move || Papers::read(&files)).await;
+    let read = tokio::task::spawn_blocking(move || Papers::read(&files, &clock)).await;
     match read {
         Ok(Ok(papers)) => put_in_force(papers, current).await,
         Ok(Err(problems)) => {

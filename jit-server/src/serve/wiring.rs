@@ -25,7 +25,7 @@ use super::config::{Config, SignIn};
 use super::identity::Identity;
 use super::measures;
 use super::papers::Papers;
-use super::tls::Certificate;
+use super::tls::Handshakes;
 use super::upstreams::Upstreams;
 use crate::BoxError;
 use crate::refusal::ToConsole;
@@ -51,9 +51,10 @@ pub(super) struct Current {
     pub(super) gate: Gate,
     /// The gate that says who calls the control API at the console.
     pub(super) desk: Option<Gate>,
-    pub(super) gate_tls: Option<Arc<Certificate>>,
-    pub(super) console_tls: Option<Arc<Certificate>>,
+    pub(super) gate_tls: Option<Arc<Handshakes>>,
+    pub(super) console_tls: Option<Arc<Handshakes>>,
     pub(super) upstreams: Arc<Upstreams>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Puts the parts together.
@@ -76,6 +77,7 @@ pub(super) async fn wire(
     let identity = Identity::new(
         people,
         &config.issuers,
+        config.mtls.clone(),
         mappings,
         sign_in.is_some(),
         store.clone(),
@@ -114,6 +116,7 @@ pub(super) async fn wire(
     if let Some(console) = &console {
         who.push(Arc::new(console.guarded_sessions()));
     }
+    who.extend(identity.clients());
     let gate = Gate::builder(
         rules,
         broker.enforcer().clone(),
@@ -153,10 +156,11 @@ pub(super) async fn wire(
     let guarded = guarded.layer(from_fn_with_state("gate", measures::refusals));
 
     // Nothing is guarded at the console: its gate tells the control API who asks, and the pages have sessions of their own.
-    let who = Authenticators::new(identity.authenticators())?;
+    let who = identity.authenticators().into_iter().chain(identity.clients());
+    let who = Authenticators::new(who)?;
     let desk = console.as_ref().map(|_| {
         let (nothing, enforcer) = (RuleSet::default(), broker.enforcer().clone());
-        Gate::builder(nothing, enforcer, who, directory, clock)
+        Gate::builder(nothing, enforcer, who, directory, clock.clone())
             .with_control_on_any_host()
             .with_step_ups(step_ups.clone())
             .build()
@@ -183,9 +187,10 @@ pub(super) async fn wire(
             identity,
             gate,
             desk,
-            gate_tls: gate_tls.map(Certificate::new),
-            console_tls: console_tls.map(Certificate::new),
+            gate_tls: gate_tls.map(Handshakes::new),
+            console_tls: console_tls.map(Handshakes::new),
             upstreams,
+            clock,
         },
         broker,
     })

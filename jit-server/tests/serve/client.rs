@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -72,16 +72,33 @@ pub(crate) fn client(at: SocketAddr, host: &str) -> Client {
 
 impl Client {
     /// Over TLS, trusting the certificate in `pem` alone, in `alpn`.
-    pub(crate) fn over_tls(mut self, pem: &str, alpn: &'static str) -> Self {
+    pub(crate) fn over_tls(self, pem: &str, alpn: &'static str) -> Self {
+        self.over_tls_as(pem, alpn, None)
+    }
+
+    /// The same, with a certificate and its key, in PEM.
+    pub(crate) fn over_tls_as(
+        mut self,
+        pem: &str,
+        alpn: &'static str,
+        own: Option<&(String, String)>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
             .unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                config.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         self.tls = Some((TlsConnector::from(Arc::new(config)), alpn));
         self
@@ -120,6 +137,18 @@ impl Client {
         }
     }
 
+    /// A connection on which nothing was said yet.
+    pub(crate) async fn connect(&self) -> Box<dyn Stream> {
+        let stream = TcpStream::connect(self.at).await.unwrap();
+        match &self.tls {
+            None => Box::new(stream),
+            Some((tls, _)) => {
+                let name = ServerName::try_from(self.host.clone()).unwrap();
+                Box::new(tls.connect(name, stream).await.unwrap())
+            }
+        }
+    }
+
     /// A WebSocket with the answer that began it, or the status of the answer that did not.
     pub(crate) async fn websocket(
         &self,
@@ -136,14 +165,7 @@ impl Client {
         for (name, value) in &self.fields {
             request = request.header(name, value);
         }
-        let stream = TcpStream::connect(self.at).await.unwrap();
-        let stream: Box<dyn Stream> = match &self.tls {
-            None => Box::new(stream),
-            Some((tls, _)) => {
-                let name = ServerName::try_from(self.host.clone()).unwrap();
-                Box::new(tls.connect(name, stream).await.unwrap())
-            }
-        };
+        let stream = self.connect().await;
         match in_time("an answer", client_async(request.body(()).unwrap(), stream)).await {
             Ok(begun) => Ok(begun),
             Err(WebSocketError::Http(answer)) => Err(answer.status().as_u16()),

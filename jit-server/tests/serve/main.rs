@@ -5,6 +5,7 @@ mod application;
 mod authz;
 mod balance;
 mod client;
+mod client_certificates;
 mod config;
 mod identity;
 mod journey;

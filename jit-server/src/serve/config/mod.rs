@@ -5,11 +5,15 @@
 //! 2. Paths are relative to the folder that the file is in.
 //! 3. Nothing in the file is a secret. Whoever may write it decides what is guarded: a file that everybody may write is refused, and so are
 //!    policy and people files, and a key that others may read.
-//! 4. What is read again on SIGHUP is what the file names, never the file itself.
+//! 4. Whom a certificate is believed for is never left open: clients' certificates count where `[identity.mtls]` says what they prove, and a
+//!    server's is verified wherever TLS is spoken to it.
+//! 5. What is read again on SIGHUP is what the file names, never the file itself.
 
 mod check;
+mod identity;
 mod problem;
 mod sign_in;
+mod upstreams;
 mod written;
 
 use std::net::SocketAddr;
@@ -19,6 +23,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use jit_auth::jwt::JwtAuthenticator;
+use jit_auth::mtls::MtlsAuthenticator;
 use jit_authz::AuthzSettings;
 use jit_console::web::ConsoleSettings;
 use jit_core::gate::hygiene::TrustedProxies;
@@ -38,6 +43,8 @@ pub(super) struct Config {
     pub(super) upstreams: Vec<Upstream>,
     /// Whose tokens prove who somebody is.
     pub(super) issuers: Vec<Arc<JwtAuthenticator>>,
+    /// What the certificates of clients prove.
+    pub(super) mtls: Option<Arc<MtlsAuthenticator>>,
     pub(super) console: Option<Console>,
     pub(super) authz: Option<Authz>,
     pub(super) operator: Option<SocketAddr>,
@@ -66,11 +73,21 @@ pub(super) struct UpstreamTls {
     pub(super) server_name: Option<ServerName<'static>>,
 }
 
-/// A certificate chain and its key, in PEM.
+/// A certificate chain and its key, in PEM, and what clients have to show.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
+    pub(super) clients: Option<Clients>,
+}
+
+/// Certificates of clients.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// Who vouches for them, in PEM.
+    pub(super) ca_file: PathBuf,
+    /// Whether there is no connection without one.
+    pub(super) required: bool,
 }
 
 /// The guarded listener, and what one client may take of it.

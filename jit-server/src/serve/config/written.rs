@@ -30,6 +30,15 @@ pub(super) struct File {
 pub(super) struct Tls {
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
+    pub(super) client_ca_file: Option<Spanned<PathBuf>>,
+    pub(super) client_certificates: Option<Spanned<ClientCertificates>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ClientCertificates {
+    Required,
+    Optional,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,6 +89,24 @@ pub(super) struct Health {
 pub(super) struct Identity {
     #[serde(default)]
     pub(super) jwt: Vec<Spanned<Jwt>>,
+    pub(super) mtls: Option<Spanned<Mtls>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mtls {
+    pub(super) issuer: String,
+    pub(super) names: Vec<Spanned<CertificateName>>,
+    pub(super) trust_domains: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CertificateName {
+    Spiffe,
+    Dns,
+    Email,
+    CommonName,
 }
 
 #[derive(Debug, Deserialize)]
