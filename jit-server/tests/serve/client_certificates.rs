@@ -13,7 +13,7 @@ const ISSUER: &str = "https://ca.example.com";
 /// A world whose gate asks clients for certificates of `clients.pem`, and the gate's own.
 fn world(app: &Application, certificates: &str) -> (World, String) {
     let world = World::new(&format!(
-        "operator = {{ addr = \"127.0.0.1:0\" }}\n[listen]\naddr = \"127.0.0.1:0\"\nidle_timeout = \"1h\"\n\
+        "operator = {{ addr = \"127.0.0.1:0\" }}\n[listen]\naddr = \"127.0.0.1:0\"\nidle_timeout = \"1h\"\nhead_timeout = \"1h\"\n\
          tls = {{ cert = \"gate.pem\", key = \"gate.key\", client_ca_file = \"clients.pem\"{certificates} }}\n\
          [identity.mtls]\nissuer = \"{ISSUER}\"\nnames = [\"dns\"]\n\
          [[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n",
@@ -81,6 +81,18 @@ async fn a_certificate_is_somebody_and_none_is_as_before() {
         let told = format!("\nremote-user: {ISSUER}|dns:{name}\n");
         assert!(admitted.text.contains(&told), "{told} {admitted:?}");
 
+        // A browser shows it for whatever a page asks, and a page must not decide for its visitor.
+        assert_eq!(job.get("/_jit/v1/me").await.status, 200);
+        for (field, value) in [
+            ("origin", format!("https://{HOST}")),
+            ("sec-fetch-site", "same-origin".to_owned()),
+        ] {
+            let page = job.clone().with(field, &value);
+            assert_eq!(page.get("/_jit/v1/me").await.status, 401, "{field}");
+            assert_eq!(page.post("/_jit/v1/requests", &ask).await.status, 401, "{field}");
+            assert_eq!(page.get("/admin").await.status, 200, "{field}");
+            assert_eq!(page.by(ALICE).get("/_jit/v1/me").await.status, 200, "{field}");
+        }
         // What a request shows itself comes before its connection.
         let alice = job.clone().by(ALICE).get("/_jit/v1/me").await;
         assert!(alice.text.contains("alice"), "{alice:?}");
