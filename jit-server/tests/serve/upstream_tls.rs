@@ -7,14 +7,14 @@ use rcgen::{CertificateParams, date_time_ymd};
 use crate::application::Application;
 use crate::world::World;
 
-const NAMES: [&str; 2] = ["127.0.0.1", "app.internal"];
+pub(crate) const NAMES: [&str; 2] = ["127.0.0.1", "app.internal"];
 
-fn names(names: &[&str]) -> CertificateParams {
+pub(crate) fn names(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
 /// What a server at this address is told to be believed by.
-fn before(world: &World, at: SocketAddr, rest: &str) {
+pub(crate) fn before(world: &World, at: SocketAddr, rest: &str) {
     world.write(
         "jit.toml",
         &format!(

@@ -2,18 +2,20 @@
 
 use std::net::SocketAddr;
 
+use axum::serve::Listener as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_tungstenite::accept_hdr_async;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::application::Application;
+use crate::application::{Application, Secured};
 use crate::client::Client;
+use crate::upstream_tls::{NAMES, before, names};
 use crate::world::{ALICE, BOB, HOST, World, in_time};
 
 /// A server that says back what it is told. Tells of the head of each handshake, and of each end.
@@ -41,7 +43,10 @@ impl Echo {
 }
 
 #[expect(clippy::result_large_err, reason = "what is called is given by the library")]
-async fn echo(stream: TcpStream, tell: mpsc::UnboundedSender<String>) {
+async fn echo<S>(stream: S, tell: mpsc::UnboundedSender<String>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let read = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         let mut head = format!("{}\n", request.uri());
         for (name, value) in request.headers() {
@@ -150,6 +155,36 @@ async fn a_grant_lets_a_websocket_in_and_ends_it() {
         assert_eq!(refused(&alice, "/admin").await, 403);
         served.stop().await;
     }
+}
+
+#[tokio::test]
+async fn it_reaches_a_server_over_tls_as_well() {
+    let world = World::new("");
+    let ours = world.authority("ours");
+    world.certify_by(&ours, "app", &names(&NAMES));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    before(
+        &world,
+        listener.local_addr().unwrap(),
+        "tls = { ca_file = \"ours.pem\" }",
+    );
+    let mut secured = Secured::new(listener, &world, "app");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = secured.accept().await;
+            tokio::spawn(echo(stream, tell.clone()));
+        }
+    });
+    let served = world.serve().await;
+    let (mut socket, _) = served.gate().websocket("/").await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    let back = in_time("an echo", socket.next()).await.unwrap().unwrap();
+    assert_eq!(back, Message::text("hello"));
+    drop(socket);
+    in_time("the handshake", told.recv()).await.unwrap();
+    assert_eq!(in_time("the end", told.recv()).await.unwrap(), "ended");
+    served.stop().await;
 }
 
 #[tokio::test]
