@@ -1,4 +1,4 @@
-//! Forwards what a gate has let through to an upstream, over HTTP/1.1.
+//! Forwards what a gate has let through to an upstream, over HTTP/1.1 with TLS or without.
 //!
 //! # Rules
 //!
@@ -8,15 +8,19 @@
 //! 3. The upstream is told of whom the gate has proven: `Remote-User`, and `X-Jit-Grant` and `X-Jit-Expires` under a grant. What a client says
 //!    in these fields never gets there.
 //! 4. The upstream sets none of the gate's own cookies, whose names begin with `__Host-jit`.
-//! 5. Requests don't change the protocol of their connection: the upstream does not see that they asked to.
-//! 6. An upstream that does not answer as it should is 502. Why is logged, never told.
+//! 5. WebSocket over HTTP/1.1 is the one protocol that a connection may go on in, and only where its listener can connect the two sides: at
+//!    `jit serve`. Of every other offer the upstream sees nothing, and one that changes the protocol unasked has not answered.
+//! 6. TLS to an upstream is always verified; without it nothing is sent there in its place.
+//! 7. An upstream that does not answer as it should is 502. Why is logged, never told.
 //!
 //! # Deployment caveats
 //!
 //! - This is no gate: put it behind a [`JitLayer`](jit_tower::JitLayer), which also drops credentials and reserved fields.
 //! - How long a [`Proxy`]'s upstream may take is not limited: a grant's end is the only one.
 
+mod connect;
 mod progress;
+mod websocket;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -32,17 +36,19 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, HOST, HeaderMap, HeaderName,
     HeaderValue, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, PathAndQuery};
 use http::{Extensions, Method, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jit_core::gate::introduce;
 use jit_core::gate::problem::accepts_html;
 use jit_tower::{Permit, Subject};
 
 use crate::BoxError;
+pub(crate) use connect::Trust;
+use connect::{Connector, mend, tls_error};
+pub(crate) use websocket::Upgradable;
 
 const ONE_HOP: [HeaderName; 6] = [
     CONNECTION,
@@ -67,7 +73,7 @@ impl Proxy {
     /// When the address can't be written as an authority.
     pub fn new(upstream: SocketAddr) -> Result<Self, http::uri::InvalidUri> {
         Ok(Self {
-            hop: Hop::new(Patience::default()),
+            hop: Hop::new(Patience::default(), None),
             upstream: upstream.to_string().parse()?,
         })
     }
@@ -92,7 +98,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Response {
 /// How long is waited for a server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Patience {
-    /// For a connection; `None` is as long as the operating system tries.
+    /// For a connection with its handshake; `None` is as long as the operating system tries.
     pub(crate) connect: Option<Duration>,
     /// For the head of the response, from when the request was last seen to move on; `None` is without end.
     pub(crate) head: Option<Duration>,
@@ -104,6 +110,9 @@ pub(crate) enum Failure {
     /// Nothing was sent.
     #[error("the server can't be reached: {0}")]
     Unreachable(#[source] BoxError),
+    /// Nothing was sent: the server could not prove who it is, or does not speak TLS.
+    #[error("there is no TLS with the server ({})", mend(.0))]
+    Untrusted(#[source] tokio_rustls::rustls::Error),
     /// It may have been sent.
     #[error("the server did not answer as it should: {0}")]
     Broken(#[source] BoxError),
@@ -121,13 +130,31 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether it says anything about the server.
     pub(crate) const fn is_the_servers(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Broken(_) | Self::Slow)
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::Broken(_) | Self::Slow
+        )
+    }
+
+    /// Whether another server may be asked the same: the client is not to blame, and nobody has been waited for in vain.
+    pub(crate) const fn may_be_tried_again(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Untrusted(_) | Self::Broken(_))
+    }
+
+    fn of(error: hyper_util::client::legacy::Error) -> Self {
+        if !error.is_connect() {
+            return Self::Broken(error.into());
+        }
+        match tls_error(&error) {
+            Some(tls) => Self::Untrusted(tls.clone()),
+            None => Self::Unreachable(error.into()),
+        }
     }
 
     /// What the client is told: never why.
     pub(crate) fn answer(&self, html: bool) -> Response {
         let (status, title, detail) = match self {
-            Self::Unreachable(_) | Self::Broken(_) => (
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::Broken(_) => (
                 StatusCode::BAD_GATEWAY,
                 "The application does not answer",
                 "The request may pass, but the application behind the gate did not answer it. Try again soon.",
@@ -150,38 +177,80 @@ impl Failure {
 /// The way to servers of one kind. Clones share their connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Hop {
-    client: Client<HttpConnector, Body>,
-    head: Option<Duration>,
+    client: Client<Connector, Body>,
+    connector: Connector,
+    patience: Patience,
 }
 
 impl Hop {
-    pub(crate) fn new(patience: Patience) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(patience.connect);
-        connector.set_nodelay(true);
+    /// With TLS if it is said whom to believe, or without.
+    pub(crate) fn new(patience: Patience, trust: Option<Trust>) -> Self {
+        let connector = Connector::new(patience.connect, trust);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(connector.clone());
         Self {
             client,
-            head: patience.head,
+            connector,
+            patience,
         }
+    }
+
+    /// The same way with TLS that believes others, on connections of its own.
+    pub(crate) fn with_trust(&self, trust: Trust) -> Self {
+        Self::new(self.patience, Some(trust))
+    }
+
+    /// Asks the server at `to` for this, on a connection that nothing else uses.
+    pub(crate) async fn ask(
+        &self,
+        to: &Authority,
+        path: &str,
+        headers: HeaderMap,
+    ) -> Result<StatusCode, Failure> {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(self.connector.clone());
+        let mut request = Request::new(Body::empty());
+        let uri = self.uri(to, path);
+        *request.uri_mut() = uri.map_err(|error| Failure::Broken(error.into()))?;
+        *request.headers_mut() = headers;
+        Ok(client.request(request).await.map_err(Failure::of)?.status())
+    }
+
+    fn uri(&self, to: &Authority, path: &str) -> Result<Uri, http::Error> {
+        Uri::builder()
+            .scheme(self.connector.scheme())
+            .authority(to.clone())
+            .path_and_query(path)
+            .build()
     }
 
     /// Sends a request that was let through to the server at `to`.
     pub(crate) async fn send(&self, to: &Authority, request: Request) -> Result<Response, Failure> {
         let is_head = request.method() == Method::HEAD;
         let broken = |error: BoxError| Failure::Broken(error);
-        let outgoing = outgoing(to, request).map_err(broken)?;
-        let (head, body) = self.exchange(outgoing).await?.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(broken(
-                "the upstream changed the protocol, and was not asked to".into(),
-            ));
+        let (head, body) = request.into_parts();
+        let websocket = websocket::is_asked_for(&head, &body);
+        let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let uri = self.uri(to, path).map_err(|error| broken(error.into()))?;
+        let mut outgoing = outgoing(uri, Request::from_parts(head, body)).map_err(broken)?;
+        if websocket {
+            websocket::offer(outgoing.headers_mut());
         }
+        let (mut head, body) = self.exchange(outgoing).await?.into_parts();
+        let side = websocket::taken_up(&mut head);
         let mut headers = head.headers;
         drop_one_hop(&mut headers);
         drop_gate_cookies(&mut headers);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let side = side.filter(|_| websocket);
+            let side = side.ok_or("the upstream changed to a protocol that it was not asked for");
+            return Ok(websocket::answer(
+                headers,
+                side.map_err(|wrong| broken(wrong.into()))?,
+            ));
+        }
         // The length of what would have been sent is not known, and that of nothing must not be told in its place.
         let is_about_another = is_head || head.status == StatusCode::NOT_MODIFIED;
         let body = if is_about_another && !headers.contains_key(CONTENT_LENGTH) {
@@ -199,23 +268,22 @@ impl Hop {
         let (head, body) = outgoing.into_parts();
         let (body, progress) = progress::watched(body);
         let answer = self.client.request(Request::from_parts(head, Body::new(body)));
-        let answered = match self.head {
+        let answered = match self.patience.head {
             None => Ok(answer.await),
             Some(patience) => progress.wait(answer, patience).await,
         };
         match answered {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(_)) if progress.is_broken() => Err(Failure::ClientGone),
-            Ok(Err(error)) if error.is_connect() => Err(Failure::Unreachable(error.into())),
-            Ok(Err(error)) => Err(Failure::Broken(error.into())),
+            Ok(Err(error)) => Err(Failure::of(error)),
             Err(progress::Late::Client) => Err(Failure::ClientSlow),
             Err(progress::Late::Server) => Err(Failure::Slow),
         }
     }
 }
 
-/// The request as the server at `to` gets it.
-fn outgoing(to: &Authority, request: Request) -> Result<Request, BoxError> {
+/// The request as the server gets it.
+fn outgoing(uri: Uri, request: Request) -> Result<Request, BoxError> {
     let (head, body) = request.into_parts();
     let mut headers = head.headers;
     drop_one_hop(&mut headers);
@@ -225,14 +293,9 @@ fn outgoing(to: &Authority, request: Request) -> Result<Request, BoxError> {
     }
     join_cookies(&mut headers);
     introduce(&mut headers, &head.extensions);
-    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let mut outgoing = Request::new(body);
     *outgoing.method_mut() = head.method;
-    *outgoing.uri_mut() = Uri::builder()
-        .scheme(Scheme::HTTP)
-        .authority(to.clone())
-        .path_and_query(path)
-        .build()?;
+    *outgoing.uri_mut() = uri;
     *outgoing.headers_mut() = headers;
     Ok(outgoing)
 }

@@ -407,7 +407,7 @@ mod tests {
                 .as_object_mut()
                 .unwrap()
                 .extend(more.as_object().unwrap().clone());
-            let text = problem(StatusCode::UNAUTHORIZED, value).text;
+            let text = problem(StatusCode::UNAUTHORIZED, value, None).text;
             assert_eq!(
                 [code, passkey, anew].map(|part| text.contains(part)),
                 told,

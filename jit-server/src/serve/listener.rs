@@ -6,40 +6,50 @@
 //!    fields are limited. An HTTP/2 connection has at most 100 streams.
 //! 3. A connection on which nothing is in flight for a while is closed, whatever else its peer does.
 //! 4. Every connection can be severed, so that a grant's end reaches it ([`jit_tower::connection`]).
-//! 5. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
+//! 5. A client that has shown a certificate has proven something to the authorities of that moment: when those are read again, its
+//!    connections are ended in order, and prove it anew.
+//! 6. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
+//!
+//! 7. Where it may, a connection over HTTP/1.1 goes on as a WebSocket: it is still one of the connections, and closed when nothing has passed
+//!    on it for long.
 //!
 //! Without TLS it speaks HTTP/1.1 alone.
+
+mod flow;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use bytes::Bytes;
-use http::Request;
-use http_body::{Frame, SizeHint};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use jit_auth::mtls::TlsConnection;
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_tower::PeerAddr;
 use jit_tower::connection::Severable;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceExt as _;
 
-use super::{measures, tls};
+use super::measures;
+use super::tls::{H2, Handshakes};
+use crate::proxy::Upgradable;
+use flow::{Counted, Flow, Held};
+use tunnel::Tunnel;
 
 /// Longest that a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -77,13 +87,15 @@ pub(super) struct Bounds {
     pub(super) head: u32,
     /// Most fields of a request's head.
     pub(super) fields: usize,
+    /// How long a WebSocket may have nothing to pass on. `None`: no connection goes on as one.
+    pub(super) websocket_idle: Option<Duration>,
 }
 
 /// Takes connections for a router.
 pub(super) struct Door {
     pub(super) name: &'static str,
     pub(super) listener: TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Handshakes>>,
     pub(super) bounds: Bounds,
     /// Who may connect at all; everybody if it is not said.
     pub(super) peers: Option<TrustedProxies>,
@@ -123,7 +135,7 @@ impl Door {
                 router: self.router.clone(),
                 stopping: stopping.clone(),
             };
-            let (name, tls) = (self.name, self.tls.clone());
+            let (name, tls) = (self.name, self.tls.as_ref().map(|tls| tls.follow()));
             connections.spawn(async move {
                 let open = measures::connection_opened(name);
                 if let Err(error) = line.take(stream, tls).await {
@@ -152,23 +164,32 @@ struct Line {
 }
 
 impl Line {
-    async fn take(self, stream: TcpStream, tls: Option<TlsAcceptor>) -> Result<(), crate::BoxError> {
+    async fn take(
+        self,
+        stream: TcpStream,
+        tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    ) -> Result<(), crate::BoxError> {
         stream.set_nodelay(true)?;
-        let Some(tls) = tls else {
-            return self.speak(stream, false, false).await;
+        let Some(mut tls) = tls else {
+            return self.speak(stream, None).await;
         };
         let mut stopping = self.stopping.clone();
         let patience = self.bounds.head_timeout.min(HANDSHAKE_MAX);
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long");
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow_and_update()));
         let stream = tokio::select! {
-            shaken = tokio::time::timeout(patience, tls.accept(stream)) => shaken.map_err(late)??,
+            shaken = tokio::time::timeout(patience, acceptor.accept(stream)) => shaken.map_err(late)??,
             () = told(&mut stopping) => return Ok(()),
         };
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
-        self.speak(stream, true, h2).await
+        let shaken = TlsConnection::of(stream.get_ref().1);
+        self.speak(stream, Some((shaken, tls))).await
     }
 
-    async fn speak<T>(self, stream: T, secured: bool, h2: bool) -> Result<(), crate::BoxError>
+    async fn speak<T>(
+        self,
+        stream: T,
+        tls: Option<(TlsConnection, watch::Receiver<Arc<ServerConfig>>)>,
+    ) -> Result<(), crate::BoxError>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -178,125 +199,115 @@ impl Line {
             router,
             mut stopping,
         } = self;
+        let (shaken, terms) = tls.unzip();
+        let h2 = shaken.as_ref().and_then(TlsConnection::alpn) == Some(H2);
+        // Who has proven nothing has nothing to prove anew.
+        let proven = shaken.as_ref().is_some_and(|shaken| shaken.leaf().is_some());
+        let terms = terms.filter(|_| proven);
         let stream = Severable::new(stream);
         let connection = stream.connection();
+        let stream = TokioIo::new(stream);
         let flow = Arc::new(Flow::default());
         let counted = Arc::clone(&flow);
+        let switched = Arc::new(Mutex::new(None));
+        let switching = Arc::clone(&switched);
+        // Over HTTP/2 one stream of several would be the WebSocket (RFC 8441): nobody offers that.
+        let websocket_idle = bounds.websocket_idle.filter(|_| !h2);
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let client = websocket_idle.map(|_| hyper::upgrade::on(&mut request));
             let known = request.extensions_mut();
             known.insert(ConnectInfo(peer));
             known.insert(PeerAddr(peer.ip()));
             known.insert(connection.clone());
-            if secured {
+            if let Some(shaken) = &shaken {
                 known.insert(Secured);
+                known.insert(shaken.clone());
+            }
+            if client.is_some() {
+                known.insert(Upgradable);
             }
             let held = Held::of(&counted);
             let answer = router.clone().oneshot(request.map(Body::new));
+            let switching = Arc::clone(&switching);
             async move {
-                let Ok(response) = answer.await;
-                Ok::<_, Infallible>(response.map(|body| Counted { body, _held: held }))
+                let Ok(mut response) = answer.await;
+                if let (Some(client), StatusCode::SWITCHING_PROTOCOLS) = (client, response.status()) {
+                    let tunnel = Tunnel::new(client, hyper::upgrade::on(&mut response));
+                    *switching.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                }
+                Ok::<_, Infallible>(response.map(|body| Counted::new(body, held)))
             }
         });
-        let server = server(bounds, h2);
-        let mut served = pin!(server.serve_connection(TokioIo::new(stream), service));
-        let mut ending = false;
-        loop {
-            let idle = if ending { CLOSING } else { bounds.idle_timeout };
-            tokio::select! {
-                served = served.as_mut() => return served,
-                () = told(&mut stopping), if !ending => {}
-                () = flow.rests_for(idle) => if ending { return Ok(()) },
-            }
-            served.as_mut().graceful_shutdown();
-            ending = true;
+        // One of the two, as the handshake has settled it: to find out by reading has no time limit.
+        if h2 {
+            let served = http2(bounds).serve_connection(stream, service);
+            let end = http2::Connection::graceful_shutdown;
+            drive(served, end, &flow, bounds, replaced(terms), &mut stopping).await?;
+        } else {
+            let served = http1(bounds).serve_connection(stream, service).with_upgrades();
+            let end = http1::UpgradeableConnection::graceful_shutdown;
+            drive(served, end, &flow, bounds, replaced(terms), &mut stopping).await?;
+        }
+        let tunnel = switched.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (tunnel, websocket_idle) {
+            (Some(tunnel), Some(idle)) => tunnel.run(idle).await,
+            _ => Ok(()),
         }
     }
 }
 
-fn server(bounds: Bounds, h2: bool) -> Builder<TokioExecutor> {
-    let mut server = Builder::new(TokioExecutor::new());
+/// Ready when other terms hold than those that a client has proven itself by.
+async fn replaced(terms: Option<watch::Receiver<Arc<ServerConfig>>>) {
+    let replaced = match terms {
+        Some(mut terms) => terms.changed().await.is_ok(),
+        None => false,
+    };
+    if !replaced {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Serves a connection until it ends, is idle, was proven by what is `replaced`, or it is time to close. `end` has it end what is in flight, and take nothing more.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    served: C,
+    end: fn(Pin<&mut C>),
+    flow: &Flow,
+    bounds: Bounds,
+    replaced: impl Future<Output = ()>,
+    stopping: &mut watch::Receiver<Stage>,
+) -> hyper::Result<()> {
+    let (mut served, mut replaced) = (pin!(served), pin!(replaced));
+    let mut ending = false;
+    loop {
+        let idle = if ending { CLOSING } else { bounds.idle_timeout };
+        tokio::select! {
+            served = served.as_mut() => return served,
+            () = told(stopping), if !ending => {}
+            () = replaced.as_mut(), if !ending => {}
+            () = flow.rests_for(idle) => if ending { return Ok(()) },
+        }
+        end(served.as_mut());
+        ending = true;
+    }
+}
+
+fn http1(bounds: Bounds) -> http1::Builder {
+    let mut server = http1::Builder::new();
     server
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
         .max_headers(bounds.fields)
         .max_buf_size(usize::try_from(bounds.head).unwrap_or(usize::MAX));
     server
-        .http2()
+}
+
+fn http2(bounds: Bounds) -> http2::Builder<TokioExecutor> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(bounds.head);
-    // One of the two, as the handshake has settled it: to find out by reading has no time limit.
-    if h2 {
-        server.http2_only()
-    } else {
-        server.http1_only()
-    }
-}
-
-/// How many requests of one connection are in flight.
-#[derive(Debug, Default)]
-struct Flow {
-    requests: AtomicUsize,
-    changed: Notify,
-}
-
-impl Flow {
-    /// Ready when nothing was in flight for this long.
-    async fn rests_for(&self, time: Duration) {
-        loop {
-            let changed = self.changed.notified();
-            if self.requests.load(Ordering::Acquire) != 0 {
-                changed.await;
-            } else if tokio::time::timeout(time, changed).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// A request in flight, until dropped.
-struct Held(Arc<Flow>);
-
-impl Held {
-    fn of(flow: &Arc<Flow>) -> Self {
-        flow.requests.fetch_add(1, Ordering::AcqRel);
-        flow.changed.notify_one();
-        Self(Arc::clone(flow))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::AcqRel);
-        self.0.changed.notify_one();
-    }
-}
-
-/// A response's body, in flight until it is dropped.
-struct Counted {
-    body: Body,
-    _held: Held,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    server
 }

@@ -1,15 +1,20 @@
-//! What `jit.toml` names and SIGHUP reads again: policy, people, certificates. Read whole and checked before any of it counts.
+//! What `jit.toml` names and SIGHUP reads again: policy, people, certificates and authorities. Read whole and checked before any of it counts.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use jit_core::broker::people::PeopleFile;
+use jit_core::clock::Clock;
 use jit_core::gate::rules::RuleSet;
 use jit_core::id::{Digest, Principal};
 use jit_core::policy::{Format, Policy};
-use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::config::{Files, Problems, text};
 use super::tls;
+use super::upstreams::trust;
+use crate::proxy::Trust;
 
 /// Everything that was read.
 #[derive(Debug)]
@@ -17,19 +22,28 @@ pub(super) struct Papers {
     pub(super) policy: Policy,
     pub(super) rules: RuleSet,
     pub(super) people: PeopleFile,
-    pub(super) gate_tls: Option<CertifiedKey>,
-    pub(super) console_tls: Option<CertifiedKey>,
+    pub(super) gate_tls: Option<Arc<ServerConfig>>,
+    pub(super) console_tls: Option<Arc<ServerConfig>>,
+    /// Whom to believe on the way to upstreams, by their names.
+    pub(super) trusts: HashMap<String, Trust>,
 }
 
 impl Papers {
-    /// Reads all of it; the errors of every file at once.
-    pub(super) fn read(files: &Files) -> Result<Self, Problems> {
+    /// Reads all of it; the errors of every file at once. Certificates of clients will be judged by `clock`.
+    pub(super) fn read(files: &Files, clock: &Arc<dyn Clock>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut tls = |files: &Option<_>| {
-            let read = files.as_ref().map(tls::read).transpose();
+            let read = files.as_ref().map(|files| tls::read(files, clock)).transpose();
             read.map_err(|wrong| problems.add(&wrong)).ok().flatten()
         };
         let (gate_tls, console_tls) = (tls(&files.gate_tls), tls(&files.console_tls));
+        let mut trusts = HashMap::new();
+        for upstream in &files.upstreams_tls {
+            match trust::read(upstream) {
+                Ok(trust) => drop(trusts.insert(upstream.name.clone(), trust)),
+                Err(wrong) => problems.add(&wrong),
+            }
+        }
         let policy = policy(&files.policy).map_err(|wrong| problems.add(&wrong)).ok();
         let people = people(&files.people).map_err(|wrong| problems.add(&wrong)).ok();
         match (policy, people) {
@@ -39,6 +53,7 @@ impl Papers {
                 people,
                 gate_tls,
                 console_tls,
+                trusts,
             }),
             _ => Err(problems),
         }

@@ -1,9 +1,11 @@
-//! SIGHUP: policy, people and certificates are read again.
+//! SIGHUP: policy, people, certificates and authorities are read again.
 //!
 //! 1. All of it is read and checked before any of it counts. One wrong file, and everything stays as it was; the log says what is wrong.
 //! 2. The gate decides by the new rules first, then people and tokens change, then the broker holds what is pending and live against the
 //!    new policy: nothing new is open before what protects it is known. Whoever lost a role loses what they held by it.
 //! 3. `jit.toml` itself is not read again: listeners, upstreams and limits want a restart.
+
+use std::sync::Arc;
 
 use jit_core::broker::Rejection;
 
@@ -15,9 +17,9 @@ use super::{measures, notify};
 /// Reads everything again, and puts it in force.
 pub(super) async fn reload(files: &Files, current: &Current) {
     notify::tell(notify::Phase::Reloading);
-    let files = files.clone();
+    let (files, clock) = (files.clone(), Arc::clone(&current.clock));
     // Files are read where nobody waits for it.
-    let read = tokio::task::spawn_blocking(move || Papers::read(&files)).await;
+    let read = tokio::task::spawn_blocking(move || Papers::read(&files, &clock)).await;
     match read {
         Ok(Ok(papers)) => put_in_force(papers, current).await,
         Ok(Err(problems)) => {
@@ -56,6 +58,7 @@ async fn put_in_force(papers: Papers, current: &Current) {
             shown.replace(read);
         }
     }
+    current.upstreams.trust(papers.trusts);
     let broker = &current.broker;
     let held: Result<(), Rejection> = match broker.set_policy(papers.policy).await {
         Ok(()) => broker.recheck().await,

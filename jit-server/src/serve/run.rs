@@ -20,7 +20,6 @@ use super::listener::{Bounds, Door, Stage};
 use super::operator::Operator;
 use super::papers::Papers;
 use super::signals::{Signals, Told};
-use super::tls::Certificate;
 use super::wiring::{self, House};
 use super::{ServeArgs, log, measures, notify, reload};
 use crate::BoxError;
@@ -33,6 +32,7 @@ const INSIDERS: Bounds = Bounds {
     idle_timeout: Duration::from_secs(75),
     head: 128 * 1024,
     fields: 128,
+    websocket_idle: None,
 };
 
 /// Serves until the process is told to stop.
@@ -41,7 +41,8 @@ const INSIDERS: Bounds = Bounds {
 /// What kept it from starting, with the mend, or what ended it.
 pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     let mut config = Config::read(&args.config)?;
-    let papers = Papers::read(&config.files)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let papers = Papers::read(&config.files, &clock)?;
     if args.check {
         say_good(&args.config, &config, papers.policy.warnings());
         return Ok(());
@@ -57,7 +58,6 @@ pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     if config.verify_log {
         verify(&*store).await?;
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let house = wiring::wire(&mut config, papers, store.clone(), clock).await?;
     let (stopping, stopped) = watch::channel(Stage::Serving);
     let operator = Operator::new(
@@ -167,6 +167,7 @@ async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
         idle_timeout: listen.idle_timeout,
         head: 64 * 1024,
         fields: 100,
+        websocket_idle: None,
     };
     if house.current.gate_tls.is_none() && !listen.addr.ip().is_loopback() {
         tracing::warn!(
@@ -175,14 +176,17 @@ async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
         );
     }
     let mut doors = vec![Door {
-        tls: secured(house.current.gate_tls.as_ref())?,
-        bounds: anybody,
+        tls: house.current.gate_tls.clone(),
+        bounds: Bounds {
+            websocket_idle: Some(listen.websocket_idle_timeout),
+            ..anybody
+        },
         router: house.guarded.clone(),
         ..bare("gate", listen.addr).await?
     }];
     if let (Some(console), Some(router)) = (&config.console, &house.console) {
         doors.push(Door {
-            tls: secured(house.current.console_tls.as_ref())?,
+            tls: house.current.console_tls.clone(),
             bounds: anybody,
             router: router.clone(),
             ..bare("console", console.addr).await?
@@ -196,10 +200,6 @@ async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
         });
     }
     Ok(doors)
-}
-
-fn secured(certificate: Option<&Arc<Certificate>>) -> Result<Option<tokio_rustls::TlsAcceptor>, BoxError> {
-    certificate.map(Certificate::acceptor).transpose()
 }
 
 /// A listener that nothing is served at yet.

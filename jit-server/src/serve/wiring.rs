@@ -22,10 +22,10 @@ use jit_core::gate::totp::Totp;
 use jit_tower::JitLayer;
 
 use super::config::{Config, SignIn};
-use super::identity::Identity;
+use super::identity::{Identity, unproven_for_pages};
 use super::measures;
 use super::papers::Papers;
-use super::tls::Certificate;
+use super::tls::Handshakes;
 use super::upstreams::Upstreams;
 use crate::BoxError;
 use crate::refusal::ToConsole;
@@ -51,8 +51,10 @@ pub(super) struct Current {
     pub(super) gate: Gate,
     /// The gate that says who calls the control API at the console.
     pub(super) desk: Option<Gate>,
-    pub(super) gate_tls: Option<Arc<Certificate>>,
-    pub(super) console_tls: Option<Arc<Certificate>>,
+    pub(super) gate_tls: Option<Arc<Handshakes>>,
+    pub(super) console_tls: Option<Arc<Handshakes>>,
+    pub(super) upstreams: Arc<Upstreams>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Puts the parts together.
@@ -68,12 +70,14 @@ pub(super) async fn wire(
         people,
         gate_tls,
         console_tls,
+        mut trusts,
     } = papers;
     let sign_in = config.console.as_mut().and_then(|console| console.sign_in.take());
     let mappings = policy.mappings().clone();
     let identity = Identity::new(
         people,
         &config.issuers,
+        config.mtls.clone(),
         mappings,
         sign_in.is_some(),
         store.clone(),
@@ -113,6 +117,7 @@ pub(super) async fn wire(
     if let Some(console) = &console {
         who.push(Arc::new(console.guarded_sessions()));
     }
+    who.extend(identity.clients());
     let gate = Gate::builder(
         rules,
         broker.enforcer().clone(),
@@ -129,6 +134,7 @@ pub(super) async fn wire(
 
     let upstreams = Arc::new(Upstreams::new(
         std::mem::take(&mut config.upstreams),
+        &mut trusts,
         clock.clone(),
     ));
     let control = |door: &'static str| {
@@ -152,20 +158,25 @@ pub(super) async fn wire(
         }
         None => applications.layer(JitLayer::new(gate.clone())),
     };
-    let guarded = guarded.layer(from_fn_with_state("gate", measures::refusals));
+    let guarded = guarded
+        .layer(from_fn_with_state("gate", measures::refusals))
+        .layer(from_fn(unproven_for_pages));
 
     // Nothing is guarded at the console: its gate tells the control API who asks, and the pages have sessions of their own.
-    let who = Authenticators::new(identity.authenticators())?;
+    let who = identity.authenticators().into_iter().chain(identity.clients());
+    let who = Authenticators::new(who)?;
     let desk = console.as_ref().map(|_| {
         let (nothing, enforcer) = (RuleSet::default(), broker.enforcer().clone());
-        Gate::builder(nothing, enforcer, who, directory, clock)
+        Gate::builder(nothing, enforcer, who, directory, clock.clone())
             .with_control_on_any_host()
             .with_step_ups(step_ups.clone())
             .build()
     });
     let console = console.zip(desk.clone()).map(|(console, desk)| {
         let control = control("console").layer(JitLayer::new(desk));
-        let control = control.layer(from_fn_with_state("console", measures::refusals));
+        let control = control
+            .layer(from_fn_with_state("console", measures::refusals))
+            .layer(from_fn(unproven_for_pages));
         console.router().merge(control)
     });
     let authz = config.authz.as_ref().map(|authz| {
@@ -176,7 +187,7 @@ pub(super) async fn wire(
     });
     Ok(House {
         interactions,
-        upstreams,
+        upstreams: upstreams.clone(),
         guarded,
         console,
         authz,
@@ -185,8 +196,10 @@ pub(super) async fn wire(
             identity,
             gate,
             desk,
-            gate_tls: gate_tls.map(Certificate::new),
-            console_tls: console_tls.map(Certificate::new),
+            gate_tls: gate_tls.map(Handshakes::new),
+            console_tls: console_tls.map(Handshakes::new),
+            upstreams,
+            clock,
         },
         broker,
     })

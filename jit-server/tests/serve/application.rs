@@ -13,8 +13,13 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::world::in_time;
+use crate::world::{World, in_time};
 
 pub(crate) struct Application {
     pub(crate) at: SocketAddr,
@@ -40,7 +45,20 @@ impl Application {
 
     pub(crate) async fn start_at(name: &'static str, at: SocketAddr) -> Self {
         let listener = TcpListener::bind(at).await.unwrap();
+        Self::serve(name, listener.local_addr().unwrap(), listener)
+    }
+
+    /// Over TLS, with the certificate `certificate` of this world.
+    pub(crate) async fn start_secured(name: &'static str, world: &World, certificate: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
+        Self::serve(name, at, Secured::new(listener, world, certificate))
+    }
+
+    fn serve<L>(name: &'static str, at: SocketAddr, listener: L) -> Self
+    where
+        L: axum::serve::Listener<Addr = SocketAddr>,
+    {
         let shared = Arc::new(Shared {
             name,
             healthy: AtomicBool::new(true),
@@ -79,6 +97,42 @@ impl Application {
     /// Lets a request to `/slow` be answered.
     pub(crate) fn release(&self) {
         self.shared.released.add_permits(1);
+    }
+}
+
+/// A listener whose connections speak TLS.
+pub(crate) struct Secured(TcpListener, TlsAcceptor);
+
+impl Secured {
+    /// With a certificate of this world.
+    pub(crate) fn new(listener: TcpListener, world: &World, name: &str) -> Self {
+        let pem = |kind: &str| std::fs::read(world.path(&format!("{name}.{kind}"))).unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(&pem("pem")).unwrap()];
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from_pem_slice(&pem("key")).unwrap())
+            .unwrap();
+        Self(listener, TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl axum::serve::Listener for Secured {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, peer) = self.0.accept().await.unwrap();
+            if let Ok(stream) = self.1.accept(stream).await {
+                return (stream, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
     }
 }
 

@@ -10,12 +10,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::tungstenite::Error as WebSocketError;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::world::in_time;
 
@@ -42,6 +46,11 @@ impl Answer {
     }
 }
 
+/// Whatever a WebSocket is spoken on.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
 /// Who asks where, and how.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -63,16 +72,33 @@ pub(crate) fn client(at: SocketAddr, host: &str) -> Client {
 
 impl Client {
     /// Over TLS, trusting the certificate in `pem` alone, in `alpn`.
-    pub(crate) fn over_tls(mut self, pem: &str, alpn: &'static str) -> Self {
+    pub(crate) fn over_tls(self, pem: &str, alpn: &'static str) -> Self {
+        self.over_tls_as(pem, alpn, None)
+    }
+
+    /// The same, with a certificate and its key, in PEM.
+    pub(crate) fn over_tls_as(
+        mut self,
+        pem: &str,
+        alpn: &'static str,
+        own: Option<&(String, String)>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
             .unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                config.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         self.tls = Some((TlsConnector::from(Arc::new(config)), alpn));
         self
@@ -108,6 +134,42 @@ impl Client {
             version: head.version,
             headers: head.headers,
             text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    /// A connection on which nothing was said yet.
+    pub(crate) async fn connect(&self) -> Box<dyn Stream> {
+        let stream = TcpStream::connect(self.at).await.unwrap();
+        match &self.tls {
+            None => Box::new(stream),
+            Some((tls, _)) => {
+                let name = ServerName::try_from(self.host.clone()).unwrap();
+                Box::new(tls.connect(name, stream).await.unwrap())
+            }
+        }
+    }
+
+    /// A WebSocket with the answer that began it, or the status of the answer that did not.
+    pub(crate) async fn websocket(
+        &self,
+        path: &str,
+    ) -> Result<(WebSocketStream<Box<dyn Stream>>, Response<Option<Vec<u8>>>), u16> {
+        let mut request = Request::get(format!("ws://{}{path}", self.host))
+            .header("host", &self.host)
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", generate_key());
+        if !self.fields.iter().any(|(name, _)| name == "connection") {
+            request = request.header("connection", "upgrade");
+        }
+        for (name, value) in &self.fields {
+            request = request.header(name, value);
+        }
+        let stream = self.connect().await;
+        match in_time("an answer", client_async(request.body(()).unwrap(), stream)).await {
+            Ok(begun) => Ok(begun),
+            Err(WebSocketError::Http(answer)) => Err(answer.status().as_u16()),
+            Err(error) => panic!("{error}"),
         }
     }
 

@@ -99,6 +99,63 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
             "/healthz",
         ),
         (
+            format!(
+                "{LISTEN}[[upstreams]]\nname = \"a\"\nservers = [\"https://h:1\", \"h:2\"]\ntls = {{ server_name = \"a b\" }}\n"
+            ),
+            &[
+                "jit.toml:8: some of the servers are spoken to in TLS, and some are not",
+                "jit.toml:9: ",
+            ],
+            "begin each with https://",
+        ),
+        (
+            format!(
+                "{LISTEN}tls = {{ cert = \"c\", key = \"k\", client_certificates = \"optional\" }}\n{UPSTREAM}"
+            ),
+            &["jit.toml:6: nobody vouches for clients"],
+            "client_ca_file",
+        ),
+        (
+            format!("{LISTEN}tls = {{ cert = \"c\", key = \"k\", client_ca_file = \"ca.pem\" }}\n{UPSTREAM}"),
+            &["jit.toml:6: clients show certificates, and nothing says what they prove"],
+            "[identity.mtls]",
+        ),
+        (
+            format!("{LISTEN}{UPSTREAM}[identity.mtls]\nissuer = \"ca\"\nnames = [\"spiffe\"]\n"),
+            &[
+                "jit.toml:9: no listener asks clients for certificates",
+                "jit.toml:9: SPIFFE ids count, and it is not said in which trust domains",
+            ],
+            "client_ca_file",
+        ),
+        (
+            format!(
+                "{LISTEN}tls = {{ cert = \"c\", key = \"k\", client_ca_file = \"ca.pem\" }}\n{UPSTREAM}[identity.mtls]\nissuer = \"ca\"\nnames = []\ntrust_domains = [\"A\"]\n"
+            ),
+            &[
+                "jit.toml:13: there are trust domains, and SPIFFE ids don't count",
+                "jit.toml:10: no kind of name is given",
+            ],
+            "spiffe",
+        ),
+        (
+            format!("{LISTEN}{UPSTREAM}tls = {{ ca_file = \"ca.pem\" }}\n"),
+            &["jit.toml:9: there is `tls`, and the servers are spoken to without"],
+            "https://",
+        ),
+        (
+            format!("{LISTEN}{UPSTREAM}tls = {{ dangerous = true }}\n"),
+            &["jit.toml:9: unknown field `dangerous`"],
+            "jit.example.toml",
+        ),
+        (
+            format!(
+                "{LISTEN}[[upstreams]]\nname = \"a\"\nservers = [\"https://h:1\"]\ntls = {{ ca_file = \"ca.pem\" }}\n"
+            ),
+            &["ca.pem: "],
+            "name a PEM file with the authorities",
+        ),
+        (
             format!("[listen]\naddr = \"127.0.0.1:9090\"\n{UPSTREAM}[operator]\naddr = \"127.0.0.1:9090\"\n"),
             &["jit.toml:10: two listeners have the address 127.0.0.1:9090"],
             "a port of its own",
@@ -256,7 +313,7 @@ async fn the_example_is_right() {
     let world = World::new("");
     world.write("jit.toml", include_str!("../../jit.example.toml"));
     world.write("oidc.secret", "a secret");
-    for name in ["fullchain", "access"] {
+    for name in ["fullchain", "access", "internal-ca", "clients-ca"] {
         world.certify(&format!("tls/{name}"), &[HOST]);
     }
     fs::rename(world.path("tls/fullchain.key"), world.path("tls/key.pem")).unwrap();

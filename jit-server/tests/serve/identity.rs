@@ -1,7 +1,6 @@
 //! Tokens of an issuer, and codes of an authenticator app.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::routing::get;
@@ -11,13 +10,8 @@ use jit_core::clock::{Clock, SystemClock};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _, SigningKey as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::application::Application;
+use crate::application::{Application, Secured};
 use crate::world::{World, people};
 
 /// An issuer with one key, which it publishes over TLS with the certificate `idp` of this world.
@@ -35,16 +29,8 @@ impl Issuer {
         }]});
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let pem = |name: &str| std::fs::read(world.path(name)).unwrap();
-        let chain = vec![CertificateDer::from_pem_slice(&pem("idp.pem")).unwrap()];
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::from_pem_slice(&pem("idp.key")).unwrap())
-            .unwrap();
         let app = axum::Router::new().route("/jwks", get(async move || Json(jwks)));
-        let listener = Secured(listener, TlsAcceptor::from(Arc::new(config)));
+        let listener = Secured::new(listener, world, "idp");
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { at, key }
     }
@@ -63,27 +49,6 @@ impl Issuer {
 
     fn name(&self) -> String {
         format!("https://localhost:{}", self.at.port())
-    }
-}
-
-/// A listener whose connections speak TLS.
-struct Secured(TcpListener, TlsAcceptor);
-
-impl axum::serve::Listener for Secured {
-    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        loop {
-            let (stream, peer) = self.0.accept().await.unwrap();
-            if let Ok(stream) = self.1.accept(stream).await {
-                return (stream, peer);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.local_addr()
     }
 }
 

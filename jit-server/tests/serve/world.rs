@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair,
+    KeyUsagePurpose, generate_simple_self_signed,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -61,6 +64,8 @@ pub(crate) fn people(alice: &str) -> String {
     )
 }
 
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
+
 /// A folder to serve from.
 pub(crate) struct World {
     folder: TempDir,
@@ -111,6 +116,27 @@ impl World {
         self.write(&format!("{name}.pem"), &cert.pem());
         self.write(&format!("{name}.key"), &signing_key.serialize_pem());
         cert.pem()
+    }
+
+    /// Makes an authority, whose certificate is in `{name}.pem`.
+    pub(crate) fn authority(&self, name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        self.write(&format!("{name}.pem"), &authority.pem());
+        authority
+    }
+
+    /// Has an authority make a certificate, into `{name}.pem` and `{name}.key`.
+    pub(crate) fn certify_by(&self, authority: &Authority, name: &str, params: &CertificateParams) {
+        let key = KeyPair::generate().unwrap();
+        self.write(
+            &format!("{name}.pem"),
+            &params.signed_by(&key, authority).unwrap().pem(),
+        );
+        self.write(&format!("{name}.key"), &key.serialize_pem());
     }
 
     /// The command, as it is called.

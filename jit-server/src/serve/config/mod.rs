@@ -5,11 +5,15 @@
 //! 2. Paths are relative to the folder that the file is in.
 //! 3. Nothing in the file is a secret. Whoever may write it decides what is guarded: a file that everybody may write is refused, and so are
 //!    policy and people files, and a key that others may read.
-//! 4. What is read again on SIGHUP is what the file names, never the file itself.
+//! 4. Whom a certificate is believed for is never left open: clients' certificates count where `[identity.mtls]` says what they prove, and a
+//!    server's is verified wherever TLS is spoken to it.
+//! 5. What is read again on SIGHUP is what the file names, never the file itself.
 
 mod check;
+mod identity;
 mod problem;
 mod sign_in;
+mod upstreams;
 mod written;
 
 use std::net::SocketAddr;
@@ -19,10 +23,12 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use jit_auth::jwt::JwtAuthenticator;
+use jit_auth::mtls::MtlsAuthenticator;
 use jit_authz::AuthzSettings;
 use jit_console::web::ConsoleSettings;
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_core::policy::Format;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(super) use problem::{Problems, guard, text};
 pub(super) use sign_in::SignIn;
@@ -37,6 +43,8 @@ pub(super) struct Config {
     pub(super) upstreams: Vec<Upstream>,
     /// Whose tokens prove who somebody is.
     pub(super) issuers: Vec<Arc<JwtAuthenticator>>,
+    /// What the certificates of clients prove.
+    pub(super) mtls: Option<Arc<MtlsAuthenticator>>,
     pub(super) console: Option<Console>,
     pub(super) authz: Option<Authz>,
     pub(super) operator: Option<SocketAddr>,
@@ -50,13 +58,36 @@ pub(super) struct Files {
     pub(super) people: (PathBuf, Format),
     pub(super) gate_tls: Option<Tls>,
     pub(super) console_tls: Option<Tls>,
+    /// Those of [`Config::upstreams`] whose servers are spoken to in TLS, by their names.
+    pub(super) upstreams_tls: Vec<UpstreamTls>,
 }
 
-/// A certificate chain and its key, in PEM.
+/// TLS to the servers of an upstream.
+#[derive(Debug, Clone)]
+pub(super) struct UpstreamTls {
+    /// The upstream's.
+    pub(super) name: String,
+    /// Who vouches for its servers, in PEM; the system's authorities if it is not said.
+    pub(super) ca_file: Option<PathBuf>,
+    /// What its servers have to be called; the hosts of their addresses if it is not said.
+    pub(super) server_name: Option<ServerName<'static>>,
+}
+
+/// A certificate chain and its key, in PEM, and what clients have to show.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
+    pub(super) clients: Option<Clients>,
+}
+
+/// Certificates of clients.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// Who vouches for them, in PEM.
+    pub(super) ca_file: PathBuf,
+    /// Whether there is no connection without one.
+    pub(super) required: bool,
 }
 
 /// The guarded listener, and what one client may take of it.
@@ -66,6 +97,8 @@ pub(super) struct Listen {
     pub(super) connections: usize,
     pub(super) head_timeout: Duration,
     pub(super) idle_timeout: Duration,
+    /// How long nothing may pass on a WebSocket.
+    pub(super) websocket_idle_timeout: Duration,
 }
 
 /// The console's listener.

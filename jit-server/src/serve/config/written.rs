@@ -30,6 +30,15 @@ pub(super) struct File {
 pub(super) struct Tls {
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
+    pub(super) client_ca_file: Option<Spanned<PathBuf>>,
+    pub(super) client_certificates: Option<Spanned<ClientCertificates>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ClientCertificates {
+    Required,
+    Optional,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,6 +49,7 @@ pub(super) struct Listen {
     pub(super) connections: Option<Spanned<usize>>,
     pub(super) head_timeout: Option<Span>,
     pub(super) idle_timeout: Option<Span>,
+    pub(super) websocket_idle_timeout: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,11 +59,19 @@ pub(super) struct Upstream {
     pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) paths: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) servers: Spanned<Vec<Spanned<String>>>,
+    pub(super) tls: Option<Spanned<UpstreamTls>>,
     pub(super) connect_timeout: Option<Span>,
     pub(super) head_timeout: Option<Span>,
     pub(super) failures: Option<Spanned<u32>>,
     pub(super) rest: Option<Span>,
     pub(super) health: Option<Health>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamTls {
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) server_name: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +89,24 @@ pub(super) struct Health {
 pub(super) struct Identity {
     #[serde(default)]
     pub(super) jwt: Vec<Spanned<Jwt>>,
+    pub(super) mtls: Option<Spanned<Mtls>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mtls {
+    pub(super) issuer: String,
+    pub(super) names: Vec<Spanned<CertificateName>>,
+    pub(super) trust_domains: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum CertificateName {
+    Spiffe,
+    Dns,
+    Email,
+    CommonName,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,16 +1,9 @@
 //! Asking servers whether they are well.
 //!
-//! A check is a GET on a connection of its own, so that it says what a new connection would meet. A 2xx in time passes.
+//! A check is a GET on a connection of its own, so that it says what a new connection would meet, TLS included. A 2xx in time passes.
 
-use axum::body::Body;
-use axum::extract::Request;
 use futures_util::future::join_all;
-use http::Uri;
-use http::header::{HOST, HeaderValue, USER_AGENT};
-use http::uri::Scheme;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use tokio::time::MissedTickBehavior;
 
 use super::server::Server;
@@ -20,35 +13,25 @@ use crate::proxy::chain;
 use crate::serve::config::Health;
 
 pub(super) async fn watch(upstreams: &Upstreams) {
-    let client = Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
-        .build_http();
     let checked = upstreams.all.iter().filter_map(|upstream| {
         let health = upstream.health.as_ref()?;
         Some((&**upstream, health))
     });
     let each = checked.flat_map(|(upstream, health)| {
-        let client = &client;
         let servers = upstream.servers.iter();
-        servers.map(move |server| watch_one(upstreams, upstream, server, health, client))
+        servers.map(move |server| watch_one(upstreams, upstream, server, health))
     });
     join_all(each).await;
     // Where nothing is to be watched, nothing ends.
     std::future::pending::<()>().await;
 }
 
-async fn watch_one(
-    upstreams: &Upstreams,
-    upstream: &Upstream,
-    server: &Server,
-    health: &Health,
-    client: &Client<HttpConnector, Body>,
-) {
+async fn watch_one(upstreams: &Upstreams, upstream: &Upstream, server: &Server, health: &Health) {
     let mut tick = tokio::time::interval(health.interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let checked = tokio::time::timeout(health.timeout, check(server, health, client));
+        let checked = tokio::time::timeout(health.timeout, check(upstream, server, health));
         let why = match checked.await {
             Ok(Ok(())) => {
                 server.passed();
@@ -62,23 +45,14 @@ async fn watch_one(
     }
 }
 
-async fn check(
-    server: &Server,
-    health: &Health,
-    client: &Client<HttpConnector, Body>,
-) -> Result<(), BoxError> {
-    let mut request = Request::new(Body::empty());
-    *request.uri_mut() = Uri::builder()
-        .scheme(Scheme::HTTP)
-        .authority(server.at.clone())
-        .path_and_query(&*health.path)
-        .build()?;
-    let headers = request.headers_mut();
+async fn check(upstream: &Upstream, server: &Server, health: &Health) -> Result<(), BoxError> {
+    let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static("jit-health"));
     if let Some(host) = &health.host {
         headers.insert(HOST, HeaderValue::from_str(host)?);
     }
-    let status = client.request(request).await?.status();
+    let hop = upstream.hop.load_full();
+    let status = hop.ask(&server.at, &health.path, headers).await?;
     if status.is_success() {
         return Ok(());
     }

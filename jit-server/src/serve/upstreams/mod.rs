@@ -6,15 +6,19 @@
 //!    while. When none is left the answer is 503.
 //! 3. A request is sent once. Only what can't have an effect, GET, HEAD and OPTIONS without a body, is tried again at other servers when
 //!    one could not be reached or broke off; a request that was waited for too long is not.
-//! 4. The upstream is told where the request came from: `X-Forwarded-For`, `-Proto` and `-Host`, as seen here.
+//! 4. Servers with `https://` are spoken to in TLS alone, and have to prove who they are ([`trust`]).
+//! 5. The upstream is told where the request came from: `X-Forwarded-For`, `-Proto` and `-Host`, as seen here.
 
 mod health;
 mod server;
+pub(super) mod trust;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
@@ -29,7 +33,7 @@ use jit_core::policy::terms::covers;
 use super::config;
 use super::listener::Secured;
 use super::measures;
-use crate::proxy::{Failure, Hop, Patience, answer, chain};
+use crate::proxy::{Failure, Hop, Patience, Trust, answer, chain};
 use server::Server;
 
 /// At how many servers a request is tried.
@@ -62,12 +66,18 @@ struct Upstream {
     name: String,
     servers: Vec<Server>,
     next: AtomicUsize,
-    hop: Hop,
+    /// Replaced when others are to be believed.
+    hop: ArcSwap<Hop>,
     health: Option<config::Health>,
 }
 
 impl Upstreams {
-    pub(super) fn new(configured: Vec<config::Upstream>, clock: Arc<dyn Clock>) -> Self {
+    /// `trusts` are of those whose servers are spoken to in TLS, by name.
+    pub(super) fn new(
+        configured: Vec<config::Upstream>,
+        trusts: &mut HashMap<String, Trust>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let (mut places, mut all) = (Vec::new(), Vec::new());
         for written in configured {
             let hosts: Vec<_> = match written.hosts.is_empty() {
@@ -75,7 +85,8 @@ impl Upstreams {
                 false => written.hosts.iter().cloned().map(Some).collect(),
             };
             let paths = written.paths.clone();
-            let upstream = Arc::new(Upstream::new(written));
+            let trust = trusts.remove(&written.name);
+            let upstream = Arc::new(Upstream::new(written, trust));
             all.push(Arc::clone(&upstream));
             for host in hosts {
                 places.extend(paths.iter().map(|path| Place {
@@ -98,6 +109,16 @@ impl Upstreams {
     /// A router that forwards everything. What is merged with it is served in its place.
     pub(super) fn router(self: &Arc<Self>) -> Router {
         Router::new().fallback(forward).with_state(Arc::clone(self))
+    }
+
+    /// Believes these from the next request on, each on new connections.
+    pub(super) fn trust(&self, mut trusts: HashMap<String, Trust>) {
+        for upstream in &self.all {
+            if let Some(trust) = trusts.remove(&upstream.name) {
+                let hop = upstream.hop.load().with_trust(trust);
+                upstream.hop.store(Arc::new(hop));
+            }
+        }
     }
 
     /// Asks servers whether they are well, until dropped.
@@ -124,11 +145,11 @@ impl Place {
 }
 
 impl Upstream {
-    fn new(written: config::Upstream) -> Self {
-        let hop = Hop::new(Patience {
+    fn new(written: config::Upstream, trust: Option<Trust>) -> Self {
+        let patience = Patience {
             connect: Some(written.connect_timeout),
             head: Some(written.head_timeout),
-        });
+        };
         let rest = written.health.is_none().then_some(written.rest);
         let passes = written.health.as_ref().map_or(1, |health| health.passes);
         let servers = written.servers.into_iter();
@@ -136,7 +157,7 @@ impl Upstream {
         Self {
             servers: servers.collect(),
             next: AtomicUsize::new(0),
-            hop,
+            hop: ArcSwap::from_pointee(Hop::new(patience, trust)),
             health: written.health,
             name: written.name,
         }
@@ -164,7 +185,8 @@ impl Upstream {
             && let Some(request) = first.take().or_else(|| spare.as_ref().map(copy))
         {
             tried.push(n);
-            let failure = match self.hop.send(&server.at, request).await {
+            let hop = self.hop.load_full();
+            let failure = match hop.send(&server.at, request).await {
                 Ok(response) => {
                     server.did_well();
                     return Ok(response);
@@ -174,7 +196,7 @@ impl Upstream {
             if failure.is_the_servers() {
                 server.failed(clock.now(), &chain(&failure));
             }
-            let again = spare.is_some() && matches!(failure, Failure::Unreachable(_) | Failure::Broken(_));
+            let again = spare.is_some() && failure.may_be_tried_again();
             failed = Some(failure);
             if !again {
                 break;
@@ -307,7 +329,7 @@ mod tests {
             upstream("api", &["app.example.com"], &["/api"]),
             upstream("only-x", &["x.example.com"], &["/x"]),
         ];
-        let upstreams = Upstreams::new(all, Arc::new(SystemClock::new()));
+        let upstreams = Upstreams::new(all, &mut HashMap::new(), Arc::new(SystemClock::new()));
         for (host, path, name) in [
             ("app.example.com", "/", "app"),
             ("app.example.com", "/api", "api"),
@@ -324,7 +346,7 @@ mod tests {
             assert_eq!(chosen.name, name, "{host}{path}");
         }
         let one = vec![upstream("app", &["app.example.com"], &["/app"])];
-        let upstreams = Upstreams::new(one, Arc::new(SystemClock::new()));
+        let upstreams = Upstreams::new(one, &mut HashMap::new(), Arc::new(SystemClock::new()));
         assert!(upstreams.choose("app.example.com", "/").is_none());
         assert!(upstreams.choose("other.example.com", "/app").is_none());
     }
