@@ -64,12 +64,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, header};
 
 use crate::broker::directory::{Directory, Person};
 use crate::clock::Clock;
-use crate::gate::authenticate::{CredentialSource, Subject};
+use crate::gate::authenticate::CredentialSource::{self, Cookie};
+use crate::gate::authenticate::Subject;
 use crate::gate::authenticators::{Authenticators, Shown};
 use crate::gate::budget::Budgeted;
 use crate::gate::enforcer::{Answer, Asker, Enforcer};
@@ -112,8 +113,8 @@ pub enum Verdict {
     Open(Passage),
     /// Hand it to the control API.
     Control {
-        /// Who asks, if they could prove it by more than a cookie, which a page of the guarded application has sent as well. Without, the
-        /// API answers 401.
+        /// Who asks, if they could prove it by more than what a browser adds to whatever a page of the guarded application asks for: the gate's
+        /// cookie, and where a page asks (`Origin`, `Sec-Fetch-Site`) a client certificate or what a proxy says. Without, the API answers 401.
         subject: Option<Arc<Subject>>,
         /// What proved them: the API raises it when they prove a second factor.
         credential: Option<CredentialId>,
@@ -469,7 +470,7 @@ impl Gate {
         let control_here = self.inner.control_here && known;
         // As it came: whoever routes to the control API compares that, and what only decodes to its place goes to the application.
         if control_here && covers(&self.inner.control_prefix, target.raw_path()) {
-            return self.control(door, self.identify(head, peer, verified, now));
+            return self.control(door, head, self.identify(head, peer, verified, now));
         }
         let (resource, exact) = match governed {
             Governed::UnknownHost => return Verdict::Refuse(Refusal::UnknownHost),
@@ -549,14 +550,18 @@ impl Gate {
         }
     }
 
-    fn control(&self, door: Door, identity: Identity) -> Verdict {
+    fn control(&self, door: Door, head: &Parts, identity: Identity) -> Verdict {
         match identity {
             // A browser adds the cookie to whatever a page of the guarded application asks for, from the same origin as this: it proves
-            // nobody where people decide.
-            Identity::Proven(_, CredentialSource::Cookie) => Verdict::Control {
-                subject: None,
-                credential: None,
-            },
+            // nobody where people decide. So it does what its connection or a proxy proves, which programs have as well.
+            Identity::Proven(_, source)
+                if is_ambient(source) && (source == Cookie || is_for_a_page(head)) =>
+            {
+                Verdict::Control {
+                    subject: None,
+                    credential: None,
+                }
+            }
             Identity::Proven(session, _) => Verdict::Control {
                 subject: Some(Arc::clone(&session.subject)),
                 credential: Some(CredentialId::of(&session.proof)),
@@ -600,6 +605,20 @@ impl Gate {
             Identity::Unknown(want) => return Verdict::Lookup(Lookup { want, door }),
         })
     }
+}
+
+/// Whether a browser shows it without being asked to.
+const fn is_ambient(source: CredentialSource) -> bool {
+    match source {
+        Cookie | CredentialSource::Connection | CredentialSource::Proxy => true,
+        CredentialSource::Authorization | CredentialSource::Grant => false,
+    }
+}
+
+/// Whether a browser says that it sends this for a page, or for whoever types an address: no page can keep it from that (Fetch Metadata
+/// Request Headers §2, Fetch §3.2).
+fn is_for_a_page(head: &Parts) -> bool {
+    head.headers.contains_key(header::ORIGIN) || head.headers.contains_key(pursuit::FETCH_SITE)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::gate::session::Session;
 use crate::gate::{Door, Gate, Lookup, Verdict, Want};
 use crate::id::{RequestId, ResourceName};
 
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FETCH_USER: HeaderName = HeaderName::from_static("sec-fetch-user");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");

@@ -7,10 +7,11 @@ use super::*;
 use crate::approval::lockdown::{self, Lockdown};
 use crate::approval::request::Request;
 use crate::broker::directory::{DirectoryError, Members, Person};
+use crate::gate::authenticate::{AuthError, Authenticator, Presented};
 use crate::gate::cut::Cut;
 use crate::gate::enforcer::EnforcerSettings;
 use crate::gate::fixtures::{
-    ANA, StillClock, active, active_with, at, grant_id, open, person, resource, seconds,
+    ANA, StillClock, active, active_with, at, grant_id, open, person, resource, seconds, subject,
 };
 use crate::gate::tokens::ApiTokens;
 use crate::id::{Digest, LockdownId, Principal, Role};
@@ -406,6 +407,60 @@ async fn where_the_control_api_is_not_none_of_its_paths_passes() {
     let whole = [resource("all", "/")];
     world.gate.set_rules(RuleSet::compile(&whole, &[]).unwrap());
     assert_eq!(world.ask("app.example", "/_jit", &[]).await, "unauthenticated");
+}
+
+/// Ana, wherever this is what shows her.
+#[derive(Debug)]
+struct Shows(CredentialSource);
+
+#[async_trait]
+impl Authenticator for Shows {
+    fn present<'r>(&self, _: &'r Parts, _: Option<IpAddr>) -> Presented<'r> {
+        Presented::Credential {
+            bytes: b"ana".into(),
+            source: self.0,
+        }
+    }
+
+    async fn verify(&self, _: &[u8], _: CredentialSource, _: Timestamp) -> Result<Subject, AuthError> {
+        Ok(subject(ANA))
+    }
+
+    fn revoked(&self, _: &Digest) -> bool {
+        false
+    }
+}
+
+/// A page of the guarded application is of the same origin as the control API beside it.
+#[tokio::test]
+async fn no_page_decides_by_what_its_browser_shows() {
+    use CredentialSource::{Authorization, Connection, Proxy};
+    let (by_ana, by_nobody) = ("control local|ana", "control ");
+    for (source, by_program, by_page) in [
+        (Authorization, by_ana, by_ana),
+        (Connection, by_ana, by_nobody),
+        (Proxy, by_ana, by_nobody),
+        (Cookie, by_nobody, by_nobody),
+    ] {
+        let world = world_with(|mut builder| {
+            builder.inner.authenticators = Arc::new(Shows(source)).into();
+            builder
+        })
+        .publish(&active(1));
+        for (fields, expected) in [
+            (&[][..], by_program),
+            (&[("origin", "https://app.example")], by_page),
+            (&[("sec-fetch-site", "same-origin")], by_page),
+            (&[("sec-fetch-site", "none")], by_page),
+        ] {
+            let told = world.ask("app.example", "/_jit/v1/me", fields).await;
+            assert_eq!(told, expected, "{source:?} {fields:?}");
+            assert_eq!(
+                world.ask("app.example", "/admin", fields).await,
+                format!("admit {ANA}")
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,30 +3,23 @@
 //! 1. The people file first: whoever it lists has the roles that it says, by a token of the file or by one of an issuer that it names among
 //!    their `principals`.
 //! 2. A client's certificate proves a principal of the issuer that `[identity.mtls]` gives; what else a request shows comes before it.
-//!    At the control API it proves nothing for a page: a browser shows it for whatever a page asks, and the pages of a guarded application are
-//!    of the same origin as the control API beside them.
+//!    At the control API it proves nothing for a page.
 //! 3. Others have the roles that the policy's `[[mappings]]` give to what their issuer says of them. That is kept in the database, and counts
 //!    for half a day after it was last proven; what they hold or wait for then ends with it.
 
 use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use chrono::TimeDelta;
-use http::header::{HeaderName, ORIGIN};
 use jit_auth::jwt::JwtAuthenticator;
-use jit_auth::mtls::{MtlsAuthenticator, TlsConnection};
+use jit_auth::mtls::MtlsAuthenticator;
 use jit_core::broker::claims::{ClaimsDirectory, Learning};
 use jit_core::broker::directories::Directories;
 use jit_core::broker::directory::Directory;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
-use jit_core::gate::CONTROL_PREFIX;
 use jit_core::gate::authenticate::Authenticator;
 use jit_core::gate::tokens::{ApiTokens, SharedToken};
 use jit_core::policy::Mappings;
-use jit_core::policy::terms::covers;
 
 use super::papers::tokens;
 use crate::BoxError;
@@ -107,17 +100,4 @@ impl Identity {
         self.claims.set_mappings(mappings);
         Ok(())
     }
-}
-
-/// Browsers say with it where a request comes from, and no page can keep them from it.
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// Outside a gate: takes what its connection has proven from what a page asks of the control API.
-pub(super) async fn unproven_for_pages(mut request: Request, next: Next) -> Response {
-    let fields = request.headers();
-    let by_page = fields.contains_key(ORIGIN) || fields.contains_key(SEC_FETCH_SITE);
-    if by_page && covers(CONTROL_PREFIX, request.uri().path()) {
-        request.extensions_mut().remove::<TlsConnection>();
-    }
-    next.run(request).await
 }

@@ -22,7 +22,7 @@ use jit_core::gate::totp::Totp;
 use jit_tower::JitLayer;
 
 use super::config::{Config, SignIn};
-use super::identity::{Identity, unproven_for_pages};
+use super::identity::Identity;
 use super::measures;
 use super::papers::Papers;
 use super::tls::Handshakes;
@@ -158,9 +158,7 @@ pub(super) async fn wire(
         }
         None => applications.layer(JitLayer::new(gate.clone())),
     };
-    let guarded = guarded
-        .layer(from_fn_with_state("gate", measures::refusals))
-        .layer(from_fn(unproven_for_pages));
+    let guarded = guarded.layer(from_fn_with_state("gate", measures::refusals));
 
     // Nothing is guarded at the console: its gate tells the control API who asks, and the pages have sessions of their own.
     let who = identity.authenticators().into_iter().chain(identity.clients());
@@ -174,9 +172,7 @@ pub(super) async fn wire(
     });
     let console = console.zip(desk.clone()).map(|(console, desk)| {
         let control = control("console").layer(JitLayer::new(desk));
-        let control = control
-            .layer(from_fn_with_state("console", measures::refusals))
-            .layer(from_fn(unproven_for_pages));
+        let control = control.layer(from_fn_with_state("console", measures::refusals));
         console.router().merge(control)
     });
     let authz = config.authz.as_ref().map(|authz| {
