@@ -52,7 +52,7 @@ use jit_core::broker::store::{
     Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
 };
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 pub use error::OpenError;
 pub use log::LogFile;
@@ -60,7 +60,7 @@ pub use options::Options;
 
 use lock::FileLock;
 use recent::{Found, Recent};
-use writer::WriterHandle;
+use writer::{WriteOptions, WriterHandle};
 
 /// A [`Store`] in one SQLite file.
 ///
@@ -91,7 +91,7 @@ impl SqliteStore {
         let lock = FileLock::take(&path)?;
         lock::guard_file(&path)?;
         let recent = Arc::new(Recent::default());
-        let writer = Self::start(lock, options.for_writing(&path), &path, recent.clone()).await?;
+        let writer = Self::start(lock, options.for_preparing(&path), &path, recent.clone()).await?;
         let readers = options.readers(&path);
         Ok(Self {
             path,
@@ -124,6 +124,7 @@ impl SqliteStore {
         })
     }
 
+    /// Makes the file what it must be, over a connection of `options`, and starts the writer on it.
     async fn start(
         lock: FileLock,
         options: SqliteConnectOptions,
@@ -133,7 +134,10 @@ impl SqliteStore {
         let mut connection = options.connect().await?;
         pragma::require_durable(&mut connection).await?;
         schema::migrate(&mut connection, path).await?;
-        WriterHandle::start(connection, options, lock, recent).await
+        let options = WriteOptions::like(&mut connection, path).await?;
+        let writer = WriterHandle::start(options, lock, recent).await?;
+        connection.close().await?;
+        Ok(writer)
     }
 
     /// The file.
