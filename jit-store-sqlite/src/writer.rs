@@ -10,6 +10,7 @@
 
 mod file;
 mod group;
+mod room;
 
 use std::sync::Arc;
 use std::thread;

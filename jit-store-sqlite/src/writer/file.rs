@@ -7,10 +7,11 @@ use std::time::Duration;
 use jit_core::approval::audit::Tail;
 use jit_core::broker::store::{Cell, Facets, Record, StoreError, StreamId, Version};
 use jit_core::id::Digest;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use sqlx::SqliteConnection;
 
 use super::group::{Known, StreamRow};
+use super::room::{NOTHING, slack};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
@@ -19,15 +20,18 @@ const NEWEST: &str = "SELECT coalesce(max(created), 0) FROM streams";
 const STREAM: &str = "SELECT created, version FROM streams WHERE id = ?";
 const CELL: &str = "SELECT version FROM cells WHERE name = ?";
 
-const EVENT: &str = "INSERT INTO events (position, stream, version, at, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?)";
-const CREATE: &str = "INSERT INTO streams (created, id, version, state, state_kind, resource, requester) VALUES (?, ?, ?, ?, ?, ?, ?)";
-/// The three ways in which a stream moves on. Naming a column of an index makes SQLite write that index's page again, and what a commit
-/// costs is its pages: so a facet is named only where it may differ.
-const MOVE: &str = "UPDATE streams SET version = ?4, state = ?5 WHERE created = ?1 AND id = ?2 AND version = ?3";
-const TURN: &str =
-    "UPDATE streams SET version = ?4, state = ?5, state_kind = ?6 WHERE created = ?1 AND id = ?2 AND version = ?3";
-const RENAME: &str = "UPDATE streams SET version = ?4, state = ?5, state_kind = ?6, resource = ?7, requester = ?8 \
+const EVENT: &str =
+    "INSERT INTO events (position, stream, version, at, body, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?)";
+const CREATE: &str = "INSERT INTO streams (created, id, version, state, slack, state_kind, live, resource, requester) \
+    VALUES (?1, ?2, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+/// The ways in which a stream moves on. Naming a column of an index makes SQLite write that index's page again, and what a commit costs is
+/// its pages: so a facet is named only where it may differ.
+const MOVE: &str = "UPDATE streams SET version = ?4, state = ?5, slack = ?6, state_kind = ?7 \
     WHERE created = ?1 AND id = ?2 AND version = ?3";
+const END: &str = "UPDATE streams SET version = ?4, state = ?5, slack = ?6, state_kind = ?7, live = ?8 \
+    WHERE created = ?1 AND id = ?2 AND version = ?3";
+const RENAME: &str = "UPDATE streams SET version = ?4, state = ?5, slack = ?6, state_kind = ?7, live = ?8, resource = ?9, \
+    requester = ?10 WHERE created = ?1 AND id = ?2 AND version = ?3";
 const PUT: &str = "INSERT INTO cells (name, version, value) VALUES (?, ?, ?) \
     ON CONFLICT (name) DO UPDATE SET version = excluded.version, value = excluded.value";
 
@@ -84,7 +88,7 @@ impl File {
     fn prepare(&self, options: &WriteOptions) -> rusqlite::Result<()> {
         self.connection.busy_timeout(options.busy_timeout)?;
         self.connection.set_prepared_statement_cache_capacity(32);
-        let pragmas: [(&str, &dyn rusqlite::ToSql); 8] = [
+        let pragmas: [(&str, &dyn ToSql); 8] = [
             ("synchronous", &"FULL"),
             // On macOS a plain fsync stops at the drive's cache; elsewhere these two do nothing.
             ("fullfsync", &"ON"),
@@ -147,7 +151,9 @@ impl File {
     /// The newest stream's place in the order of creation; 0 if there is none.
     pub(super) fn newest(&self) -> Result<u64, StoreError> {
         let mut statement = self.connection.prepare_cached(NEWEST).map_err(unavailable)?;
-        statement.query_row([], |row| Ok(natural(row, 0))).map_err(unavailable)?
+        statement
+            .query_row([], |row| Ok(natural(row, 0)))
+            .map_err(unavailable)?
     }
 
     /// What is in the file of a stream.
@@ -159,6 +165,7 @@ impl File {
                 created: created?,
                 version: version?,
                 facets: None,
+                room: None,
             }),
             None => Ok(Known::default()),
         }
@@ -214,29 +221,34 @@ impl File {
 
     fn change_stream(&self, id: &StreamId, row: &StreamRow) -> rusqlite::Result<usize> {
         let (before, after) = (&row.before, &row.after);
-        let id = id.to_string();
-        let (created, version) = (integer(after.created)?, integer(after.version)?);
-        let facets = after.facets.as_ref();
-        let kind = facets.and_then(|facets| facets.state).map(|state| state.as_str());
-        let resource = facets.and_then(|facets| facets.resource.as_ref()).map(|name| name.as_str());
-        let requester = facets.and_then(|facets| facets.requester.as_ref()).map(|id| id.as_str());
-        if before.version == 0 {
-            let mut statement = self.connection.prepare_cached(CREATE)?;
-            return statement.execute(params![created, id, version, row.state, kind, resource, requester]);
-        }
-        let expected = integer(before.version)?;
-        let known = before.facets.as_ref();
-        if known == facets {
-            let mut statement = self.connection.prepare_cached(MOVE)?;
-            return statement.execute(params![created, id, expected, version, row.state]);
-        }
-        let named = |facets: &Facets| (facets.resource.clone(), facets.requester.clone());
-        if known.map(named) == facets.map(named) {
-            let mut statement = self.connection.prepare_cached(TURN)?;
-            return statement.execute(params![created, id, expected, version, row.state, kind]);
-        }
-        let mut statement = self.connection.prepare_cached(RENAME)?;
-        statement.execute(params![created, id, expected, version, row.state, kind, resource, requester])
+        let none = Facets::default();
+        let facets = after.facets.as_ref().unwrap_or(&none);
+        let same =
+            |same: fn(&Facets, &Facets) -> bool| before.facets.as_ref().is_some_and(|was| same(was, facets));
+        let named = same(|a, b| (&a.resource, &a.requester) == (&b.resource, &b.requester));
+        let (sql, columns) = match (before.version, named) {
+            (0, _) => (CREATE, 10),
+            (_, false) => (RENAME, 10),
+            _ if same(|a, b| a.is_live() == b.is_live()) => (MOVE, 7),
+            _ => (END, 8),
+        };
+        let slack = after
+            .room
+            .map_or(0, |room| slack(room, after.version, facets, &row.state));
+        let values: [&dyn ToSql; 10] = [
+            &integer(after.created)?,
+            &id.to_string(),
+            &integer(before.version)?,
+            &integer(after.version)?,
+            &row.state,
+            &NOTHING.get(..slack),
+            &facets.state.map(|state| state.as_str()),
+            &facets.is_live(),
+            &facets.resource.as_ref().map(|name| name.as_str()),
+            &facets.requester.as_ref().map(|person| person.as_str()),
+        ];
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute(values.get(..columns).unwrap_or(&values))
     }
 
     fn write_cells<'a>(&self, cells: impl Iterator<Item = (&'a String, &'a Cell)>) -> rusqlite::Result<()> {

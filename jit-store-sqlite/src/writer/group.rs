@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Job;
 use super::file::File;
+use super::room::room;
 
 /// What is remembered of this many streams, and as many cells, before all of it is forgotten.
 const REMEMBERED_MAX: usize = 65_536;
@@ -22,6 +23,8 @@ pub(super) struct Known {
     pub(super) version: Version,
     /// `None` before this writer has written them.
     pub(super) facets: Option<Facets>,
+    /// See [`room`]; `None` likewise.
+    pub(super) room: Option<usize>,
 }
 
 /// What the writer knows of the file, as of its last commit.
@@ -244,6 +247,8 @@ fn keep(session: &mut Session, changed: &mut HashMap<StreamId, StreamRow>, batch
             session.newest += 1;
             known.created = session.newest;
         }
+        let room = room(known.room, known.version, &write.facets, &write.state);
+        known.room = Some(room);
         known.facets = Some(write.facets);
         let after = known.clone();
         let drafts = write.events.into_iter();
