@@ -194,10 +194,16 @@ impl File {
 
     fn write_records<'a>(&self, records: impl Iterator<Item = &'a Record>) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(EVENT)?;
+        let (mut stream, mut name) = (None, String::new());
         for record in records {
+            // What happened to one stream at once stands together.
+            if stream != Some(&record.stream) {
+                stream = Some(&record.stream);
+                name = record.stream.to_string();
+            }
             statement.execute(params![
                 integer(record.position)?,
-                record.stream.to_string(),
+                name,
                 integer(record.version)?,
                 record.at.timestamp_micros(),
                 record.body,
