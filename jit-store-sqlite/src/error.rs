@@ -89,6 +89,12 @@ pub enum OpenError {
         /// What does not fit.
         what: String,
     },
+    /// The thread that writes could not be started.
+    #[error("the thread that writes could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The file could not be opened for writing, though it could be read.
+    #[error("the database could not be opened for writing: {0}")]
+    Writer(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// SQLite could not open or read the file.
     #[error("the database could not be opened: {0}")]
     Sqlite(#[from] sqlx::Error),

@@ -17,7 +17,8 @@
 //!    refused at the start, with the mend.
 //! 2. **One process per file**, kept by a lock on `<file>.lock`. The audit chain has one end, and one writer knows it.
 //! 3. **One writer, group commit.** What waits is committed together, each batch checked on its own: one that conflicts does not
-//!    spoil the others, and nobody is answered before the commit.
+//!    spoil the others, and nobody is answered before the commit. The transaction takes the file before anything is looked up in it,
+//!    and each change of a stream names the version that it was found at: a stream that somebody else moved is an unknown outcome.
 //! 4. **A failed commit is an unknown outcome.** Everyone in it gets `Unavailable`, and nothing is written before the end of the
 //!    chain has been read again from the file, over a new connection.
 //! 5. **What was written or loaded lately is loaded from memory**, as it stands in the file: the writer takes a stream out before a
@@ -30,7 +31,9 @@
 //! - Copy a running database with `VACUUM INTO` or `.backup`, never with `cp`. A restored copy is an older log: compare its end with one
 //!   kept elsewhere before trusting it (see [`jit_core::approval::audit`]).
 //! - The triggers against change and deletion stop mistakes, not an attacker with write access to the file. The hash chain shows those.
-//! - The store's writer is a task of the tokio runtime that opened it, and ends with it.
+//! - The store's writer is a thread of its own, `jit-store`, which waits for the disk so that no thread of the runtime does. It ends with the store.
+//! - In this project's own workspace SQLite is built to sync with `fdatasync`, as most distributions build it; by itself the bundled one calls `fsync`,
+//!   which is as safe but waits for the file's times too. Elsewhere, build with `LIBSQLITE3_FLAGS=-DHAVE_FDATASYNC=1`.
 //! - Texts must not hold the character NUL; JSON text never does. A batch holds at most 64 MiB.
 
 mod error;
@@ -52,7 +55,7 @@ use jit_core::broker::store::{
     Batch, Cell, Position, Put, Query, Record, Snapshot, Store, StoreError, StreamId,
 };
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, Connection, SqlitePool};
 
 pub use error::OpenError;
 pub use log::LogFile;
@@ -60,7 +63,7 @@ pub use options::Options;
 
 use lock::FileLock;
 use recent::{Found, Recent};
-use writer::WriterHandle;
+use writer::{WriteOptions, WriterHandle};
 
 /// A [`Store`] in one SQLite file.
 ///
@@ -91,7 +94,7 @@ impl SqliteStore {
         let lock = FileLock::take(&path)?;
         lock::guard_file(&path)?;
         let recent = Arc::new(Recent::default());
-        let writer = Self::start(lock, options.for_writing(&path), &path, recent.clone()).await?;
+        let writer = Self::start(lock, options.for_preparing(&path), &path, recent.clone()).await?;
         let readers = options.readers(&path);
         Ok(Self {
             path,
@@ -102,8 +105,9 @@ impl SqliteStore {
         })
     }
 
-    /// Works on the file that `pool` is connected to. Reads go through `pool`; the writer opens one connection more with the same
-    /// options, and these must say `journal_mode(Wal)` and `synchronous(Full)` or better. The file must be this store's own.
+    /// Works on the file that `pool` is connected to, which must be this store's own. Reads go through `pool`, whose options must say
+    /// `journal_mode(Wal)` and `synchronous(Full)` or better. The writer opens a connection of its own, and of the pool's options takes
+    /// over `busy_timeout` and `max_page_count` alone: a file that can't be opened without others, such as a key, is refused.
     ///
     /// # Errors
     /// [`OpenError`]: see the rules of this crate.
@@ -124,6 +128,7 @@ impl SqliteStore {
         })
     }
 
+    /// Makes the file what it must be, over a connection of `options`, and starts the writer on it.
     async fn start(
         lock: FileLock,
         options: SqliteConnectOptions,
@@ -133,7 +138,10 @@ impl SqliteStore {
         let mut connection = options.connect().await?;
         pragma::require_durable(&mut connection).await?;
         schema::migrate(&mut connection, path).await?;
-        WriterHandle::start(connection, options, lock, recent).await
+        let options = WriteOptions::like(&mut connection, path).await?;
+        let writer = WriterHandle::start(options, lock, recent).await?;
+        connection.close().await?;
+        Ok(writer)
     }
 
     /// The file.

@@ -24,7 +24,8 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(crate) fn for_writing(&self, path: &Path) -> SqliteConnectOptions {
+    /// For the connection that makes and migrates the file; the writer then opens its own.
+    pub(crate) fn for_preparing(&self, path: &Path) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(self.busy_timeout)
@@ -35,12 +36,6 @@ impl Options {
             .pragma("checkpoint_fullfsync", "ON")
             // A prepared file must not run functions of our connection from its schema.
             .pragma("trusted_schema", "OFF")
-            // A page that many commits change is then copied into the database once for many of them. 16 MiB each: the log grows
-            // to that, and the writer keeps that many pages at hand.
-            .pragma("wal_autocheckpoint", "4096")
-            .pragma("cache_size", "-16384")
-            // A write-ahead log that once grew large gives the space back.
-            .pragma("journal_size_limit", "67108864")
     }
 
     pub(crate) fn readers(&self, path: &Path) -> SqlitePool {

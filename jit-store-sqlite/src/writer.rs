@@ -1,25 +1,30 @@
-//! The one writer: a task that commits together what has come in while it was committing.
+//! The one writer: a thread that commits together what has come in while it was committing.
 //!
-//! Each group is checked against [`Session`], which knows the end of the chain and the versions of what was touched lately, then written
-//! by one statement, which is one transaction. A statement through sqlx costs a hop to another thread and back, so their number, not
-//! that of the rows, is what makes a commit slower than its sync.
+//! It owns its connection and calls SQLite itself, so a commit waits for the disk and for nobody else. Between whoever waits for an
+//! answer and the disk are two wakings: of this thread, and of theirs.
 //!
-//! [`Session`] may be trusted because the lock keeps other processes out. Should one get in all the same, the primary key of `events`
-//! and the trigger on `streams` refuse what was decided on an old view.
+//! Each group is one transaction, which begins by taking the file for writing. It is checked against [`Session`], which knows the end of
+//! the chain and the versions of what was touched lately. [`Session`] may be trusted because the lock keeps other processes out.
+//! Should one get in all the same, the primary key of `events` and the versions that each change of `streams` names refuse what was
+//! decided on an old view.
 
+mod file;
 mod group;
+mod room;
 
 use std::sync::Arc;
+use std::thread;
 
 use jit_core::broker::store::{Batch, Cell, Put, Record, StoreError};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::OpenError;
 use crate::lock::FileLock;
 use crate::recent::Recent;
+use file::File;
 use group::{Group, Session};
+
+pub(crate) use file::WriteOptions;
 
 /// Jobs that may wait; who comes later waits to get in line.
 const WAITING_MAX: usize = 1024;
@@ -64,29 +69,40 @@ fn closed() -> StoreError {
 }
 
 impl WriterHandle {
-    /// Reads the end of the chain and starts the task.
+    /// Starts the thread, and waits until it has opened the file and read the end of the chain.
     pub(crate) async fn start(
-        mut connection: SqliteConnection,
-        options: SqliteConnectOptions,
+        options: WriteOptions,
         lock: FileLock,
         recent: Arc<Recent>,
     ) -> Result<Self, OpenError> {
-        let session = Session::begin(&mut connection)
-            .await
-            .map_err(|error| match error {
-                StoreError::Damaged { what } => OpenError::Damaged { what },
-                other => OpenError::Sqlite(sqlx::Error::Configuration(other.into())),
-            })?;
-        recent.start();
         let (jobs, line) = mpsc::channel(WAITING_MAX);
-        let writer = Writer {
+        let (ready, begun) = oneshot::channel();
+        let mut writer = Writer {
             line,
             options,
             recent,
-            open: Some((connection, session)),
+            open: None,
         };
-        tokio::spawn(writer.run(lock));
-        Ok(Self { jobs })
+        let run = move || {
+            let opened = writer.open().map(drop);
+            if let Err(error) = opened {
+                // The file is free before anybody hears that it could not be opened.
+                drop((writer, lock));
+                drop(ready.send(Err(error)));
+            } else if ready.send(Ok(())).is_ok() {
+                writer.run(lock);
+            }
+        };
+        thread::Builder::new()
+            .name("jit-store".to_owned())
+            .spawn(run)
+            .map_err(OpenError::Thread)?;
+        match begun.await {
+            Ok(Ok(())) => Ok(Self { jobs }),
+            Ok(Err(StoreError::Damaged { what })) => Err(OpenError::Damaged { what }),
+            Ok(Err(other)) => Err(OpenError::Writer(other.into())),
+            Err(gone) => Err(OpenError::Writer(gone.into())),
+        }
     }
 
     pub(crate) async fn append(&self, batch: Batch) -> Result<Vec<Record>, StoreError> {
@@ -107,7 +123,7 @@ impl WriterHandle {
         self.ask(|reply| Job::Put(name.to_owned(), put, reply)).await?
     }
 
-    /// Ends the task; answers the lock, for whoever still has the file open to let go last. `None` if it had ended before.
+    /// Ends the thread; answers the lock, for whoever still has the file open to let go last. `None` if it had ended before.
     pub(crate) async fn close(&self) -> Option<FileLock> {
         self.ask(Job::Close).await.ok()
     }
@@ -122,18 +138,18 @@ impl WriterHandle {
 
 struct Writer {
     line: mpsc::Receiver<Job>,
-    options: SqliteConnectOptions,
+    options: WriteOptions,
     recent: Arc<Recent>,
     /// `None` after a failure, until the end of the chain has been read again.
-    open: Option<(SqliteConnection, Session)>,
+    open: Option<(File, Session)>,
 }
 
 impl Writer {
     /// Ends when the store is closed or dropped, after what was in line before.
-    async fn run(mut self, lock: FileLock) {
+    fn run(mut self, lock: FileLock) {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
         let mut closing = None;
-        while closing.is_none() && self.line.recv_many(&mut waiting, GROUP_MAX).await > 0 {
+        while closing.is_none() && self.line.blocking_recv_many(&mut waiting, GROUP_MAX) > 0 {
             let mut jobs = waiting.drain(..).peekable();
             while closing.is_none() && jobs.peek().is_some() {
                 let (mut taken, mut size) = (Vec::new(), 0);
@@ -150,13 +166,15 @@ impl Writer {
                         None => break,
                     }
                 }
-                self.commit(taken).await;
+                if !taken.is_empty() {
+                    self.commit(taken);
+                }
             }
         }
         // Who is still in line hears that the store is closed, because nobody holds their reply any more.
         drop(self.line);
-        if let Some((connection, _)) = self.open
-            && let Err(error) = connection.close().await
+        if let Some((file, _)) = self.open
+            && let Err(error) = file.close()
         {
             tracing::warn!(%error, "closing the database failed; what was acknowledged is in its write-ahead log");
         }
@@ -166,15 +184,14 @@ impl Writer {
     }
 
     /// Commits what can be, then answers everyone.
-    async fn commit(&mut self, jobs: Vec<Job>) {
+    fn commit(&mut self, jobs: Vec<Job>) {
         let mut group = Group::new(jobs);
-        let result = self.try_commit(&mut group).await;
-        if let Err(error) = result {
+        if let Err(error) = self.try_commit(&mut group) {
             tracing::error!(%error, "a commit failed; its outcome is unknown and the end of the log will be read again");
             self.recent.stop();
-            if let Some((connection, _)) = self.open.take() {
+            if let Some((file, _)) = self.open.take() {
                 // Closing rolls back a transaction that is still open. A failure to close changes nothing.
-                drop(connection.close().await);
+                drop(file.close());
             }
             group.fail(&Arc::new(error));
         } else {
@@ -182,21 +199,28 @@ impl Writer {
         }
     }
 
-    async fn try_commit(&mut self, group: &mut Group) -> Result<(), StoreError> {
-        let (connection, session) = match &mut self.open {
-            Some(open) => open,
-            none => {
-                let mut connection = self.options.connect().await.map_err(StoreError::unavailable)?;
-                let session = Session::begin(&mut connection).await?;
-                self.recent.start();
-                none.insert((connection, session))
-            }
-        };
-        session.learn(connection, group).await?;
+    fn try_commit(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        let recent = Arc::clone(&self.recent);
+        let (file, session) = self.open()?;
+        file.begin()?;
+        session.learn(file, group)?;
         group.decide(session);
-        self.recent.begin(group.changed());
-        group.write(connection).await?;
-        self.recent.end(group.snapshots());
+        recent.begin(group.changed());
+        group.write(file)?;
+        file.commit()?;
+        recent.end(group.snapshots());
         Ok(())
+    }
+
+    fn open(&mut self) -> Result<&mut (File, Session), StoreError> {
+        match &mut self.open {
+            Some(open) => Ok(open),
+            none => {
+                let file = File::open(&self.options)?;
+                let session = Session::begin(&file)?;
+                self.recent.start();
+                Ok(none.insert((file, session)))
+            }
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jit_core::approval::audit::{self, Tail};
+use jit_core::approval::state::State;
 use jit_core::broker::store::{Batch, Draft, Facets, Put, Record, Store, StoreError, StreamId, Write};
-use jit_core::id::Timestamp;
+use jit_core::id::{PersonId, RequestId, ResourceName, Timestamp};
 use jit_store_sqlite::{LogFile, OpenError, Options, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
@@ -160,7 +161,7 @@ async fn a_newer_schema_is_refused() {
             error,
             OpenError::NewerSchema {
                 found: 999,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -331,6 +332,119 @@ async fn a_write_without_a_byte_of_text_is_kept() {
     let store = open(&folder).await;
     let kept = store.load(&StreamId::Control).await.unwrap().unwrap();
     assert_eq!((kept.version, kept.state.as_str()), (1, ""));
+}
+
+/// A write to the request with this number, which is `pending` at first.
+fn request(n: u128, expected: u64, state: State, length: usize) -> Write {
+    Write {
+        stream: StreamId::Request(RequestId::from_u128(n)),
+        expected,
+        events: batch(0, "{}").writes.swap_remove(0).events,
+        state: "x".repeat(length),
+        facets: Facets {
+            state: Some(state),
+            resource: ResourceName::new("admin").ok(),
+            requester: PersonId::new("ada").ok(),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_becomes_a_grant_is_overwritten_where_it_lies() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    let asked = |n| request(n, 0, State::Pending, 1400);
+    for first in [0, 50] {
+        let writes = (first..first + 50).map(asked).collect();
+        let unchanged = Vec::new();
+        store.append(Batch { writes, unchanged }).await.unwrap();
+    }
+    let frames = || std::fs::metadata(folder.path().join("jit.db-wal")).unwrap().len() / 4120;
+    let before = frames();
+    for n in 0..100 {
+        let writes = vec![request(n, 1, State::Active, 2100)];
+        let unchanged = Vec::new();
+        store.append(Batch { writes, unchanged }).await.unwrap();
+    }
+    // One page of requests and one of events, and now and then a page of events more.
+    let each = (frames() - before) as f64 / 100.0;
+    assert!((2.0..2.3).contains(&each), "{each} pages for each");
+
+    // More than there was room for, and less again.
+    for (version, length) in [(2, 6000), (3, 9), (4, 2100), (5, 70)] {
+        let writes = vec![request(7, version, State::Active, length)];
+        let unchanged = Vec::new();
+        store.append(Batch { writes, unchanged }).await.unwrap();
+        let stream = StreamId::Request(RequestId::from_u128(7));
+        let kept = store.load(&stream).await.unwrap().unwrap();
+        assert_eq!((kept.version, kept.state.len()), (version + 1, length));
+    }
+    store.close().await;
+    let store = open(&folder).await;
+    for n in 0..100 {
+        let stream = StreamId::Request(RequestId::from_u128(n));
+        let kept = store.load(&stream).await.unwrap().unwrap();
+        let want = if n == 7 { (6, 70) } else { (2, 2100) };
+        assert_eq!((kept.version, kept.state.len()), want, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_schema_is_brought_up_to_date() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    for (n, state) in (0..).zip(State::ALL) {
+        let writes = vec![request(n, 0, state, 100)];
+        let unchanged = Vec::new();
+        store.append(Batch { writes, unchanged }).await.unwrap();
+    }
+    let live = store.live(0, 100).await.unwrap();
+    assert!(live.iter().all(|stream| stream.facets.is_live()) && !live.is_empty());
+    store.close().await;
+    let back = "DROP INDEX streams_live; ALTER TABLE streams DROP COLUMN live; ALTER TABLE streams DROP COLUMN slack; \
+        CREATE INDEX streams_live ON streams (created) WHERE state_kind IN ('pending', 'scheduled', 'active'); \
+        DELETE FROM _jit_migrations WHERE version = 2";
+    outsider(&file(&folder), back).await.unwrap();
+
+    let store = open(&folder).await;
+    assert_eq!(store.live(0, 100).await.unwrap(), live);
+    let writes = vec![request(0, 1, State::Expired, 100)];
+    let unchanged = Vec::new();
+    store.append(Batch { writes, unchanged }).await.unwrap();
+    let first = StreamId::Request(RequestId::from_u128(0));
+    let left: Vec<_> = live.into_iter().filter(|stream| stream.stream != first).collect();
+    assert_eq!(store.live(0, 100).await.unwrap(), left);
+}
+
+#[tokio::test]
+async fn a_stream_that_another_process_moved_stops_the_writer_once() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    store.append(batch(0, "{}")).await.unwrap();
+    // The trigger alone would let the writer pass: to it, one version is as good as another if it is larger.
+    for slip in [
+        "UPDATE streams SET version = 2; UPDATE streams SET version = 3",
+        "DELETE FROM streams",
+    ] {
+        let expected = store.load(&StreamId::Control).await.unwrap().unwrap().version;
+        outsider(&file(&folder), slip).await.unwrap();
+        let refused = store.append(batch(expected, "{}")).await;
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable { .. })),
+            "{slip}: {refused:?}"
+        );
+        let now = store
+            .load(&StreamId::Control)
+            .await
+            .unwrap()
+            .map_or(0, |stream| stream.version);
+        assert!(matches!(
+            store.append(batch(expected, "{}")).await,
+            Err(StoreError::Conflict { actual, .. }) if actual == now
+        ));
+        store.append(batch(now, "{}")).await.unwrap();
+    }
+    audit::verify(Tail::START, &log(&store).await).unwrap();
 }
 
 #[tokio::test]
