@@ -26,6 +26,8 @@
 //! - Cookies carry `__Host-` and `Secure`: serve the console over HTTPS. Browsers make an exception for `localhost` and `127.0.0.1`.
 //! - Cookies don't tell ports apart. Give the console a host name that nothing else is served under; on one shared with a guarded
 //!   application, the application's gate keeps the console's cookie from it.
+//! - Where the origin is `https://`, answers say so for a year ([`ConsoleSettings::with_strict_transport`]): that is for the host name, on all
+//!   ports.
 //! - Sessions are of this process: a restart signs everyone out.
 
 mod errands;
@@ -51,6 +53,7 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use jit_core::broker::Broker;
 use jit_core::gate::step_up::{StepUpSettings, StepUps};
+use http::header::STRICT_TRANSPORT_SECURITY;
 use tower_http::csrf::CsrfLayer;
 
 pub use handoff::Landing;
@@ -122,6 +125,7 @@ impl Console {
     }
 
     /// Who is signed in at the guarded origins: to be put among the gate's authenticators.
+            .layer(from_fn_with_state(self.clone(), strict_transport))
     pub fn guarded_sessions(&self) -> GuardedSessions {
         GuardedSessions::new(self.0.sessions.clone())
     }
@@ -153,6 +157,18 @@ impl fmt::Debug for Console {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Console")
             .field("settings", &self.0.settings)
+/// Has browsers come by HTTPS alone from now on (RFC 6797), where they can. Guarded origins decide that for themselves.
+async fn strict_transport(State(console): State<Console>, request: Request, next: Next) -> Response {
+    let asked = authority(request.uri(), request.headers());
+    let strict = asked.is_some_and(|asked| console.0.settings.is_strict_at(asked));
+    let mut response = next.run(request).await;
+    if strict {
+        let year = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
+}
+
             .finish_non_exhaustive()
     }
 }
