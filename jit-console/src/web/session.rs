@@ -242,20 +242,13 @@ impl Sessions {
     }
 
     /// Ends every session that came from the sign-in that this cookie of the console's is of, whether it is used or lies idle.
-    pub(super) fn replace(&self, cookie: &str) {
+    pub(super) fn end(&self, cookie: &str) {
         let mut sessions = self.lock();
         let before = sessions.get(&Digest::plain(cookie.as_bytes()));
         if let Some(sign_in) = before.map(|before| before.sign_in) {
             sessions.retain(|_, other| other.sign_in != sign_in);
             self.publish(&sessions);
         }
-    }
-
-    /// Ends every session that came from the same sign-in.
-    pub(super) fn sign_out(&self, session: &Session) {
-        let mut sessions = self.lock();
-        sessions.retain(|_, other| other.sign_in != session.sign_in);
-        self.publish(&sessions);
     }
 
     fn begin(
@@ -489,7 +482,7 @@ mod tests {
         let (other, _) = signed_in(&sessions, at(3));
         let (gate, key) = (GuardedSessions::new(sessions.clone()), Digest::plain(&guarded));
         assert!(!gate.revoked(&key));
-        sessions.sign_out(&session);
+        sessions.end(&console);
         assert!(sessions.find(&console, Place::Console, at(4)).is_none());
         assert!(sessions.find(&guarded, Place::Guarded, at(4)).is_none());
         assert!(gate.revoked(&key), "the gate is told");

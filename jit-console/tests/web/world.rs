@@ -349,6 +349,14 @@ impl Browser<'_> {
         self.send(request.body(Body::from(encode(fields))).unwrap()).await
     }
 
+    /// As a browser that does not say where a form comes from.
+    pub(crate) async fn post_silently(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = self
+            .call("POST", path)
+            .header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(encode(fields))).unwrap()).await
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let shown = format!("{} {}", request.method(), request.uri());
         let response = self.world.router.clone().oneshot(request).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{ORIGIN, SET_COOKIE};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode};
 use jit_core::approval::ask::Assurance;
@@ -17,7 +17,7 @@ use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::handoff::{Guarded, Return, Why};
-use crate::web::session::{self, CONSOLE_COOKIE, set_cookie};
+use crate::web::session::{self, CONSOLE_COOKIE, Place, set_cookie};
 use crate::web::visitor::Visitor;
 
 #[derive(Debug, Deserialize)]
@@ -104,7 +104,7 @@ pub(super) fn signed_in(
     let sessions = &console.0.sessions;
     // Whoever was signed in here before is not any longer, here and at guarded origins.
     if let Some(before) = session::cookie(headers, CONSOLE_COOKIE) {
-        sessions.replace(before);
+        sessions.end(before);
     }
     let cookie = sessions.sign_in(subject, now)?;
     let onwards = if console.0.returns.read(to, now).is_some() {
@@ -122,14 +122,25 @@ pub(super) struct SignOutForm {
     csrf: String,
 }
 
-/// Ends every session of this sign-in.
+/// Ends every session of this sign-in. That always works: also for a session that has lain idle, under a form from before the last step-up,
+/// and for somebody whom the directory no longer knows. What a browser says of where the form comes from was judged before (`CsrfLayer`);
+/// where it says nothing, a live session is ended by its own form alone.
 pub(super) async fn sign_out(
     State(console): State<Console>,
     visitor: Visitor,
     Posted(form): Posted<SignOutForm>,
 ) -> Result<Response, Failure> {
-    visitor.check(&form.csrf, "sign-out", "")?;
-    console.0.sessions.sign_out(&visitor.session);
+    let sessions = &console.0.sessions;
+    if let Some(known) = session::cookie(&headers, CONSOLE_COOKIE) {
+        let judged = headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN);
+        let live = sessions.find(known, Place::Console, console.0.broker.now());
+        if let Some(session) = live.filter(|_| !judged)
+            && !session.expects(&form?.0.csrf, "sign-out", "")
+        {
+            return Err(Failure::stale_form());
+        }
+        sessions.end(known);
+    }
     let set = Failure::header(&set_cookie(CONSOLE_COOKIE, ""))?;
     Ok(([(SET_COOKIE, set)], Redirect::to("/login")).into_response())
 }
