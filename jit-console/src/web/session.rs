@@ -341,6 +341,17 @@ pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     std::str::from_utf8(value).ok()
 }
 
+/// Every cookie whose name begins so, by what follows: those that are text.
+#[cfg(feature = "oidc")]
+pub(super) fn cookies<'h>(headers: &'h HeaderMap, prefix: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
+    let fields = headers.get_all(COOKIE).iter();
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|b| *b == b';'));
+    pairs.filter_map(move |pair| {
+        let rest = pair.trim_ascii().strip_prefix(prefix.as_bytes())?;
+        std::str::from_utf8(rest).ok()?.split_once('=')
+    })
+}
+
 /// Sets a cookie that scripts can't read, until the browser is closed; an empty value takes it away.
 pub(super) fn set_cookie(name: &str, value: &str) -> String {
     let life = if value.is_empty() { "; Max-Age=0" } else { "" };

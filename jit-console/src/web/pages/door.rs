@@ -90,15 +90,17 @@ pub(super) async fn sign_in(
         claims: BTreeMap::new(),
         expires_at: None,
     };
-    signed_in(&console, &headers, subject, &to)
+    signed_in(&console, &headers, subject, &to, None)
 }
 
-/// Begins the session of somebody who has just been proven, and lets them go on to where they were on the way.
+/// Begins the session of somebody who has just been proven, and lets them go on to where they were on the way: the slip `to`, or what their
+/// browser has brought back of it.
 pub(super) fn signed_in(
     console: &Console,
     headers: &HeaderMap,
     subject: Subject,
     to: &str,
+    brought: Option<Return>,
 ) -> Result<Response, Failure> {
     let now = console.0.broker.now();
     let sessions = &console.0.sessions;
@@ -107,10 +109,12 @@ pub(super) fn signed_in(
         sessions.end(before);
     }
     let cookie = sessions.sign_in(subject, now)?;
-    let onwards = if console.0.returns.read(to, now).is_some() {
-        format!("/go/{to}")
-    } else {
-        "/".to_owned()
+    let onwards = match brought.or_else(|| console.0.returns.read(to, now)) {
+        Some(way) => {
+            sessions.remember(&cookie, to, way);
+            format!("/go/{to}")
+        }
+        None => "/".to_owned(),
     };
     let set = Failure::header(&set_cookie(CONSOLE_COOKIE, &cookie))?;
     Ok(([(SET_COOKIE, set)], Redirect::to(&onwards)).into_response())
@@ -127,8 +131,8 @@ pub(super) struct SignOutForm {
 /// where it says nothing, a live session is ended by its own form alone.
 pub(super) async fn sign_out(
     State(console): State<Console>,
-    visitor: Visitor,
-    Posted(form): Posted<SignOutForm>,
+    headers: HeaderMap,
+    form: Result<Posted<SignOutForm>, Failure>,
 ) -> Result<Response, Failure> {
     let sessions = &console.0.sessions;
     if let Some(known) = session::cookie(&headers, CONSOLE_COOKIE) {

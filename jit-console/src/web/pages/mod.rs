@@ -33,8 +33,6 @@ use super::Console;
 use super::failure::Failure;
 use crate::extract::BODY_MAX;
 use acts::Act;
-#[cfg(feature = "oidc")]
-pub(super) use provider::{AWAY_LIFE, Away};
 
 pub(super) use acts::ReviewForm;
 pub(super) use ask::AskForm;
