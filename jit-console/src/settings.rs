@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jit_core::broker::Broker;
+use jit_core::broker::passkeys::PasskeyStore;
 use jit_core::gate::step_up::StepUps;
 use jit_core::id::RequestId;
 
@@ -24,6 +25,7 @@ const FOLLOWERS: (usize, usize) = (64, 4);
 pub struct ApiSettings {
     prefix: String,
     step_ups: Option<Arc<StepUps>>,
+    passkeys: Option<Arc<dyn PasskeyStore>>,
 }
 
 impl ApiSettings {
@@ -53,6 +55,7 @@ impl ApiSettings {
                 Ok(Self {
                     prefix,
                     step_ups: None,
+                    passkeys: None,
                 })
             }
             _ => Err(PrefixError { prefix }),
@@ -65,6 +68,17 @@ impl ApiSettings {
     pub fn with_step_ups(mut self, step_ups: Arc<StepUps>) -> Self {
         self.step_ups = Some(step_ups);
         self
+    }
+
+    /// Has passkeys that people have lost cleared at `/v1/passkeys/clear`. Give it the store that the console has.
+    #[must_use]
+    pub fn with_passkeys(mut self, store: Arc<dyn PasskeyStore>) -> Self {
+        self.passkeys = Some(store);
+        self
+    }
+
+    pub(crate) fn passkeys(&self) -> Option<&dyn PasskeyStore> {
+        self.passkeys.as_deref()
     }
 
     pub(crate) fn step_ups(&self) -> Option<&StepUps> {
@@ -111,6 +125,7 @@ impl Default for ApiSettings {
         Self {
             prefix: "/_jit".to_owned(),
             step_ups: None,
+            passkeys: None,
         }
     }
 }

@@ -251,9 +251,9 @@ mod tests {
     #[cfg(feature = "passkeys")]
     #[test]
     fn passkeys_need_a_host_name_and_a_safe_way_to_it() {
-        let store: Arc<dyn PasskeyStore> = Arc::new(jit_core::broker::passkeys::CellPasskeys::new(Arc::new(
-            jit_core::memory::MemoryStore::new(),
-        )));
+        let store: Arc<dyn PasskeyStore> = Arc::new(jit_core::broker::passkeys::StoredPasskeys::new(
+            Arc::new(jit_core::memory::MemoryStore::new()),
+        ));
         for (origin, good) in [
             ("https://access.example.com", true),
             ("https://access.example.com:8443", true),

@@ -11,7 +11,7 @@ use jit_console::web::{Console, ConsoleSettings, DemoPerson};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
 #[cfg(feature = "passkeys")]
-use jit_core::broker::passkeys::CellPasskeys;
+use jit_core::broker::passkeys::StoredPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::gate::flight::{Direction, Flight};
@@ -199,7 +199,7 @@ impl World {
         let settings = match origin {
             "http://127.0.0.1:8081" => settings,
             _ => settings
-                .with_passkeys(Arc::new(CellPasskeys::new(store.clone())))
+                .with_passkeys(Arc::new(StoredPasskeys::new(store.clone())))
                 .unwrap(),
         };
         let console = Console::new(broker.clone(), settings);

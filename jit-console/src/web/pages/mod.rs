@@ -4,6 +4,8 @@ mod acts;
 mod ask;
 mod audit;
 mod chronicle;
+#[cfg(feature = "passkeys")]
+mod clearing;
 mod door;
 mod form;
 mod grants;
@@ -47,7 +49,8 @@ pub(super) fn router() -> Router<Console> {
         .route("/step-up/passkey", post(passkeys::step_up))
         .route("/security", get(passkeys::security).post(passkeys::enrol))
         .route("/security/anew", get(passkeys::anew))
-        .route("/security/remove", post(passkeys::remove));
+        .route("/security/remove", post(passkeys::remove))
+        .route("/security/clear", get(clearing::form).post(clearing::clear));
     #[cfg(feature = "oidc")]
     let pages = pages
         .route("/login/start", get(provider::start))
