@@ -99,7 +99,7 @@ async fn a_change_of_passkeys_and_its_record_are_one(on: On) {
         .put(owner, 0, &[passkey("one")], Some(&one))
         .await
         .unwrap();
-    assert_eq!(told(&rig).await, [written.clone()]);
+    assert_eq!(told(&rig).await, std::slice::from_ref(&written));
     // What comes too late is not told either, and a use is not.
     let late = passkeys.put(owner, 0, &[passkey("two")], Some(&two)).await;
     assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
