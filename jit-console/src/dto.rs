@@ -14,7 +14,7 @@ use jit_core::approval::ask::{Ask, Selector};
 use jit_core::approval::event::Finding;
 use jit_core::approval::lockdown::Target;
 use jit_core::approval::review::{Decision, Narrowing, Opinion};
-use jit_core::id::{Principal, Timestamp};
+use jit_core::id::{PersonId, Principal, Timestamp};
 use jit_core::policy::text::{self, REASON_MAX};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -321,6 +321,27 @@ pub(crate) struct ReasonBody {
 impl ReasonBody {
     pub(crate) fn reason(self) -> Result<String, Problem> {
         said("reason", Some(self.reason))
+    }
+}
+
+/// Whose passkeys are to be cleared.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ClearPasskeysRequest)]
+pub(crate) struct ClearBody {
+    /// The id of the person who has lost theirs.
+    #[schema(min_length = 1, max_length = 256)]
+    pub(crate) person: String,
+    /// Why, for the log.
+    #[schema(min_length = 1, max_length = 500)]
+    pub(crate) reason: String,
+}
+
+impl ClearBody {
+    pub(crate) fn read(self) -> Result<(PersonId, String), Problem> {
+        let person =
+            PersonId::new(self.person).map_err(|error| Problem::invalid("person", error.to_string()))?;
+        Ok((person, said("reason", Some(self.reason))?))
     }
 }
 

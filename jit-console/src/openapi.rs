@@ -6,7 +6,7 @@ use utoipa::openapi::{Components, ContentBuilder, Ref, ResponseBuilder, Server};
 use utoipa::{Modify, OpenApi};
 
 use crate::problem::ProblemBody;
-use crate::routes::{events, grants, interactions, lockdowns, me, requests, reviews, step_up};
+use crate::routes::{events, grants, interactions, lockdowns, me, passkeys, requests, reviews, step_up};
 use crate::settings::ApiSettings;
 
 #[derive(OpenApi)]
@@ -32,6 +32,7 @@ use crate::settings::ApiSettings;
         lockdowns::list,
         lockdowns::declare,
         lockdowns::lift,
+        passkeys::clear,
         events::list,
         me::policies,
         me::me,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jit_core::broker::Broker;
+use jit_core::broker::passkeys::PasskeyStore;
 use jit_core::gate::step_up::StepUps;
 use jit_core::id::RequestId;
 
@@ -25,6 +26,7 @@ pub struct ApiSettings {
     prefix: String,
     step_ups: Option<Arc<StepUps>>,
     console: Option<String>,
+    passkeys: Option<Arc<dyn PasskeyStore>>,
 }
 
 impl ApiSettings {
@@ -55,6 +57,7 @@ impl ApiSettings {
                     prefix,
                     step_ups: None,
                     console: None,
+                    passkeys: None,
                 })
             }
             _ => Err(PrefixError { prefix }),
@@ -79,6 +82,17 @@ impl ApiSettings {
     /// Where the web console is, if there is one.
     pub(crate) fn console(&self) -> Option<&str> {
         self.console.as_deref()
+    }
+
+    /// Has passkeys that people have lost cleared at `/v1/passkeys/clear`. Give it the store that the console has.
+    #[must_use]
+    pub fn with_passkeys(mut self, store: Arc<dyn PasskeyStore>) -> Self {
+        self.passkeys = Some(store);
+        self
+    }
+
+    pub(crate) fn passkeys(&self) -> Option<&dyn PasskeyStore> {
+        self.passkeys.as_deref()
     }
 
     pub(crate) fn step_ups(&self) -> Option<&StepUps> {
@@ -126,6 +140,7 @@ impl Default for ApiSettings {
             prefix: "/_jit".to_owned(),
             step_ups: None,
             console: None,
+            passkeys: None,
         }
     }
 }

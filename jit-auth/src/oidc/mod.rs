@@ -6,7 +6,8 @@
 //!
 //! # Rules
 //! 1. Each departure has a nonce and a code verifier of its own. Whoever keeps it gives it up for one arrival, and has the browser that comes
-//!    back prove that it is the one that left: the state in the address says only which departure is meant.
+//!    back prove that it is the one that left: the state in the address says only which departure is meant. It can be kept by the browser
+//!    itself, encrypted and authenticated: whoever reads it could spend a code that was sent to somebody else.
 //! 2. PKCE with S256, whatever the provider says of it, with a client secret and without.
 //! 3. Where the provider is comes from its discovery document, whose issuer must be the one that was given, and is read again every
 //!    [`REFRESH`](crate::jwt::REFRESH). While it can't be, the last one is used. All of it is `https`.
@@ -122,8 +123,9 @@ impl fmt::Debug for Registration {
     }
 }
 
-/// One visitor who was sent away to sign in: what their coming back is checked against.
-#[derive(Clone)]
+/// One visitor who was sent away to sign in: what their coming back is checked against. Serialised it is as secret as before.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Departure {
     nonce: String,
     verifier: String,

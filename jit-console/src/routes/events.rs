@@ -59,11 +59,12 @@ pub(crate) struct EventItem {
     /// Its place: one more than the record before.
     position: Position,
     at: Time,
-    /// What it happened to: `request/req_…`, `person/…`, `lockdowns` or `control`; or `interactions/grt_…`, what was done under a grant.
+    /// What it happened to: `request/req_…`, `person/…` (passkeys are told there), `lockdowns` or `control`; or `interactions/grt_…`, what
+    /// was done under a grant.
     stream: String,
     /// The stream's version after the write.
     version: u64,
-    /// The event's type; `null` only if the body can't be read.
+    /// The event's type; `null` only if the body can't be read. There can be new ones in time: pass over what you don't know.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// The event, read from `body`.

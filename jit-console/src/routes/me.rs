@@ -38,7 +38,7 @@ pub(crate) struct PowersView {
     auditor: bool,
     /// Take away anyone's grant.
     revoker: bool,
-    /// Declare and lift lockdowns.
+    /// Declare and lift lockdowns, and clear passkeys that others have lost.
     lockdown: bool,
 }
 

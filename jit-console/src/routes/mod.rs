@@ -11,6 +11,7 @@ pub(crate) mod grants;
 pub(crate) mod interactions;
 pub(crate) mod lockdowns;
 pub(crate) mod me;
+pub(crate) mod passkeys;
 pub(crate) mod requests;
 pub(crate) mod reviews;
 pub(crate) mod step_up;
@@ -57,6 +58,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         read("/v1/lockdowns", lockdowns::list),
         change("/v1/lockdowns", lockdowns::declare),
         change("/v1/lockdowns/{id}/lift", lockdowns::lift),
+        change("/v1/passkeys/clear", passkeys::clear),
         read("/v1/events", events::list),
         read("/v1/policies", me::policies),
         read("/v1/me", me::me),

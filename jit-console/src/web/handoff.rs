@@ -20,7 +20,7 @@ use jit_core::gate::problem::accepts_html;
 use jit_core::gate::refusal::Refusal;
 use jit_core::id::{Digest, RequestId, ResourceName, Timestamp};
 use jit_core::policy::terms::MfaTerms;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Console;
 use super::failure::Failure;
@@ -43,7 +43,7 @@ const WORDS_MAX: usize = 8;
 pub(super) const PATH_MAX: usize = 4096;
 
 /// Where a browser came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Return {
     /// A page of the console, by its path and query.
     Console(String),
@@ -52,7 +52,7 @@ pub(super) enum Return {
 }
 
 /// A page at a guarded origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Guarded {
     /// Scheme, host and port.
     pub(super) origin: String,
@@ -72,7 +72,7 @@ impl Guarded {
 }
 
 /// Why a browser was sent to the console.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Why {
     /// Nobody is signed in there.
     SignIn,

@@ -12,11 +12,13 @@
 //! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, or when its person signs out. What a browser holds is 256
 //!    random bits; only their SHA-256 is kept, in memory alone.
 //! 4. Where a browser is sent back to comes from the server's memory, never from an address: an address names a slip of 128 random
-//!    bits that the server keeps for 15 minutes.
+//!    bits that the server keeps for 15 minutes. Whoever is away at the provider may bring it back in a cookie that only the server reads
+//!    and writes.
 //! 5. A sign-in reaches the guarded origins that [`ConsoleSettings::with_guarded`] lists, and no other, by a code that is good once, for
 //!    30 seconds, and only in the browser that was sent away from there. What it carries over counts at that host and port alone.
 //! 6. Who a visitor is comes from an OpenID Connect provider (feature `oidc`), by code and PKCE: `ConsoleSettings::with_provider`. What comes
-//!    back counts once, within 15 minutes, in the browser that was sent there.
+//!    back counts once, within 10 minutes, in the browser that was sent there, which keeps all that it is checked against in an encrypted
+//!    cookie: however many go to sign in, nobody is pushed out.
 //! 7. Where a policy or a stage wants a second factor that the session lacks, its person is led to prove one, and back to where they were with
 //!    what they had typed. The session then has it for as long as [`StepUps`] say, under a new cookie.
 //! 8. All text that came from people is escaped by the templates, and was cleaned before it was kept.
@@ -24,10 +26,14 @@
 //! # Deployment caveats
 //!
 //! - Cookies carry `__Host-` and `Secure`: serve the console over HTTPS. Browsers make an exception for `localhost` and `127.0.0.1`.
+//! - Where the origin is `https://`, answers say so for a year ([`ConsoleSettings::with_strict_transport`]): that is for the host name, on all
+//!   ports.
 //! - Cookies don't tell ports apart. Give the console a host name that nothing else is served under; on one shared with a guarded
 //!   application, the application's gate keeps the console's cookie from it.
 //! - Sessions are of this process: a restart signs everyone out.
 
+#[cfg(feature = "oidc")]
+mod departures;
 mod errands;
 mod failure;
 mod frame;
@@ -47,8 +53,9 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
+use http::header::STRICT_TRANSPORT_SECURITY;
 use http::uri::PathAndQuery;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use jit_core::broker::Broker;
 use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use tower_http::csrf::CsrfLayer;
@@ -59,11 +66,11 @@ pub use session::{CONSOLE_COOKIE, GuardedSessions};
 pub use settings::PasskeysError;
 pub use settings::{ConsoleSettings, DemoPerson, OriginError};
 
+#[cfg(feature = "oidc")]
+use departures::Departures;
 use errands::{Errand, NoCodes};
 use failure::Failure;
 use handoff::{Code, Return, authority};
-#[cfg(feature = "oidc")]
-use pages::Away;
 use session::Sessions;
 use slips::Slips;
 
@@ -88,7 +95,7 @@ struct Inner {
     passkeys: Option<passkeys::Passkeys>,
     watchers: Seats,
     #[cfg(feature = "oidc")]
-    departures: Slips<Away>,
+    departures: Departures,
 }
 
 impl Console {
@@ -108,7 +115,7 @@ impl Console {
             errands: Slips::new(handoff::RETURN_LIFE),
             watchers: Seats::new(WATCHERS.0, WATCHERS.1),
             #[cfg(feature = "oidc")]
-            departures: Slips::new(pages::AWAY_LIFE),
+            departures: Departures::default(),
         }))
     }
 
@@ -118,6 +125,7 @@ impl Console {
             .layer(CsrfLayer::new())
             .layer(from_fn_with_state(self.clone(), own_host))
             .layer(from_fn(frame::finish))
+            .layer(from_fn_with_state(self.clone(), strict_transport))
             .with_state(self.clone())
     }
 
@@ -147,6 +155,18 @@ async fn own_host(State(console): State<Console>, request: Request, next: Next) 
         detail,
     )
     .into_response()
+}
+
+/// Has browsers come by HTTPS alone from now on (RFC 6797), where they can. Guarded origins decide that for themselves.
+async fn strict_transport(State(console): State<Console>, request: Request, next: Next) -> Response {
+    let asked = authority(request.uri(), request.headers());
+    let strict = asked.is_some_and(|asked| console.0.settings.is_strict_at(asked));
+    let mut response = next.run(request).await;
+    if strict {
+        let year = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
 }
 
 impl fmt::Debug for Console {

@@ -9,7 +9,10 @@
 //!    the comment, the person and the session. It goes into the record of the review, with what it takes to verify it again.
 //! 4. Who enrols or removes one shows that it is them, within the last 5 minutes: by a second factor if they have any, else by having signed
 //!    in. Whoever has stolen the session of somebody with a second factor can't make themselves another one.
-//! 5. A passkey counts as `swk`, `user` and `mfa` (RFC 8176). No attestation is asked for, so nothing shows that a key is in hardware: `hwk` is
+//! 5. Whoever enrols, removes or clears passkeys is in the audit log: who, whose, when and which, in one transaction with the change. Who
+//!    has lost the only one has it cleared by somebody else ([`Broker::clear_passkeys`]), and
+//!    enrols a first one as ever, soon after a sign-in.
+//! 6. A passkey counts as `swk`, `user` and `mfa` (RFC 8176). No attestation is asked for, so nothing shows that a key is in hardware: `hwk` is
 //!    claimed of none.
 //!
 //! # Caveats
@@ -25,10 +28,11 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
+use jit_core::approval::ask::Actor;
 use jit_core::approval::evidence::Statement;
 use jit_core::approval::review::Opinion;
-use jit_core::broker::Rejection;
 use jit_core::broker::passkeys::{EACH_MAX, Passkey, PasskeyStore};
+use jit_core::broker::{Broker, Rejection};
 use jit_core::id::{Digest, PersonId, RequestId, Timestamp};
 use jit_core::policy::terms::MfaTerms;
 use jit_core::span::Span;
@@ -134,6 +138,17 @@ impl Passkeys {
     /// The passkeys of a person, the oldest first.
     pub(super) async fn of(&self, person: &PersonId) -> Result<Vec<Passkey>, Failure> {
         Ok(self.store.of(person).await.map_err(Rejection::from)?.items)
+    }
+
+    /// Clears those of somebody else, who has lost theirs; answers how many there were.
+    pub(super) async fn clear(
+        &self,
+        broker: &Broker,
+        by: &Actor,
+        owner: &PersonId,
+        reason: &str,
+    ) -> Result<usize, Rejection> {
+        broker.clear_passkeys(by, &*self.store, owner, reason).await
     }
 
     /// Begins to enrol a passkey under this name.

@@ -242,20 +242,13 @@ impl Sessions {
     }
 
     /// Ends every session that came from the sign-in that this cookie of the console's is of, whether it is used or lies idle.
-    pub(super) fn replace(&self, cookie: &str) {
+    pub(super) fn end(&self, cookie: &str) {
         let mut sessions = self.lock();
         let before = sessions.get(&Digest::plain(cookie.as_bytes()));
         if let Some(sign_in) = before.map(|before| before.sign_in) {
             sessions.retain(|_, other| other.sign_in != sign_in);
             self.publish(&sessions);
         }
-    }
-
-    /// Ends every session that came from the same sign-in.
-    pub(super) fn sign_out(&self, session: &Session) {
-        let mut sessions = self.lock();
-        sessions.retain(|_, other| other.sign_in != session.sign_in);
-        self.publish(&sessions);
     }
 
     fn begin(
@@ -346,6 +339,17 @@ pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
         });
     let value = values.next().filter(|_| values.next().is_none())?;
     std::str::from_utf8(value).ok()
+}
+
+/// Every cookie whose name begins so, by what follows: those that are text.
+#[cfg(feature = "oidc")]
+pub(super) fn cookies<'h>(headers: &'h HeaderMap, prefix: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
+    let fields = headers.get_all(COOKIE).iter();
+    let pairs = fields.flat_map(|field| field.as_bytes().split(|b| *b == b';'));
+    pairs.filter_map(move |pair| {
+        let rest = pair.trim_ascii().strip_prefix(prefix.as_bytes())?;
+        std::str::from_utf8(rest).ok()?.split_once('=')
+    })
 }
 
 /// Sets a cookie that scripts can't read, until the browser is closed; an empty value takes it away.
@@ -489,7 +493,7 @@ mod tests {
         let (other, _) = signed_in(&sessions, at(3));
         let (gate, key) = (GuardedSessions::new(sessions.clone()), Digest::plain(&guarded));
         assert!(!gate.revoked(&key));
-        sessions.sign_out(&session);
+        sessions.end(&console);
         assert!(sessions.find(&console, Place::Console, at(4)).is_none());
         assert!(sessions.find(&guarded, Place::Guarded, at(4)).is_none());
         assert!(gate.revoked(&key), "the gate is told");

@@ -18,6 +18,7 @@ pub struct ConsoleSettings {
     pub(super) demo_people: Vec<DemoPerson>,
     pub(super) step_ups: Option<Arc<StepUps>>,
     aliases: Vec<String>,
+    strict_transport: bool,
     #[cfg(feature = "passkeys")]
     pub(super) passkeys: Option<(webauthn_rs::Webauthn, Arc<dyn PasskeyStore>)>,
     #[cfg(feature = "oidc")]
@@ -82,6 +83,7 @@ impl ConsoleSettings {
                 demo_people: Vec::new(),
                 step_ups: None,
                 aliases: Vec::new(),
+                strict_transport: true,
                 #[cfg(feature = "passkeys")]
                 passkeys: None,
                 #[cfg(feature = "oidc")]
@@ -151,6 +153,19 @@ impl ConsoleSettings {
         let alias = Self::new(origin)?;
         self.aliases.push(alias.origin);
         Ok(self)
+    }
+
+    /// Whether answers tell browsers to come by HTTPS alone for a year (`Strict-Transport-Security`, RFC 6797). They do where the origin is
+    /// `https://`. Switch it off where something on the same host name, on any port, is still reached without TLS.
+    #[must_use]
+    pub fn with_strict_transport(mut self, on: bool) -> Self {
+        self.strict_transport = on;
+        self
+    }
+
+    /// Whether a request's answer says so, by the `Host` that it was sent to.
+    pub(super) fn is_strict_at(&self, asked: &str) -> bool {
+        self.strict_transport && self.origin.starts_with("https://") && self.is_own_host(asked)
     }
 
     /// Whether a request's `Host` is one from which browsers are sent on.
@@ -236,9 +251,9 @@ mod tests {
     #[cfg(feature = "passkeys")]
     #[test]
     fn passkeys_need_a_host_name_and_a_safe_way_to_it() {
-        let store: Arc<dyn PasskeyStore> = Arc::new(jit_core::broker::passkeys::CellPasskeys::new(Arc::new(
-            jit_core::memory::MemoryStore::new(),
-        )));
+        let store: Arc<dyn PasskeyStore> = Arc::new(jit_core::broker::passkeys::StoredPasskeys::new(
+            Arc::new(jit_core::memory::MemoryStore::new()),
+        ));
         for (origin, good) in [
             ("https://access.example.com", true),
             ("https://access.example.com:8443", true),

@@ -10,6 +10,7 @@ mod glass;
 mod input;
 mod interactions;
 mod lockdowns;
+mod passkeys;
 mod restart;
 mod reviewing;
 mod sight;

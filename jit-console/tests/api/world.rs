@@ -13,6 +13,7 @@ use http::{HeaderMap, Request, StatusCode};
 use jit_console::{ApiSettings, mounted};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
+use jit_core::broker::passkeys::StoredPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::gate::Gate;
@@ -255,7 +256,9 @@ impl World {
             .fallback(get(async || "in\n"))
             .merge(mounted(
                 broker.clone(),
-                ApiSettings::default().with_step_ups(step_ups),
+                ApiSettings::default()
+                    .with_step_ups(step_ups)
+                    .with_passkeys(Arc::new(StoredPasskeys::new(store.clone()))),
             ))
             .layer(JitLayer::new(gate.clone()));
         Self {

@@ -190,3 +190,40 @@ async fn signing_in_anew_ends_the_sign_in_before() {
     let left = alice.get("/requests").await;
     assert!(left.location().starts_with("/login?to="), "{left:?}");
 }
+
+#[tokio::test]
+async fn signing_out_always_works() {
+    let world = World::strict().await;
+    let gone = |answer: &crate::world::Answer| {
+        answer.leads_to("/login");
+        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        assert!(cookie.starts_with("__Host-jit-console=;"), "{cookie}");
+        assert!(cookie.ends_with("; Max-Age=0"), "{cookie}");
+    };
+    let token = async |browser: &Browser<'_>| browser.form("/grants", "/logout").await.remove(0).1;
+    // Under a form from before a step-up, in another tab of the same browser.
+    let mut alice = world.visit("alice").await;
+    let old = token(&alice).await;
+    alice.step_up("/step-up", &world.code("alice", 0)).await.is(303);
+    gone(&alice.post("/logout", &[("csrf", &old)]).await);
+    alice.get("/grants").await.is(303);
+    // By a browser that says nothing of where the form comes from, by its own form alone.
+    let bob = world.visit("bob").await;
+    let own = token(&bob).await;
+    bob.post_silently("/logout", &[("csrf", &old)]).await.is(403);
+    bob.get("/grants").await.is(200);
+    gone(&bob.post_silently("/logout", &[("csrf", &own)]).await);
+    bob.get("/grants").await.is(303);
+    // After an hour in which nobody looked at it; but not as another site's page sends it.
+    let carol = world.visit("carol").await;
+    let own = token(&carol).await;
+    world.advance(3600);
+    for site in ["cross-site", "same-site"] {
+        let refused = carol.post_from(site, "/logout", &[("csrf", &own)]).await;
+        refused.is(403);
+        assert!(!refused.headers.contains_key("set-cookie"), "{site}");
+    }
+    gone(&carol.post("/logout", &[("csrf", &own)]).await);
+    // And again, with nothing left of it, and with a form that is none.
+    gone(&carol.post("/logout", &[("what", "ever")]).await);
+}

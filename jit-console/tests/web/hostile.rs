@@ -1,5 +1,10 @@
 //! Text that wants to be more than text stays text, on every page.
 
+use axum::body::Body;
+use http::Request;
+use jit_console::web::{Console, ConsoleSettings};
+use tower::ServiceExt;
+
 use crate::world::World;
 
 const HOSTILE: &str = "look <script>alert(1)</script> \" onmouseover=\"x' style='y \u{1b}[31m\u{202e}txt\u{200b} &lt;b&gt;\r\nSet-Cookie: a=b";
@@ -64,5 +69,49 @@ async fn what_people_type_is_inert_everywhere() {
         let answer = carol.get(path).await;
         answer.lacks("<script");
         assert!(!answer.status.is_server_error(), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_told_to_come_by_https_where_they_did() {
+    let world = World::new().await;
+    let (https, http) = ("https://access.example.com", "http://access.example.com");
+    for (origin, on, host, told) in [
+        (https, true, "access.example.com", true),
+        (https, true, "access.example.com:443", true),
+        (https, true, "app.example.com", false),
+        (https, false, "access.example.com", false),
+        (http, true, "access.example.com", false),
+    ] {
+        let settings = ConsoleSettings::new(origin).unwrap().with_strict_transport(on);
+        let console = Console::new(world.broker.clone(), settings.with_guarded(https).unwrap());
+        let asked = async |router: axum::Router, path: &str, site: &str| {
+            let request = Request::builder().uri(path).header("host", host);
+            let request = request
+                .header("sec-fetch-site", site)
+                .header("sec-fetch-mode", "cors");
+            let answer = router
+                .oneshot(request.body(Body::empty()).unwrap())
+                .await
+                .unwrap();
+            let field = answer.headers().get("strict-transport-security");
+            field.map(|field| field.to_str().unwrap().to_owned())
+        };
+        let told = told.then(|| "max-age=31536000".to_owned());
+        for (path, site) in [
+            ("/login", "none"),
+            ("/", "none"),
+            ("/style.css", "none"),
+            ("/nothing", "none"),
+            ("/", "cross-site"),
+        ] {
+            let said = asked(console.router(), path, site).await;
+            assert_eq!(said, told, "{origin} {on} {host} {path}");
+        }
+        // Guarded origins decide for themselves.
+        assert_eq!(
+            asked(console.entrance(), "/_jit/enter?code=x", "none").await,
+            None
+        );
     }
 }

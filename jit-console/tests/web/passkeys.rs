@@ -373,9 +373,107 @@ async fn a_signature_that_was_made_for_anything_else_decides_nothing() {
     world.advance(61);
     other.step_up("/step-up", &world.code("bob", 0)).await.is(303);
     other.fill("/security", "/security/remove", &[]).await.is(303);
+    let before = world.end().await;
     let refused = elsewhere.answers(&page, &right).await;
     refused.is(403);
     refused.says("Nothing was decided.");
     assert_eq!(world.end().await, before);
     assert!(evidence(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_becomes_of_passkeys_is_in_the_log() {
+    let world = World::strict().await;
+    let (token, mut erin) = (Token::new(1), world.visit("erin").await);
+    erin.enrols(&token, "blue key").await.leads_to("/security");
+    let wants = erin.fill("/security", "/security/remove", &[]).await;
+    let page = erin.fill(wants.location(), "/step-up/passkey", &[]).await;
+    let proven = token.get(&options(&page));
+    erin.answers(&page, &proven).await.leads_to("/security");
+    erin.fill("/security", "/security/remove", &[]).await.is(303);
+    let log = world.store.feed(0, 1000).await.unwrap();
+    let bodies = log.iter().filter(|record| record.body.contains("passkey"));
+    let bodies: Vec<Value> = bodies
+        .map(|record| serde_json::from_str(&record.body).unwrap())
+        .collect();
+    let told = |kind: &str| {
+        serde_json::json!({
+            "type": kind,
+            "owner": "erin",
+            "passkey": {"id": text(&token.id), "name": "blue key"},
+            "principal": {"issuer": "demo", "subject": "erin"},
+            "person": "erin",
+        })
+    };
+    assert_eq!(bodies, ["passkey_enrolled", "passkey_removed"].map(told));
+    let carol = world.visit("carol").await;
+    for page in ["/audit", "/audit?person=erin", "/audit?type=passkey_removed"] {
+        let page = carol.get(page).await;
+        page.says("erin removed the passkey “blue key”.");
+    }
+    carol
+        .get("/audit")
+        .await
+        .says("erin added the passkey “blue key”.");
+}
+
+#[tokio::test]
+async fn who_has_lost_the_only_passkey_has_it_cleared_and_adds_another() {
+    let world = World::strict().await;
+    let (lost, fresh, own) = (Token::new(1), Token::new(2), Token::new(3));
+    let mut erin = world.visit("erin").await;
+    erin.enrols(&lost, "lost").await.leads_to("/security");
+    // However fresh the sign-in: there is a second factor, and she can't prove it.
+    let erin = world.visit("erin").await;
+    let wants = erin.fill("/security", "/security", &[("name", "new")]).await;
+    assert!(wants.location().starts_with("/step-up"));
+
+    let mut carol = world.visit("carol").await;
+    let typed = [("person", "erin"), ("reason", "it is in the sea")];
+    carol.get("/lockdowns").await.says("href=\"/security/clear\"");
+    // By her password alone she clears nobody's, and there is nothing that she could prove.
+    carol
+        .fill("/security/clear", "/security/clear", &typed)
+        .await
+        .is(401);
+    carol.enrols(&own, "own").await.leads_to("/security");
+    let wants = carol.fill("/security/clear", "/security/clear", &typed).await;
+    let step_up = wants.location().to_owned();
+    assert!(step_up.starts_with("/step-up?to="), "{step_up}");
+    let page = carol.fill(&step_up, "/step-up/passkey", &[]).await;
+    let back = carol.answers(&page, &own.get(&options(&page))).await;
+    back.leads_to("/security/clear?person=erin");
+    // Never her own, and nobody's without saying why.
+    for (person, reason) in [("carol", "mine"), ("erin", " "), ("", "x"), ("nobody", "x")] {
+        let typed = [("person", person), ("reason", reason)];
+        let refused = carol.fill("/security/clear", "/security/clear", &typed).await;
+        refused.is(400);
+        refused.says("aria-invalid");
+    }
+    let cleared = carol.fill(back.location(), "/security/clear", &typed[..]).await;
+    cleared.is(200);
+    cleared.says("One passkey of erin was cleared.");
+    let told = "carol cleared every passkey of erin (“lost”): “it is in the sea”";
+    carol.get("/audit?person=erin").await.says(told);
+
+    // A session of hers that is older than the 5 minutes is not enough; a new one is.
+    world.advance(301);
+    erin.fill("/security", "/security", &[("name", "new")])
+        .await
+        .is(403);
+    let mut erin = world.visit("erin").await;
+    erin.enrols(&fresh, "new").await.leads_to("/security");
+    // What was lost proves nothing any more.
+    let page = erin.fill("/step-up", "/step-up/passkey", &[]).await;
+    erin.answers(&page, &lost.get(&options(&page))).await.is(403);
+
+    for name in ["alice", "bob", "erin"] {
+        let other = world.visit(name).await;
+        other.get("/security/clear").await.is(403);
+        other.post("/security/clear", &typed).await.is(403);
+    }
+    let before = world.end().await;
+    let forged = [("csrf", "0"), typed[0], typed[1]];
+    carol.post("/security/clear", &forged).await.is(403);
+    assert_eq!(world.end().await, before);
 }

@@ -11,7 +11,7 @@ use jit_console::web::{Console, ConsoleSettings, DemoPerson};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
 #[cfg(feature = "passkeys")]
-use jit_core::broker::passkeys::CellPasskeys;
+use jit_core::broker::passkeys::StoredPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::gate::flight::{Direction, Flight};
@@ -199,7 +199,7 @@ impl World {
         let settings = match origin {
             "http://127.0.0.1:8081" => settings,
             _ => settings
-                .with_passkeys(Arc::new(CellPasskeys::new(store.clone())))
+                .with_passkeys(Arc::new(StoredPasskeys::new(store.clone())))
                 .unwrap(),
         };
         let console = Console::new(broker.clone(), settings);
@@ -345,6 +345,14 @@ impl Browser<'_> {
         let request = self
             .call("POST", path)
             .header("sec-fetch-site", site)
+            .header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(encode(fields))).unwrap()).await
+    }
+
+    /// As a browser that does not say where a form comes from.
+    pub(crate) async fn post_silently(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = self
+            .call("POST", path)
             .header("content-type", "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(encode(fields))).unwrap()).await
     }

@@ -216,3 +216,59 @@ pub enum ControlEvent {
         count: u64,
     },
 }
+
+/// Something that happened to how a person shows that it is them. It is told in the person's own stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum PersonEvent {
+    /// A passkey was enrolled.
+    PasskeyEnrolled {
+        /// Whose it is.
+        owner: PersonId,
+        /// It.
+        passkey: NamedPasskey,
+        /// By which identity.
+        principal: Principal,
+        /// By whom.
+        person: PersonId,
+    },
+    /// A passkey was removed.
+    PasskeyRemoved {
+        /// Whose it was.
+        owner: PersonId,
+        /// It.
+        passkey: NamedPasskey,
+        /// By which identity.
+        principal: Principal,
+        /// By whom.
+        person: PersonId,
+    },
+    /// Somebody else took all passkeys of a person away.
+    PasskeysCleared {
+        /// Whose they were.
+        owner: PersonId,
+        /// They.
+        passkeys: Vec<NamedPasskey>,
+        /// By which identity.
+        principal: Principal,
+        /// By whom.
+        person: PersonId,
+        /// Why, cleaned.
+        reason: String,
+    },
+}
+
+/// What the log says of a passkey: nothing that verifies it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "whoever tells of one has to say all of it"
+)]
+pub struct NamedPasskey {
+    /// The id of the credential, in base64url without padding (RFC 4648 §5).
+    pub id: String,
+    /// What its person calls it, cleaned.
+    pub name: String,
+}

@@ -100,6 +100,7 @@ impl Broker {
                 self.inner.enforcer.set_lockdowns(lockdowns.version, &all);
             }
             StreamId::Person(_)
+            | StreamId::Passkeys(_)
             | StreamId::Control
             | StreamId::Interactions(_)
             | StreamId::InteractionIndex(..) => {}

@@ -111,7 +111,7 @@ pub struct Powers {
     pub auditor: bool,
     /// May revoke any grant, and see any request.
     pub revoker: bool,
-    /// May declare and lift lockdowns.
+    /// May declare and lift lockdowns, and clear passkeys that others have lost.
     pub lockdown: bool,
 }
 

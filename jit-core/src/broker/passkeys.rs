@@ -1,14 +1,24 @@
-//! Passkeys (W3C Web Authentication): what is kept of them, and where. What they prove is verified by whoever uses them; this keeps what
-//! they need for that as a text.
+//! Passkeys (W3C Web Authentication): what is kept of them, and where, and clearing those of somebody who has lost theirs. What they prove is
+//! verified by whoever uses them; this keeps what they need for that as a text.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::broker::store::{Cell, Put, Store, StoreError, Version};
+use crate::approval::ask::Actor;
+use crate::approval::event::{NamedPasskey, PersonEvent};
+use crate::approval::person::PersonState;
+use crate::approval::refused::Refused;
+use crate::broker::acting::cleaned;
+use crate::broker::loading::encode;
+use crate::broker::store::{Batch, Cell, Draft, Facets, Put, Store, StoreError, StreamId, Version, Write};
+use crate::broker::{Broker, Rejection};
 use crate::id::{Digest, PersonId, Timestamp};
+use crate::policy::terms::MfaTerms;
+use crate::span::Span;
 
 /// Most passkeys of one person.
 pub const EACH_MAX: usize = 10;
@@ -45,11 +55,33 @@ pub struct Passkeys {
     pub items: Vec<Passkey>,
 }
 
+/// What a change of passkeys is told by, and when it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "whoever changes passkeys makes it")]
+pub struct News {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: PersonEvent,
+}
+
+impl Passkey {
+    /// What the log says of it.
+    pub fn named(&self) -> NamedPasskey {
+        NamedPasskey {
+            id: self.id.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
 /// Keeps passkeys.
 ///
 /// # Contract
 /// - `put` writes if the person's passkeys still have the version `expected`, and answers [`StoreError::Conflict`] otherwise: two changes
 ///   at once never undo each other, and a signature counter never goes back.
+/// - `news` go into the audit log in one transaction with the change: none is written without the other. Whoever enrols, removes or clears
+///   has some; a use has none, since what it was used for is told.
 /// - A passkey's id belongs to one person, for ever: `put` answers [`StoreError::Invalid`] for one that was another's, also if it was
 ///   removed since. Else whoever sees a credential's id could enrol it as theirs with a key of their own.
 /// - More than [`EACH_MAX`] are [`StoreError::Invalid`]. Acknowledged is durable, as far as the store is.
@@ -59,23 +91,29 @@ pub trait PasskeyStore: fmt::Debug + Send + Sync + 'static {
     /// The passkeys of a person; none of someone who never had any.
     async fn of(&self, person: &PersonId) -> Result<Passkeys, StoreError>;
 
-    /// Puts `items` in the place of all passkeys of a person.
-    async fn put(&self, person: &PersonId, expected: Version, items: &[Passkey]) -> Result<(), StoreError>;
+    /// Puts `items` in the place of all passkeys of a person, and tells so.
+    async fn put(
+        &self,
+        person: &PersonId,
+        expected: Version,
+        items: &[Passkey],
+        news: Option<&News>,
+    ) -> Result<(), StoreError>;
 }
 
-/// A [`PasskeyStore`] in the cells of any [`Store`]: in the database where that is one, in memory where it is not.
+/// A [`PasskeyStore`] in any [`Store`]: in the database where that is one, in memory where it is not.
 ///
-/// The cell `passkeys/{person}` holds a person's, and `passkey/{SHA-256 of the id}` whose the id is.
+/// The stream `passkeys/{person}` holds a person's, and the cell `passkey/{SHA-256 of the id}` whose the id is.
 #[derive(Debug, Clone)]
-pub struct CellPasskeys(Arc<dyn Store>);
+pub struct StoredPasskeys(Arc<dyn Store>);
 
-impl CellPasskeys {
-    /// In `store`.
+impl StoredPasskeys {
+    /// In `store`, which has to be the one with the audit log.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self(store)
     }
 
-    /// Makes an id this person's, unless it is another's.
+    /// Makes an id this person's, unless it is another's. A claim that no passkey comes of stays, and keeps nobody out but others.
     async fn claim(&self, id: &str, person: &PersonId) -> Result<(), StoreError> {
         let name = format!("passkey/{}", Digest::plain(id.as_bytes()));
         let owner = |cell: &Cell| cell.value == person.as_str();
@@ -96,30 +134,50 @@ impl CellPasskeys {
             Err(StoreError::invalid("the passkey is another person's"))
         }
     }
-}
 
-fn cell_of(person: &PersonId) -> String {
-    format!("passkeys/{person}")
+    /// The write that tells it in the person's stream, whose state stays as it is.
+    async fn telling(&self, person: &PersonId, news: &News) -> Result<Write, StoreError> {
+        let stream = StreamId::Person(person.clone());
+        let before = self.0.load(&stream).await?;
+        let (expected, state, facets) = match before {
+            Some(before) => (before.version, before.state, before.facets),
+            None => (0, encode(&PersonState::default())?, Facets::default()),
+        };
+        Ok(Write {
+            stream,
+            expected,
+            events: vec![Draft {
+                at: news.at,
+                body: encode(&news.event)?,
+            }],
+            state,
+            facets,
+        })
+    }
 }
 
 #[async_trait]
-impl PasskeyStore for CellPasskeys {
+impl PasskeyStore for StoredPasskeys {
     async fn of(&self, person: &PersonId) -> Result<Passkeys, StoreError> {
-        let name = cell_of(person);
-        let cell = self.0.cell(&name, None).await?;
-        let items = match cell.value.as_str() {
-            "" => Vec::new(),
-            text => serde_json::from_str(text).map_err(|_| StoreError::Damaged {
-                what: format!("cell {name}"),
-            })?,
-        };
-        Ok(Passkeys {
-            version: cell.version,
-            items,
+        let stream = StreamId::Passkeys(person.clone());
+        Ok(match self.0.load(&stream).await? {
+            None => Passkeys::default(),
+            Some(kept) => Passkeys {
+                version: kept.version,
+                items: serde_json::from_str(&kept.state).map_err(|_| StoreError::Damaged {
+                    what: format!("stream {stream}"),
+                })?,
+            },
         })
     }
 
-    async fn put(&self, person: &PersonId, expected: Version, items: &[Passkey]) -> Result<(), StoreError> {
+    async fn put(
+        &self,
+        person: &PersonId,
+        expected: Version,
+        items: &[Passkey],
+        news: Option<&News>,
+    ) -> Result<(), StoreError> {
         if items.len() > EACH_MAX {
             return Err(StoreError::invalid(format!(
                 "{} passkeys of one person, at most {EACH_MAX} are kept",
@@ -129,10 +187,82 @@ impl PasskeyStore for CellPasskeys {
         for passkey in items {
             self.claim(&passkey.id, person).await?;
         }
-        let value = serde_json::to_string(items).map_err(StoreError::unavailable)?;
-        self.0
-            .cell(&cell_of(person), Some(Put { expected, value }))
-            .await?;
-        Ok(())
+        let mut writes = vec![Write {
+            stream: StreamId::Passkeys(person.clone()),
+            expected,
+            events: Vec::new(),
+            state: encode(&items)?,
+            facets: Facets::default(),
+        }];
+        if let Some(news) = news {
+            writes.push(self.telling(person, news).await?);
+        }
+        let batch = Batch {
+            writes,
+            unchanged: Vec::new(),
+        };
+        self.0.append(batch).await.map(drop)
+    }
+}
+
+/// How recently whoever clears another's passkeys must have proven a second factor.
+const CLEARING_AGE: Span = Span::minutes(5);
+/// How often a change is tried again that another one came before.
+const TRIES: usize = 8;
+
+impl Broker {
+    /// Takes all passkeys of `owner` away, who has lost the only one, so that they can enrol a first one again. For those who may declare
+    /// lockdowns, with a second factor that they proved within the last 5 minutes, and never for oneself: whoever still has a passkey
+    /// removes the others with it. Answers how many there were.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed; otherwise the failure of a port.
+    pub async fn clear_passkeys(
+        &self,
+        by: &Actor,
+        passkeys: &dyn PasskeyStore,
+        owner: &PersonId,
+        reason: &str,
+    ) -> Result<usize, Rejection> {
+        if !self.powers(by).lockdown {
+            return Err(Refused::NotEligible.into());
+        }
+        self.unlocked(by).await?;
+        if by.person.id == *owner {
+            let own = "is you; somebody else has to clear your passkeys";
+            return Err(Refused::invalid("person", own).into());
+        }
+        let reason = cleaned(reason)?;
+        if reason.is_empty() {
+            return Err(Refused::invalid("reason", "must say why; it goes into the log").into());
+        }
+        let now = self.now();
+        let terms = MfaTerms {
+            acr: Vec::new(),
+            amr: BTreeSet::new(),
+            max_age: Some(CLEARING_AGE),
+        };
+        if !by.assurance.satisfies(&terms, now) {
+            return Err(Refused::StepUp { terms }.into());
+        }
+        for _ in 0..TRIES {
+            let known = passkeys.of(owner).await?;
+            if known.items.is_empty() {
+                return Err(Refused::invalid("person", "has no passkeys").into());
+            }
+            let event = PersonEvent::PasskeysCleared {
+                owner: owner.clone(),
+                passkeys: known.items.iter().map(Passkey::named).collect(),
+                principal: by.principal.clone(),
+                person: by.person.id.clone(),
+                reason: reason.clone(),
+            };
+            let news = News { at: now, event };
+            match passkeys.put(owner, known.version, &[], Some(&news)).await {
+                Err(StoreError::Conflict { .. }) => {}
+                put => return Ok(put.map(|()| known.items.len())?),
+            }
+        }
+        Err(StoreError::unavailable("too many changes at once; try again").into())
     }
 }

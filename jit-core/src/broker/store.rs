@@ -34,8 +34,10 @@ pub const CELL_MAX: usize = 64 * 1024;
 pub enum StreamId {
     /// One request and the grant it becomes.
     Request(RequestId),
-    /// What rules across one person's requests need to know.
+    /// What rules across one person's requests need to know. What happens to their passkeys is told here as well.
     Person(PersonId),
+    /// A person's passkeys. Holds no events: the log tells of them in the person's own stream, which all who read it know.
+    Passkeys(PersonId),
     /// All lockdowns.
     Lockdowns,
     /// What the control plane itself does: policy loaded, break-glass overdue.
@@ -53,12 +55,13 @@ impl StreamId {
     }
 }
 
-/// `request/req_…`, `person/…`, `lockdowns`, `control`, `interactions/grt_…`, `interactions/grt_…/0`: unique, and fit for a primary key.
+/// `request/req_…`, `person/…`, `passkeys/…`, `lockdowns`, `control`, `interactions/grt_…`, `interactions/grt_…/0`: unique, and fit for a primary key.
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(id) => write!(f, "request/{id}"),
             Self::Person(id) => write!(f, "person/{id}"),
+            Self::Passkeys(id) => write!(f, "passkeys/{id}"),
             Self::Lockdowns => f.write_str("lockdowns"),
             Self::Control => f.write_str("control"),
             Self::Interactions(id) => write!(f, "interactions/{id}"),
@@ -73,6 +76,7 @@ impl FromStr for StreamId {
         match text.split_once('/') {
             Some(("request", id)) => Ok(Self::Request(id.parse()?)),
             Some(("person", id)) => Ok(Self::Person(id.parse()?)),
+            Some(("passkeys", id)) => Ok(Self::Passkeys(id.parse()?)),
             Some(("interactions", rest)) => match rest.split_once('/') {
                 None => Ok(Self::Interactions(rest.parse()?)),
                 Some((id, part)) => Ok(Self::InteractionIndex(id.parse()?, index_part(part)?)),

@@ -23,7 +23,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version, request};
 
 pub use cookies::gate_cookie;
-use cookies::{may_be_the_gates, pairs, value_of};
+use cookies::{is_never_passed_on, may_be_the_gates, pairs, value_of};
 pub(in crate::gate) use plea::Plea;
 pub use plea::{DURATION_HEADER, REASON_HEADER, TICKET_HEADER};
 pub use proxies::{BadProxy, TrustedProxies};
@@ -38,11 +38,12 @@ pub const GATE_COOKIE: &str = "__Host-jit";
 pub const GRANT_COOKIE: &str = "__Host-jit-grant";
 /// The cookie of the web console. A browser sends it to whatever else is served under the same host name, on any port: no gate passes it on.
 pub const CONSOLE_COOKIE: &str = "__Host-jit-console";
-/// The cookie by which the console knows a browser again that it sent away to sign in. As [`CONSOLE_COOKIE`], it is never passed on.
+/// How the name of each cookie begins by which the console knows a browser again that it sent away to sign in. As [`CONSOLE_COOKIE`], none
+/// is ever passed on.
 pub const SIGN_IN_COOKIE: &str = "__Host-jit-sign-in";
 /// The field that holds a credential which is bound to a grant, bare: no scheme before it.
 pub const GRANT_HEADER: HeaderName = HeaderName::from_static("jit-credential");
-/// Cookies that no upstream gets, whatever came of the request.
+/// Cookies that no upstream gets, whatever came of the request; nor one whose name begins as that of the last.
 const NEVER_PASSED_ON: [&str; 3] = [GRANT_COOKIE, CONSOLE_COOKIE, SIGN_IN_COOKIE];
 /// Most header fields of a request, every repeated one counted.
 pub const FIELDS_MAX: usize = 100;
@@ -241,7 +242,7 @@ impl<'r> Seen<'r> {
                 self.credential(credential);
                 self.reserved = true;
             } else {
-                self.reserved |= NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some());
+                self.reserved |= is_never_passed_on(pair);
             }
         }
     }
@@ -542,9 +543,10 @@ mod tests {
         let mut map = headers(&[
             ("cookie", "a=1; __Host-jit-console=x; b=2"),
             ("cookie", "__Host-jit-console=y"),
+            ("cookie", "__Host-jit-sign-in-abc=z; c=3; __Host-jit-sign-in=z"),
         ]);
         strip(&mut map);
-        assert_eq!(list(&map), [("cookie", "a=1; b=2")]);
+        assert_eq!(list(&map), [("cookie", "a=1; b=2"), ("cookie", "c=3")]);
     }
 
     #[test]
@@ -699,7 +701,7 @@ mod tests {
             (&[("cookie", "__Host-jit=x")], true),
             (&[("cookie", "__Host-jit-grant=x")], true),
             (&[("cookie", "a=1; __Host-jit-console=x")], true),
-            (&[("cookie", "a=1"), ("cookie", "__Host-jit-sign-in=x")], true),
+            (&[("cookie", "a=1"), ("cookie", "__Host-jit-sign-in-1=x")], true),
             (&[("jit-reason", "why")], true),
             (&[("jit-credential", "x")], true),
             (&[("x.jit.grant", "x")], true),

@@ -43,7 +43,7 @@ pub struct Control {
     pub auditors: People,
     /// They may revoke any grant.
     pub revokers: People,
-    /// They may declare and lift lockdowns.
+    /// They may declare and lift lockdowns, and clear passkeys that others have lost.
     pub lockdown: People,
 }
 
@@ -58,7 +58,7 @@ impl Control {
         self.revokers.includes(person)
     }
 
-    /// Whether `person` may declare and lift lockdowns.
+    /// Whether `person` may declare and lift lockdowns, and clear passkeys that others have lost.
     pub fn may_lock_down(&self, person: &Person) -> bool {
         self.lockdown.includes(person)
     }

@@ -98,7 +98,7 @@ pub(super) struct Control {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<Role>"))]
     pub(super) revokers: Vec<String>,
-    /// Roles that may declare and lift lockdowns.
+    /// Roles that may declare and lift lockdowns, and clear passkeys that others have lost.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<Role>"))]
     pub(super) lockdown: Vec<String>,

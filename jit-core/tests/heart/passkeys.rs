@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jit_core::approval::event::Event;
+use chrono::TimeDelta;
+use jit_core::approval::ask::Actor;
+use jit_core::approval::event::{Event, PersonEvent};
 use jit_core::approval::evidence::{EVIDENCE_MAX, Evidence, Statement};
+use jit_core::approval::lockdown::Target;
 use jit_core::approval::refused::Refused;
 use jit_core::approval::request::Request;
 use jit_core::approval::review::{Decision, Narrowing, Opinion, Review};
 use jit_core::approval::state::State;
 use jit_core::broker::Broker;
-use jit_core::broker::passkeys::{CellPasskeys, EACH_MAX, Passkey, PasskeyStore, Passkeys};
-use jit_core::broker::store::{Store, StoreError};
+use jit_core::broker::passkeys::{EACH_MAX, News, Passkey, PasskeyStore, Passkeys, StoredPasskeys};
+use jit_core::broker::store::{Store, StoreError, StreamId};
 use jit_core::id::{Digest, PersonId, Timestamp};
 use jit_core::memory::MemoryStore;
 use jit_store_sqlite::SqliteStore;
@@ -36,23 +39,155 @@ async fn passkeys_are_kept_and_belong_to_one_person(on: On) {
         On::Memory => Arc::new(MemoryStore::new()),
         On::Sqlite => Arc::new(SqliteStore::open(folder.path().join("jit.db")).await.unwrap()),
     };
-    let passkeys = CellPasskeys::new(store);
+    let passkeys = StoredPasskeys::new(store);
     let [ana, bo] = ["ana", "bo"].map(|name| PersonId::new(name).unwrap());
     assert_eq!(passkeys.of(&ana).await.unwrap(), Passkeys::default());
-    passkeys.put(&ana, 0, &[passkey("one")]).await.unwrap();
+    passkeys.put(&ana, 0, &[passkey("one")], None).await.unwrap();
     let kept = passkeys.of(&ana).await.unwrap();
     assert_eq!(kept.items, [passkey("one")]);
     // What was loaded before is not written over what is newer.
-    let stale = passkeys.put(&ana, 0, &[passkey("two")]).await;
+    let stale = passkeys.put(&ana, 0, &[passkey("two")], None).await;
     assert!(matches!(stale, Err(StoreError::Conflict { .. })), "{stale:?}");
     // An id stays its person's, also when it is no longer kept.
-    passkeys.put(&ana, kept.version, &[]).await.unwrap();
-    let taken = passkeys.put(&bo, 0, &[passkey("one")]).await;
+    passkeys.put(&ana, kept.version, &[], None).await.unwrap();
+    let taken = passkeys.put(&bo, 0, &[passkey("one")], None).await;
     assert!(matches!(taken, Err(StoreError::Invalid { .. })), "{taken:?}");
     assert_eq!(passkeys.of(&bo).await.unwrap(), Passkeys::default());
     let many: Vec<_> = (0..=EACH_MAX).map(|n| passkey(&n.to_string())).collect();
-    let many = passkeys.put(&bo, 0, &many).await;
+    let many = passkeys.put(&bo, 0, &many, None).await;
     assert!(matches!(many, Err(StoreError::Invalid { .. })), "{many:?}");
+}
+
+fn enrolled(rig: &Rig, owner: &Actor, id: &str) -> News {
+    News {
+        at: rig.now(),
+        event: PersonEvent::PasskeyEnrolled {
+            owner: owner.person.id.clone(),
+            passkey: passkey(id).named(),
+            principal: owner.principal.clone(),
+            person: owner.person.id.clone(),
+        },
+    }
+}
+
+/// What the log tells of passkeys, and in which streams.
+async fn told(rig: &Rig) -> Vec<(StreamId, PersonEvent)> {
+    let log = rig.log().await.into_iter();
+    log.filter_map(|record| Some((record.stream, serde_json::from_str(&record.body).ok()?)))
+        .collect()
+}
+
+async fn a_change_of_passkeys_and_its_record_are_one(on: On) {
+    let rig = Rig::new(on, POLICY).await;
+    let passkeys = StoredPasskeys::new(rig.store.clone());
+    let alice = rig.actor("alice").await;
+    let owner = &alice.person.id;
+    let (one, two) = (enrolled(&rig, &alice, "one"), enrolled(&rig, &alice, "two"));
+    rig.store.set_broken(true);
+    let failed = passkeys.put(owner, 0, &[passkey("one")], Some(&one)).await;
+    assert!(
+        matches!(failed, Err(StoreError::Unavailable { .. })),
+        "{failed:?}"
+    );
+    rig.store.set_broken(false);
+    assert_eq!(
+        (passkeys.of(owner).await.unwrap(), told(&rig).await),
+        Default::default()
+    );
+    let written = (StreamId::Person(owner.clone()), one.event.clone());
+    passkeys
+        .put(owner, 0, &[passkey("one")], Some(&one))
+        .await
+        .unwrap();
+    assert_eq!(told(&rig).await, std::slice::from_ref(&written));
+    // What comes too late is not told either, and a use is not.
+    let late = passkeys.put(owner, 0, &[passkey("two")], Some(&two)).await;
+    assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
+    passkeys.put(owner, 1, &[passkey("one")], None).await.unwrap();
+    assert_eq!(told(&rig).await, [written]);
+    // The stream that it is told in is the one that limits count by, which goes on as it was.
+    let asked = rig.asked("alice").await;
+    passkeys
+        .put(owner, 2, &[passkey("one"), passkey("two")], Some(&two))
+        .await
+        .unwrap();
+    let again = refused(rig.ask("alice", serde_json::json!({})).await);
+    assert!(
+        matches!(&again, Refused::LimitReached { request: Some(id), .. } if *id == asked.id),
+        "{again:?}"
+    );
+    let body = serde_json::to_string(&two.event).unwrap();
+    assert_eq!(
+        body,
+        r#"{"type":"passkey_enrolled","owner":"alice","passkey":{"id":"two","name":"laptop"},"principal":{"issuer":"demo","subject":"alice"},"person":"alice"}"#,
+        "what readers of the log rely on"
+    );
+    assert!(rig.log().await.iter().any(|record| record.body == body));
+}
+
+async fn somebody_else_clears_a_lost_passkey(on: On) {
+    let rig = Rig::new(on, POLICY).await;
+    let passkeys = StoredPasskeys::new(rig.store.clone());
+    let strong = async |name: &str, minutes: i64| {
+        let mut actor = rig.actor(name).await;
+        actor.assurance.methods = vec!["otp".to_owned()];
+        actor.assurance.authenticated_at = Some(rig.now() - TimeDelta::minutes(minutes));
+        actor
+    };
+    let (alice, carol) = (rig.actor("alice").await, strong("carol", 0).await);
+    for owner in [&alice, &carol] {
+        let id = owner.person.id.as_str();
+        let news = enrolled(&rig, owner, id);
+        passkeys
+            .put(&owner.person.id, 0, &[passkey(id)], Some(&news))
+            .await
+            .unwrap();
+    }
+    let before = rig.log().await;
+    let clear = async |by: &Actor, owner: &str, reason: &str| {
+        let owner = PersonId::new(owner).unwrap();
+        rig.broker.clear_passkeys(by, &passkeys, &owner, reason).await
+    };
+    let mut weak = carol.clone();
+    weak.assurance.methods = vec!["pwd".to_owned()];
+    let invalid = |field: &'static str| move |refused: &Refused| matches!(refused, Refused::Invalid { field: said, .. } if *said == field);
+    type Fits<'a> = &'a dyn Fn(&Refused) -> bool;
+    let eligible: Fits<'_> = &|refused| *refused == Refused::NotEligible;
+    let step_up: Fits<'_> = &|refused| matches!(refused, Refused::StepUp { .. });
+    for (what, by, owner, reason, fits) in [
+        ("a reviewer", strong("bob", 0).await, "alice", "lost", eligible),
+        ("oneself", carol.clone(), "carol", "lost", &invalid("person")),
+        ("by a password", weak, "alice", "lost", step_up),
+        ("not just now", strong("carol", 6).await, "alice", "lost", step_up),
+        (
+            "without a reason",
+            carol.clone(),
+            "alice",
+            " ",
+            &invalid("reason"),
+        ),
+        ("who has none", carol.clone(), "bob", "lost", &invalid("person")),
+    ] {
+        let outcome = refused(clear(&by, owner, reason).await);
+        assert!(fits(&outcome), "{what}: {outcome:?}");
+        assert_eq!(rig.log().await, before, "{what}");
+    }
+    assert_eq!(clear(&carol, "alice", "in the sea").await.unwrap(), 1);
+    assert_eq!(passkeys.of(&alice.person.id).await.unwrap().items, []);
+    assert_eq!(passkeys.of(&carol.person.id).await.unwrap().items.len(), 1);
+    let cleared = PersonEvent::PasskeysCleared {
+        owner: alice.person.id.clone(),
+        passkeys: vec![passkey("alice").named()],
+        principal: carol.principal.clone(),
+        person: carol.person.id.clone(),
+        reason: "in the sea".to_owned(),
+    };
+    assert_eq!(told(&rig).await.last().unwrap().1, cleared);
+    // Whoever is locked down clears nobody's.
+    let target = Target::Person(carol.person.id.clone());
+    rig.broker.lock_down(&carol, target, "INC-666").await.unwrap();
+    let locked = refused(clear(&carol, "alice", "again").await);
+    assert!(matches!(locked, Refused::LockedDown { .. }), "{locked:?}");
 }
 
 fn opinion(request: &Request) -> Opinion {
@@ -199,6 +334,8 @@ async fn a_review_without_evidence_is_recorded_as_ever(on: On) {
 }
 
 on_both! {
+    a_change_of_passkeys_and_its_record_are_one
+    somebody_else_clears_a_lost_passkey
     passkeys_are_kept_and_belong_to_one_person
     a_signature_over_anything_else_is_not_recorded
     a_review_without_evidence_is_recorded_as_ever

@@ -7,7 +7,7 @@ use axum::Router;
 use jit_console::ApiSettings;
 use jit_console::web::{Console, ConsoleSettings, DemoPerson};
 use jit_core::broker::Broker;
-use jit_core::broker::passkeys::CellPasskeys;
+use jit_core::broker::passkeys::StoredPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::clock::Clock;
@@ -69,7 +69,7 @@ pub(super) async fn wire(
     let interactions = Arc::new(Interactions::new());
     let factor = Arc::new(Totp::new(people.clone()));
     let step_ups = Arc::new(StepUps::new(factor, StepUpSettings::default()));
-    let passkeys = Arc::new(CellPasskeys::new(store.clone()));
+    let passkeys = Arc::new(StoredPasskeys::new(store.clone()));
     let broker = Broker::builder(store, people.clone(), policy)
         .clock(clock.clone())
         .interactions(interactions.clone())
@@ -89,10 +89,14 @@ pub(super) async fn wire(
         .with_step_ups(step_ups.clone())
         .dangerous_with_demo_people(visitors.collect::<Result<Vec<_>, BoxError>>()?);
     // Not at an address of the network: browsers take passkeys on this machine alone, or over HTTPS.
-    let settings = settings.clone().with_passkeys(passkeys).unwrap_or(settings);
+    let settings = settings
+        .clone()
+        .with_passkeys(passkeys.clone())
+        .unwrap_or(settings);
     let console = Console::new(broker.clone(), settings);
     let api = ApiSettings::default()
         .with_step_ups(step_ups.clone())
+        .with_passkeys(passkeys.clone())
         .with_console(origin);
     let control = || jit_console::mounted(broker.clone(), api.clone());
 

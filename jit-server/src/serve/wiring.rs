@@ -8,7 +8,7 @@ use jit_auth::oidc::CodeFlow;
 use jit_authz::Authz;
 use jit_console::ApiSettings;
 use jit_console::web::Console;
-use jit_core::broker::passkeys::CellPasskeys;
+use jit_core::broker::passkeys::StoredPasskeys;
 use jit_core::broker::store::Store;
 use jit_core::broker::{Broker, Rejection};
 use jit_core::clock::Clock;
@@ -84,7 +84,7 @@ pub(super) async fn wire(
     )?;
     let directory = identity.directory();
     let interactions = Arc::new(Interactions::new());
-    let passkeys = Arc::new(CellPasskeys::new(store.clone()));
+    let passkeys = Arc::new(StoredPasskeys::new(store.clone()));
     let built = Broker::builder(store, directory.clone(), policy)
         .clock(clock.clone())
         .interactions(interactions.clone())
@@ -100,7 +100,10 @@ pub(super) async fn wire(
     let console = config.console.as_ref().map(|console| {
         let settings = console.settings.clone().with_step_ups(step_ups.clone());
         // Browsers take passkeys at host names alone: a console that is reached by its address does without.
-        let settings = settings.clone().with_passkeys(passkeys).unwrap_or(settings);
+        let settings = settings
+            .clone()
+            .with_passkeys(passkeys.clone())
+            .unwrap_or(settings);
         let settings = match sign_in {
             Some(SignIn {
                 name,
@@ -138,7 +141,9 @@ pub(super) async fn wire(
         clock.clone(),
     ));
     let control = |door: &'static str| {
-        let settings = ApiSettings::default().with_step_ups(step_ups.clone());
+        let settings = ApiSettings::default()
+            .with_step_ups(step_ups.clone())
+            .with_passkeys(passkeys.clone());
         let settings = match &console_url {
             Some(url) => settings.with_console(url.clone()),
             None => settings,

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use jit_core::approval::event::{ApprovedBy, ControlEvent, Event, Finding, LockdownEvent};
+use jit_core::approval::event::{
+    ApprovedBy, ControlEvent, Event, Finding, LockdownEvent, NamedPasskey, PersonEvent,
+};
 use jit_core::approval::request::Request;
 use jit_core::approval::review::Decision;
 use jit_core::broker::store::{Record, StreamId};
@@ -64,6 +66,9 @@ impl<'a> Teller<'a> {
                 (Ok(event), Some(request)) => told_event(&event, request, now, &mut people),
                 _ => None,
             },
+            StreamId::Person(_) => serde_json::from_str(&record.body)
+                .ok()
+                .and_then(|event| told_person(&event, &mut people)),
             StreamId::Lockdowns => serde_json::from_str(&record.body)
                 .ok()
                 .map(|event| told_lockdown(&event, &mut people)),
@@ -237,6 +242,50 @@ fn told_lockdown(event: &LockdownEvent, people: &mut Vec<String>) -> String {
         }
         _ => "Something happened to a lockdown.".to_owned(),
     }
+}
+
+fn told_person(event: &PersonEvent, people: &mut Vec<String>) -> Option<String> {
+    let mut involve = |owner: &jit_core::id::PersonId, person: &jit_core::id::PersonId| {
+        people.push(owner.to_string());
+        people.push(person.to_string());
+    };
+    let named = |passkey: &NamedPasskey| format!("“{}”", clean(&passkey.name));
+    Some(match event {
+        PersonEvent::PasskeyEnrolled {
+            owner,
+            passkey,
+            person,
+            ..
+        } => {
+            involve(owner, person);
+            format!("{owner} added the passkey {}.", named(passkey))
+        }
+        PersonEvent::PasskeyRemoved {
+            owner,
+            passkey,
+            person,
+            ..
+        } => {
+            involve(owner, person);
+            format!("{owner} removed the passkey {}.", named(passkey))
+        }
+        PersonEvent::PasskeysCleared {
+            owner,
+            passkeys,
+            person,
+            reason,
+            ..
+        } => {
+            involve(owner, person);
+            let passkeys: Vec<_> = passkeys.iter().map(named).collect();
+            format!(
+                "{person} cleared every passkey of {owner} ({}){}",
+                passkeys.join(", "),
+                quoted(reason)
+            )
+        }
+        _ => return None,
+    })
 }
 
 fn told_control(event: &ControlEvent) -> Option<String> {

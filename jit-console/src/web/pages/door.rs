@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{ORIGIN, SET_COOKIE};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, StatusCode};
 use jit_core::approval::ask::Assurance;
@@ -17,7 +17,7 @@ use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::handoff::{Guarded, Return, Why};
-use crate::web::session::{self, CONSOLE_COOKIE, set_cookie};
+use crate::web::session::{self, CONSOLE_COOKIE, Place, set_cookie};
 use crate::web::visitor::Visitor;
 
 #[derive(Debug, Deserialize)]
@@ -90,27 +90,31 @@ pub(super) async fn sign_in(
         claims: BTreeMap::new(),
         expires_at: None,
     };
-    signed_in(&console, &headers, subject, &to)
+    signed_in(&console, &headers, subject, &to, None)
 }
 
-/// Begins the session of somebody who has just been proven, and lets them go on to where they were on the way.
+/// Begins the session of somebody who has just been proven, and lets them go on to where they were on the way: the slip `to`, or what their
+/// browser has brought back of it.
 pub(super) fn signed_in(
     console: &Console,
     headers: &HeaderMap,
     subject: Subject,
     to: &str,
+    brought: Option<Return>,
 ) -> Result<Response, Failure> {
     let now = console.0.broker.now();
     let sessions = &console.0.sessions;
     // Whoever was signed in here before is not any longer, here and at guarded origins.
     if let Some(before) = session::cookie(headers, CONSOLE_COOKIE) {
-        sessions.replace(before);
+        sessions.end(before);
     }
     let cookie = sessions.sign_in(subject, now)?;
-    let onwards = if console.0.returns.read(to, now).is_some() {
-        format!("/go/{to}")
-    } else {
-        "/".to_owned()
+    let onwards = match brought.or_else(|| console.0.returns.read(to, now)) {
+        Some(way) => {
+            sessions.remember(&cookie, to, way);
+            format!("/go/{to}")
+        }
+        None => "/".to_owned(),
     };
     let set = Failure::header(&set_cookie(CONSOLE_COOKIE, &cookie))?;
     Ok(([(SET_COOKIE, set)], Redirect::to(&onwards)).into_response())
@@ -122,14 +126,25 @@ pub(super) struct SignOutForm {
     csrf: String,
 }
 
-/// Ends every session of this sign-in.
+/// Ends every session of this sign-in. That always works: also for a session that has lain idle, under a form from before the last step-up,
+/// and for somebody whom the directory no longer knows. What a browser says of where the form comes from was judged before (`CsrfLayer`);
+/// where it says nothing, a live session is ended by its own form alone.
 pub(super) async fn sign_out(
     State(console): State<Console>,
-    visitor: Visitor,
-    Posted(form): Posted<SignOutForm>,
+    headers: HeaderMap,
+    form: Result<Posted<SignOutForm>, Failure>,
 ) -> Result<Response, Failure> {
-    visitor.check(&form.csrf, "sign-out", "")?;
-    console.0.sessions.sign_out(&visitor.session);
+    let sessions = &console.0.sessions;
+    if let Some(known) = session::cookie(&headers, CONSOLE_COOKIE) {
+        let judged = headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN);
+        let live = sessions.find(known, Place::Console, console.0.broker.now());
+        if let Some(session) = live.filter(|_| !judged)
+            && !session.expects(&form?.0.csrf, "sign-out", "")
+        {
+            return Err(Failure::stale_form());
+        }
+        sessions.end(known);
+    }
     let set = Failure::header(&set_cookie(CONSOLE_COOKIE, ""))?;
     Ok(([(SET_COOKIE, set)], Redirect::to("/login")).into_response())
 }

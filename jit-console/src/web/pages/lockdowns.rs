@@ -65,6 +65,8 @@ struct LockdownsPage {
     csrf: Option<String>,
     typed: DeclareForm,
     errors: Errors,
+    /// Whether there are passkeys that can be lost.
+    passkeys: bool,
 }
 
 struct LockRow {
@@ -135,6 +137,7 @@ async fn show(
         errors: problem.map_or_else(Errors::default, |problem| {
             Errors::new(problem, &["name", "reason"])
         }),
+        passkeys: console.has_security_page(),
     })?;
     let status = problem.map_or(StatusCode::OK, |problem| problem.kind().status());
     Ok((status, shown).into_response())

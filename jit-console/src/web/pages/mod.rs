@@ -4,6 +4,8 @@ mod acts;
 mod ask;
 mod audit;
 mod chronicle;
+#[cfg(feature = "passkeys")]
+mod clearing;
 mod door;
 mod form;
 mod grants;
@@ -33,8 +35,6 @@ use super::Console;
 use super::failure::Failure;
 use crate::extract::BODY_MAX;
 use acts::Act;
-#[cfg(feature = "oidc")]
-pub(super) use provider::{AWAY_LIFE, Away};
 
 pub(super) use acts::ReviewForm;
 pub(super) use ask::AskForm;
@@ -49,7 +49,8 @@ pub(super) fn router() -> Router<Console> {
         .route("/step-up/passkey", post(passkeys::step_up))
         .route("/security", get(passkeys::security).post(passkeys::enrol))
         .route("/security/anew", get(passkeys::anew))
-        .route("/security/remove", post(passkeys::remove));
+        .route("/security/remove", post(passkeys::remove))
+        .route("/security/clear", get(clearing::form).post(clearing::clear));
     #[cfg(feature = "oidc")]
     let pages = pages
         .route("/login/start", get(provider::start))

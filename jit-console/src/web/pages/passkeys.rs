@@ -72,7 +72,7 @@ struct PasskeyPage {
     begun: Begun,
 }
 
-fn passkeys(console: &Console) -> Result<&Passkeys, Failure> {
+pub(super) fn passkeys(console: &Console) -> Result<&Passkeys, Failure> {
     console
         .0
         .passkeys
@@ -217,11 +217,11 @@ pub(super) async fn remove(
     if let Some(other) = first(&console, &visitor, "").await? {
         return Ok(other);
     }
-    let person = &visitor.actor.person.id;
-    match passkeys(&console)?.remove(person, &form.id).await {
+    let now = console.0.broker.now();
+    match passkeys(&console)?.remove(&visitor.actor, &form.id, now).await {
         Ok(()) => Ok(Redirect::to(SECURITY).into_response()),
         Err(error) => {
-            let told = said(error, console.0.broker.now());
+            let told = said(error, now);
             show(&console, &visitor, String::new(), Some(told)).await
         }
     }
@@ -368,10 +368,12 @@ pub(super) async fn answer(
         Purpose::Enrol { .. } if !matches!(console.has_shown(&visitor, passkeys).await?, Shown::Recently) => {
             Ok(Redirect::to(SECURITY).into_response())
         }
-        Purpose::Enrol { name, state } => match passkeys.enrolled(person, name, state, answer, now).await {
-            Ok(()) => Ok(Redirect::to(SECURITY).into_response()),
-            Err(error) => show(&console, &visitor, shown(name), Some(said(error, now))).await,
-        },
+        Purpose::Enrol { name, state } => {
+            match passkeys.enrolled(&visitor.actor, name, state, answer, now).await {
+                Ok(()) => Ok(Redirect::to(SECURITY).into_response()),
+                Err(error) => show(&console, &visitor, shown(name), Some(said(error, now))).await,
+            }
+        }
         Purpose::StepUp { to, state } => {
             let proof = passkeys.proven(person, state, answer, now);
             match step_ups.paced(person, now, proof).await {

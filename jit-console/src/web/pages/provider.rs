@@ -1,6 +1,7 @@
 //! Signing in at an OpenID Connect provider: going there, and coming back.
 //!
-//! 1. What a browser that comes back is checked against is kept here under the `state`, for [`AWAY_LIFE`], and used once.
+//! 1. What a browser that comes back is checked against is kept by that browser alone, sealed, for ten minutes, and counts once: see
+//!    [`Departures`](crate::web::departures::Departures).
 //! 2. Only the browser that was sent away may come back: it shows the cookie that it left with. Nobody can finish, in another's browser,
 //!    a sign-in that they began in their own.
 //! 3. What the provider or an address says is never shown, except for an error's code.
@@ -8,32 +9,17 @@
 use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::TimeDelta;
 use http::{HeaderMap, StatusCode};
-use jit_auth::oidc::{Arrival, CodeFlow, Departure, SignInError};
-use jit_core::gate::hygiene::SIGN_IN_COOKIE;
-use jit_core::id::Digest;
+use jit_auth::oidc::{Arrival, CodeFlow, SignInError};
+use jit_core::id::Timestamp;
 use serde::Deserialize;
 
 use super::door::signed_in;
 use crate::extract::Params;
 use crate::web::Console;
+use crate::web::departures::{Away, Way, taken_away};
 use crate::web::failure::Failure;
-use crate::web::session::{COOKIE_LEN, cookie, set_cookie};
-use crate::web::slips::random;
-
-/// How long somebody may take to sign in.
-pub(in crate::web) const AWAY_LIFE: TimeDelta = TimeDelta::minutes(15);
-
-/// Somebody who was sent away to sign in.
-#[derive(Clone)]
-pub(in crate::web) struct Away {
-    departure: Departure,
-    /// Of the cookie of their browser.
-    browser: Digest,
-    /// The slip of where they were on the way to.
-    to: String,
-}
+use crate::web::handoff::Return;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,24 +51,27 @@ pub(super) async fn start(
     let StartParams { to, anew } = params.read()?;
     let flow = flow(&console)?;
     let now = console.0.broker.now();
-    // A browser keeps its cookie: of several pages that were opened at once, each can be signed in from.
-    let browser = match cookie(&headers, SIGN_IN_COOKIE).filter(|known| known.len() == COOKIE_LEN) {
-        Some(known) => known.to_owned(),
-        None => random(32)?,
-    };
     let mut departure = flow.depart();
     if anew {
         departure = departure.anew();
     }
-    let away = Away {
-        departure: departure.clone(),
-        browser: Digest::plain(browser.as_bytes()),
-        to,
-    };
-    let state = console.0.departures.keep(away, now)?;
-    let url = flow.url(&departure, &state, now).await.map_err(failure)?;
-    let set = Failure::header(&set_cookie(SIGN_IN_COOKIE, &browser))?;
-    Ok(([(SET_COOKIE, set)], Redirect::to(&url)).into_response())
+    let to = on_the_way(&console, to, now);
+    let left = (console.0.departures).leave(&headers, departure.clone(), to, now)?;
+    let url = flow.url(&departure, &left.state, now).await.map_err(failure)?;
+    sets(Redirect::to(&url).into_response(), &left.cookies)
+}
+
+/// Where a browser is on the way to that comes by the slip `to`. Who was refused at a guarded origin comes by two, one behind the other.
+fn on_the_way(console: &Console, to: String, now: Timestamp) -> Option<Way> {
+    let read = |slip: &str| console.0.returns.read(slip, now);
+    let way = read(&to)?;
+    if let Return::Console(path) = &way
+        && let Some(behind) = path.strip_prefix("/go/")
+        && let Some(way) = read(behind)
+    {
+        return Some(Way::new(behind.to_owned(), way));
+    }
+    Some(Way::new(to, way))
 }
 
 /// Back from the provider.
@@ -96,16 +85,35 @@ pub(super) async fn callback(
     let Ok(Query(arrival)) = arrival else {
         return Err(over());
     };
-    let browser = cookie(&headers, SIGN_IN_COOKIE).map(|cookie| Digest::plain(cookie.as_bytes()));
-    let departures = &console.0.departures;
-    // Looked at before it is taken: whoever has the address alone can't use it up.
-    let own = departures
-        .read(&arrival.state, now)
-        .filter(|away| Some(away.browser) == browser)
-        .and_then(|_| departures.take(&arrival.state, now));
-    let away = own.ok_or_else(over)?;
-    let subject = flow.arrive(away.departure, arrival, now).await.map_err(failure)?;
-    signed_in(&console, &headers, subject, &away.to)
+    let state = arrival.state.clone();
+    let away = console
+        .0
+        .departures
+        .find(&headers, &state, now)
+        .ok_or_else(over)?;
+    let answer = match flow.arrive(away.departure.clone(), arrival, now).await {
+        // The code may not have been spent: whoever loads the page again may yet come in.
+        Err(error @ SignInError::Unavailable { .. }) => return Err(failure(error)),
+        Err(error) => failure(error).into_response(),
+        Ok(subject) => {
+            // Of two answers at once, which a provider believes that takes a code twice, one counts.
+            if !console.0.departures.use_up(&state, &away, now) {
+                return Err(over());
+            }
+            let Away { to, .. } = away;
+            let (slip, known) = to.map_or_else(Default::default, |way| (way.slip, way.known));
+            signed_in(&console, &headers, subject, &slip, known)?
+        }
+    };
+    sets(answer, &[taken_away(&state)])
+}
+
+/// An answer with these `Set-Cookie`s besides.
+fn sets(mut answer: Response, cookies: &[String]) -> Result<Response, Failure> {
+    for cookie in cookies {
+        answer.headers_mut().append(SET_COOKIE, Failure::header(cookie)?);
+    }
+    Ok(answer)
 }
 
 /// Too late, twice, or in another browser.

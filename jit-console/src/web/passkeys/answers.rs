@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jit_core::approval::ask::Actor;
+use jit_core::approval::event::PersonEvent;
 use jit_core::approval::evidence::Evidence;
-use jit_core::broker::passkeys::{EACH_MAX, Passkey};
+use jit_core::broker::passkeys::{EACH_MAX, News, Passkey};
 use jit_core::broker::store::StoreError;
 use jit_core::gate::step_up::FactorError;
 use jit_core::id::{PersonId, Timestamp};
@@ -28,12 +30,13 @@ impl Passkeys {
     /// Keeps the passkey that an authenticator has made.
     pub(in crate::web) async fn enrolled(
         &self,
-        person: &PersonId,
+        by: &Actor,
         name: &str,
         state: &PasskeyRegistration,
         answer: &str,
         now: Timestamp,
     ) -> Result<(), FactorError> {
+        let person = &by.person.id;
         let answer: RegisterPublicKeyCredential = read(answer)?;
         let made = self.webauthn.finish_passkey_registration(&answer, state);
         let made = made.map_err(|error| not_right(person, &error))?;
@@ -50,18 +53,38 @@ impl Passkeys {
                 return Err(FactorError::Wrong);
             }
             items.push(passkey.clone());
-            Ok(())
+            let event = PersonEvent::PasskeyEnrolled {
+                owner: person.clone(),
+                passkey: passkey.named(),
+                principal: by.principal.clone(),
+                person: person.clone(),
+            };
+            Ok(Some(News { at: now, event }))
         })
         .await?;
         tracing::info!(%person, passkey = passkey.id, "a passkey was enrolled");
         Ok(())
     }
 
-    /// Removes a passkey.
-    pub(in crate::web) async fn remove(&self, person: &PersonId, id: &str) -> Result<(), FactorError> {
+    /// Removes a passkey, if there is one of this id.
+    pub(in crate::web) async fn remove(
+        &self,
+        by: &Actor,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<(), FactorError> {
+        let person = &by.person.id;
         self.change(person, |items| {
-            items.retain(|known| known.id != id);
-            Ok(())
+            let Some(at) = items.iter().position(|known| known.id == id) else {
+                return Ok(None);
+            };
+            let event = PersonEvent::PasskeyRemoved {
+                owner: person.clone(),
+                passkey: items.remove(at).named(),
+                principal: by.principal.clone(),
+                person: person.clone(),
+            };
+            Ok(Some(News { at: now, event }))
         })
         .await?;
         tracing::info!(%person, passkey = id, "a passkey was removed");
@@ -128,22 +151,23 @@ impl Passkeys {
             used.used_at = used.used_at.max(Some(now));
             used.data = serde_json::to_string(&passkey).map_err(unavailable)?;
             key = Some(passkey.get_public_key().clone());
-            Ok(())
+            Ok(None)
         })
         .await?;
         key.ok_or(FactorError::Wrong)
     }
 
-    /// Changes a person's passkeys, on top of whatever else changes them at the same time.
+    /// Changes a person's passkeys, on top of whatever else changes them at the same time, and has the log tell it.
     async fn change(
         &self,
         person: &PersonId,
-        mut change: impl FnMut(&mut Vec<Passkey>) -> Result<(), FactorError>,
+        mut change: impl FnMut(&mut Vec<Passkey>) -> Result<Option<News>, FactorError>,
     ) -> Result<(), FactorError> {
         for _ in 0..TRIES {
             let mut known = self.store.of(person).await.map_err(unavailable)?;
-            change(&mut known.items)?;
-            match self.store.put(person, known.version, &known.items).await {
+            let news = change(&mut known.items)?;
+            let put = (self.store).put(person, known.version, &known.items, news.as_ref());
+            match put.await {
                 Err(StoreError::Conflict { .. }) => {}
                 // Another person's, or one too many.
                 Err(StoreError::Invalid { .. }) => return Err(FactorError::Wrong),

@@ -2,7 +2,7 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::GATE_COOKIE;
+use super::{GATE_COOKIE, NEVER_PASSED_ON, SIGN_IN_COOKIE};
 
 /// The value of the gate's cookie. What is not text is no session. [`check`](super::check) has seen to it that there is one at most.
 pub fn gate_cookie(headers: &HeaderMap) -> Option<&str> {
@@ -35,6 +35,12 @@ pub(super) fn may_be_the_gates(value: &HeaderValue) -> bool {
 
 pub(super) fn pairs(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|b| *b == b';').map(<[u8]>::trim_ascii)
+}
+
+/// Whether a pair is one that no upstream gets. The console holds several for the sign-ins of one browser, which begin alike.
+pub(super) fn is_never_passed_on(pair: &[u8]) -> bool {
+    let held = NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some());
+    held || pair.starts_with(SIGN_IN_COOKIE.as_bytes())
 }
 
 pub(super) fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {

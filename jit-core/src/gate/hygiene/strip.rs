@@ -2,9 +2,9 @@
 
 use http::header::{self, Entry, HeaderMap, HeaderValue};
 
-use super::cookies::{gate_cookies, may_be_the_gates, pairs, value_of};
+use super::cookies::{gate_cookies, is_never_passed_on, may_be_the_gates, pairs, value_of};
 use super::reserved::{is_forwarding, is_reserved};
-use super::{GATE_COOKIE, NEVER_PASSED_ON, filter, is_h2c, protocols};
+use super::{GATE_COOKIE, filter, is_h2c, protocols};
 use crate::gate::authenticate::CredentialSource;
 
 /// Whether a request's header has what must not be forwarded: where it has nothing, nobody has to look at every field again.
@@ -49,9 +49,7 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
         match name.as_str() {
             "upgrade" => offers |= protocols(value).any(is_h2c),
             "cookie" => {
-                cookies |= may_be_the_gates(value)
-                    && pairs(value)
-                        .any(|pair| NEVER_PASSED_ON.iter().any(|name| value_of(pair, name).is_some()));
+                cookies |= may_be_the_gates(value) && pairs(value).any(is_never_passed_on);
             }
             text if is_reserved(text) && !keep(text) => doomed.push(name.clone()),
             _ => {}
@@ -68,9 +66,7 @@ fn strip_but(headers: &mut HeaderMap, keep: fn(&str) -> bool) {
         }
     }
     if cookies {
-        for name in NEVER_PASSED_ON {
-            strip_cookie(headers, name);
-        }
+        strip_cookies(headers, is_never_passed_on);
     }
 }
 
@@ -81,24 +77,24 @@ pub fn strip_credential(headers: &mut HeaderMap, source: CredentialSource) {
         headers.remove(header::AUTHORIZATION);
     }
     if gate_cookies(headers).next().is_some() {
-        strip_cookie(headers, GATE_COOKIE);
+        strip_cookies(headers, |pair| value_of(pair, GATE_COOKIE).is_some());
     }
 }
 
-fn strip_cookie(headers: &mut HeaderMap, cookie: &str) {
+fn strip_cookies(headers: &mut HeaderMap, doomed: fn(&[u8]) -> bool) {
     let Entry::Occupied(entry) = headers.entry(header::COOKIE) else {
         return;
     };
     let (name, values) = entry.remove_entry_mult();
-    let kept: Vec<HeaderValue> = values.filter_map(|value| without(&value, cookie)).collect();
+    let kept: Vec<HeaderValue> = values.filter_map(|value| without(&value, doomed)).collect();
     for value in kept {
         headers.append(name.clone(), value);
     }
 }
 
-fn without(value: &HeaderValue, cookie: &str) -> Option<HeaderValue> {
+fn without(value: &HeaderValue, doomed: fn(&[u8]) -> bool) -> Option<HeaderValue> {
     let others: Vec<_> = pairs(value)
-        .filter(|pair| !pair.is_empty() && value_of(pair, cookie).is_none())
+        .filter(|pair| !pair.is_empty() && !doomed(pair))
         .collect();
     if others.is_empty() {
         return None;

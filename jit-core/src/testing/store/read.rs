@@ -366,6 +366,7 @@ pub async fn streams_of_different_kinds_do_not_meet<G>(make: &impl AsyncFn() -> 
     let others = [
         StreamId::Lockdowns,
         StreamId::Control,
+        StreamId::Passkeys(person("ada")),
         StreamId::Interactions(GrantId::from_u128(0)),
         StreamId::InteractionIndex(GrantId::from_u128(0), 0),
         StreamId::InteractionIndex(GrantId::from_u128(0), u64::MAX),

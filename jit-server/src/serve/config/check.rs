@@ -226,6 +226,7 @@ impl Check<'_> {
             );
         }
         let mut settings = self.take(at, ConsoleSettings::new(origin.clone()), MEND)?;
+        settings = settings.with_strict_transport(console.strict_transport);
         for guarded in &console.guarded {
             let with = settings.clone().with_guarded(guarded.get_ref().clone());
             settings = self.take(guarded, with, MEND)?;

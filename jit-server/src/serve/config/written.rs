@@ -137,6 +137,8 @@ pub(super) struct Console {
     #[serde(default)]
     pub(super) guarded: Vec<Spanned<String>>,
     pub(super) tls: Option<Tls>,
+    #[serde(default = "yes")]
+    pub(super) strict_transport: bool,
     pub(super) sign_in: Option<Spanned<SignIn>>,
 }
 
@@ -175,4 +177,8 @@ pub(super) struct Operator {
 pub(super) struct Stop {
     pub(super) delay: Option<Span>,
     pub(super) grace: Option<Span>,
+}
+
+const fn yes() -> bool {
+    true
 }
