@@ -42,6 +42,22 @@
   tick();
   setInterval(tick, 1000);
 
+  // Where the page is: what comes anew above that does not move it. At its top, what is new is seen.
+  let held = null;
+  const hold = () => {
+    const shown = (one) => {
+      const { top, height } = one.getBoundingClientRect();
+      return top >= 0 && top < innerHeight && height > 0;
+    };
+    const all = [document.activeElement, ...document.querySelectorAll("main [id]")];
+    const one = scrollY > 0 && all.find((each) => each.id && shown(each));
+    held = one && { id: one.id, top: one.getBoundingClientRect().top };
+  };
+  document.addEventListener("htmx:afterSwap", () => {
+    const one = held && document.getElementById(held.id);
+    if (one) scrollBy(0, one.getBoundingClientRect().top - held.top);
+  });
+
   const typed = () =>
     [...document.querySelectorAll("main input:not([type=hidden]), main textarea, main select")].some((field) =>
       field.options
@@ -52,7 +68,10 @@
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, elt } = event.detail;
     const page = new URL(elt.getAttribute("hx-get"), location.href);
-    if (xhr.status === 200 && new URL(xhr.responseURL).pathname === page.pathname) return;
+    if (xhr.status === 200 && new URL(xhr.responseURL).pathname === page.pathname) {
+      hold();
+      return;
+    }
     event.detail.shouldSwap = false;
     // The stream comes again, and asks again.
     if (xhr.status === 429 || xhr.status >= 500) return;
