@@ -119,6 +119,16 @@ impl Window {
         .map_err(|error| format!("waiting for {words:?}: {error}").into())
     }
 
+    /// Waits until the page no longer says `words`.
+    ///
+    /// # Errors
+    /// What is shown instead after 20 seconds.
+    pub async fn lacks(&self, words: &str) -> Result<(), BoxError> {
+        self.until(async || Ok((!self.text().await?.contains(words)).then_some(())))
+            .await
+            .map_err(|error| format!("waiting for {words:?} to go: {error}").into())
+    }
+
     async fn until<T>(&self, look: impl AsyncFn() -> Result<Option<T>, BoxError>) -> Result<T, BoxError> {
         let looking = async {
             loop {
@@ -246,6 +256,17 @@ impl Window {
                     "hasUserVerification": true, "isUserVerified": verified, "isUserConsenting": true,
                 }),
             })
+            .await?;
+        Ok(())
+    }
+
+    /// Lets the clock of every page from here on be ahead of this machine's by so many seconds.
+    ///
+    /// # Errors
+    /// The browser's.
+    pub async fn clock_ahead(&self, seconds: u32) -> Result<(), BoxError> {
+        let source = format!("const now = Date.now.bind(Date); Date.now = () => now() + {seconds} * 1000;");
+        self.tell("Page.addScriptToEvaluateOnNewDocument", json!({"source": source}))
             .await?;
         Ok(())
     }

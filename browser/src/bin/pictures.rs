@@ -35,6 +35,56 @@ async fn take(window: &Window, folder: &Path, look: &str, page: &str) -> Result<
     Ok(fs::write(folder.join(format!("{page}-{look}.png")), picture)?)
 }
 
+/// What is open, for whom it is and for whom may end it, with names and reasons as long as people make them; and a lockdown.
+async fn open_access(
+    demo: &Running,
+    alice: &Window,
+    carol: &Window,
+    folder: &Path,
+    name: &str,
+) -> Result<(), BoxError> {
+    alice.go(&demo.console("/ask")).await?;
+    take(alice, folder, name, "choose").await?;
+    alice.go(&demo.console("/ask?resource=admin")).await?;
+    let long = "The import of https://reports.example.com/2026/11/parcels-without-a-depot.csv?since=2026-11-01T00:00:00Z stops at \
+                row 41,207, and the counters in the north can't hand anything out until somebody has looked at who may see it.";
+    alice.fill("reason", long).await?;
+    alice.fill("duration", "a while").await?;
+    alice.press_words("Request access").await?;
+    alice.says("duration").await?;
+    take(alice, folder, name, "ask-wrong").await?;
+    alice.fill("duration", "90s").await?;
+    alice.press_words("Request access").await?;
+    alice.says("What is asked for").await?;
+    for page in ["requests", "policies", "approvals"] {
+        alice.go(&demo.console(&format!("/{page}"))).await?;
+        take(alice, folder, name, &format!("{page}-alice")).await?;
+    }
+    alice.go(&demo.console("/requests")).await?;
+    alice.press_words("Active").await?;
+    alice.says("Give it back").await?;
+    take(alice, folder, name, "my-grant").await?;
+    carol.go(&demo.console("/approvals")).await?;
+    take(carol, folder, name, "approvals-long").await?;
+    carol.go(&demo.console("/grants")).await?;
+    carol.press_words("Look at it, or end it").await?;
+    carol.says("End access").await?;
+    take(carol, folder, name, "end").await?;
+    carol.press_words("What was done under it").await?;
+    carol.says("What was done").await?;
+    take(carol, folder, name, "done").await?;
+    carol.go(&demo.console("/lockdowns")).await?;
+    carol.fill("reason", "the office in the north is closed").await?;
+    carol
+        .script("document.getElementById('kind').value = 'resource'")
+        .await?;
+    carol.fill("name", "staging").await?;
+    carol.press_words("Lock down").await?;
+    carol.says("Lift it").await?;
+    take(carol, folder, name, "lockdown").await?;
+    Ok(())
+}
+
 async fn every_page(driver: &Driver, look: Look, folder: &Path, name: &str) -> Result<(), BoxError> {
     let demo = Running::start().await?;
     let alice = driver.browser(look).await?;
@@ -81,6 +131,7 @@ async fn every_page(driver: &Driver, look: Look, folder: &Path, name: &str) -> R
         carol.go(&story).await?;
         take(&carol, folder, name, "story").await?;
     }
+    open_access(&demo, &alice, &carol, folder, name).await?;
     // What wants a second factor: a code for Bob, a passkey over the decision for Carol.
     alice.go(&demo.guarded("/payroll")).await?;
     alice.says("Your request").await?;

@@ -5,6 +5,7 @@
 mod barriers;
 mod hostile;
 mod journey;
+mod live;
 mod second_factor;
 
 use browser::{BoxError, Driver, Look, Running, Window};

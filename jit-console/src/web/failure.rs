@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use jit_core::broker::Rejection;
 
 use super::frame::Frame;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// A page that says why not, and what to do next.
 #[derive(Debug)]
@@ -86,7 +86,12 @@ impl Failure {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self::new(problem.kind().status(), problem.kind().title(), problem.detail())
+        // Programs know the other title; below this one it would say the same twice.
+        let title = match problem.kind() {
+            Kind::NotFound => "Not found",
+            kind => kind.title(),
+        };
+        Self::new(problem.kind().status(), title, problem.detail())
     }
 }
 

@@ -40,19 +40,25 @@ pub(super) struct Frame {
     /// Which entry of the navigation the page is under: `requests`, `approvals`, `grants`, `audit`, `policies`, or none.
     pub(super) section: &'static str,
     pub(super) me: Option<Me>,
-    /// Loads itself again when what it shows has changed.
+    /// Shows what has changed since, by itself.
     pub(super) live: Option<Live>,
     /// Goes there by itself, at once.
     pub(super) goes_to: Option<String>,
 }
 
-/// How a page finds out that it is out of date.
+/// How a page finds out that it is out of date, and takes the parts that may have changed out of its new self.
 #[derive(Debug)]
 pub(super) struct Live {
-    /// What tells it.
+    /// What tells it: a stream of events.
     pub(super) url: String,
-    /// Without scripts it loads itself again after so many seconds.
-    pub(super) seconds: u32,
+    /// Where the page is found anew.
+    pub(super) page: String,
+    /// The parts that are shown anew, as `hx-select-oob` lists them. No field that can be typed into is in any.
+    pub(super) parts: &'static str,
+    /// Which forms the page has, for a page that has any beside those parts.
+    pub(super) forms: Option<String>,
+    /// Without scripts it loads itself again after so many seconds. Never under somebody's typing.
+    pub(super) seconds: Option<u32>,
 }
 
 /// The reader.

@@ -96,7 +96,7 @@ async fn a_reviewer_approves_less() {
     ];
     bob.decide(&asked, &less).await.is(303);
     let page = alice.get(&asked).await;
-    page.says("It is open, and ends in 10 min (09:10 UTC).");
+    page.says("It is open, and ends at 09:10 UTC.");
     page.says("/admin/jobs");
     page.says("at most 5 HTTP requests");
     page.says("<dd>GET</dd>");

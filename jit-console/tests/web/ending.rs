@@ -31,8 +31,9 @@ async fn a_reviewer_takes_away_and_says_why() {
     bob.decide(&asked, &[("decision", "approve")]).await.is(303);
     let grants = bob.get("/grants").await;
     assert!(grants.links().contains(&asked));
-    grants.says("in 30 min (09:30 UTC)");
-    grants.says("http-equiv=\"refresh\" content=\"15\"");
+    grants.says(">30 min left</time>");
+    grants.says(">09:30 UTC</time>");
+    grants.says("http-equiv=\"refresh\" content=\"5\"");
     alice.get(&asked).await.lacks("/revoke\"");
 
     let before = world.end().await;

@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use futures_util::FutureExt as _;
+use jit_core::id::Digest;
 
 use crate::world::World;
 
@@ -11,9 +12,98 @@ async fn told_at(browser: &crate::world::Browser<'_>, path: &str) -> String {
     let page = browser.get(path).await;
     let (_, rest) = page
         .text
-        .split_once("data-live=\"")
+        .split_once("sse-connect=\"")
         .unwrap_or_else(|| panic!("{}", page.text));
     rest.split_once('"').unwrap().0.to_owned()
+}
+
+/// The files that others wrote are those that the README beside them names.
+#[tokio::test]
+async fn vendored_scripts_are_as_released() {
+    let world = World::new().await;
+    let alice = world.visit("alice").await;
+    let readme = include_str!("../../assets/htmx/README.md");
+    for (path, name) in [("/htmx.js", "htmx.min.js"), ("/sse.js", "sse.min.js")] {
+        let file = alice.get(path).await;
+        assert_eq!(file.headers["content-type"], "text/javascript; charset=utf-8");
+        let sum = Digest::plain(file.text.as_bytes());
+        let line = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}`")));
+        assert!(line.unwrap().contains(&format!("`{sum}`")), "{name} is {sum}");
+    }
+}
+
+/// Scripts may do nothing that the policy for content does not foresee.
+#[tokio::test]
+async fn what_htmx_may_do_is_set() {
+    let world = World::new().await;
+    let page = world.visit("alice").await.get("/approvals").await;
+    for set in [
+        "allowEval&quot;:false",
+        "allowScriptTags&quot;:false",
+        "includeIndicatorStyles&quot;:false",
+        "selfRequestsOnly&quot;:true",
+        "historyCacheSize&quot;:0",
+    ] {
+        page.says(set);
+    }
+}
+
+#[tokio::test]
+async fn only_parts_without_fields_are_shown_anew() {
+    let world = World::new().await;
+    let (alice, bob, carol) = (
+        world.visit("alice").await,
+        world.visit("bob").await,
+        world.visit("carol").await,
+    );
+    let asked = alice.ask(&[]).await;
+    // A reviewer types: no part with a form, no refresh, and a word when the forms are out of date.
+    let sheet = bob.get(&asked).await;
+    sheet.says("hx-select-oob=\"#badge,#clock,#status:innerHTML,#facts,#agree\"");
+    sheet.lacks("http-equiv=\"refresh\"");
+    let forms = sheet.attribute("hx-vals");
+    let forms = forms
+        .strip_prefix("{\"forms\":\"")
+        .unwrap()
+        .strip_suffix("\"}")
+        .unwrap();
+    let anew = format!("{asked}?forms={forms}");
+    let changed = "This has changed since the form below was shown.";
+    bob.get(&anew).await.lacks(changed);
+    carol.decide(&asked, &[("decision", "approve")]).await.is(303);
+    bob.get(&anew).await.says(changed);
+    bob.get(&asked).await.lacks(changed);
+    // The requester does not.
+    let mine = alice.get(&asked).await;
+    mine.says("hx-select-oob=\"#badge,#clock,#status:innerHTML,#facts,#acts,#agree\"");
+    mine.says("<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>");
+    mine.lacks("hx-vals");
+}
+
+/// Every moment that is counted down to comes with the server's now.
+#[tokio::test]
+async fn countdowns_begin_at_the_servers_now() {
+    let world = World::new().await;
+    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let asked = alice.ask(&[]).await;
+    world.advance(120);
+    let waits = "role=\"timer\" aria-live=\"off\" datetime=\"2026-03-01T10:00:00Z\" data-now=\"2026-03-01T09:02:00Z\" data-says=\"left\">58 min left</time>";
+    for (browser, path) in [(&alice, &*asked), (&alice, "/requests"), (&bob, "/approvals")] {
+        browser.get(path).await.says(waits);
+    }
+    bob.decide(&asked, &[("decision", "approve")]).await.is(303);
+    world.advance(1741);
+    let ends = "datetime=\"2026-03-01T09:32:00Z\" data-now=\"2026-03-01T09:31:01Z\" data-says=\"left\">59 s left</time>";
+    for (browser, path) in [(&alice, &*asked), (&alice, "/requests"), (&bob, "/grants")] {
+        browser.get(path).await.says(ends);
+    }
+    // Written down or not, what is over is not said to be open.
+    world.advance(59);
+    let over = alice.get(&asked).await;
+    over.says("Its time is over.");
+    over.lacks("role=\"timer\"");
 }
 
 #[tokio::test(start_paused = true)]

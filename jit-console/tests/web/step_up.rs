@@ -74,7 +74,7 @@ async fn a_reviewer_is_led_to_it_and_back_to_what_they_typed() {
     page.lacks("To decide here you need");
     assert_eq!(world.end().await, before, "nothing is decided by a code");
     bob.fill(back, &format!("{asked}/review"), &typed).await.is(303);
-    alice.get(&asked).await.says("ends in 10 min");
+    alice.get(&asked).await.says("10 min left");
     // It counts for a while, and a stage may want a fresher one.
     let second = alice.ask_for_till().await;
     world.advance(301);

@@ -507,8 +507,9 @@ impl Answer {
         assert!(!self.text.contains(odd), "{}: {:?}", self.shown, self.text);
         for tag in tags(&self.text) {
             let name = tag.split([' ', '\n', '>']).next().unwrap_or_default();
-            let own_script = tag.starts_with("script src=\"/live.js\" data-live=\"/")
-                || tag == "script src=\"/passkey.js\" defer";
+            let own_script = ["htmx", "sse", "console", "passkey"]
+                .iter()
+                .any(|name| tag == format!("script src=\"/{name}.js\" defer"));
             assert!(
                 own_script || !matches!(name, "script" | "style" | "iframe" | "img" | "object"),
                 "{tag}"
@@ -519,7 +520,17 @@ impl Answer {
                     "{}: {tag}",
                     self.shown
                 );
-                if attribute == "href" || attribute == "action" {
+                // Scripts ask for pages, and send nothing: what changes something is a form.
+                assert!(
+                    !attribute.starts_with("hx-on")
+                        && !matches!(
+                            attribute,
+                            "hx-post" | "hx-put" | "hx-patch" | "hx-delete" | "hx-boost" | "hx-vars"
+                        ),
+                    "{}: {tag}",
+                    self.shown
+                );
+                if matches!(attribute, "href" | "action" | "hx-get" | "sse-connect") {
                     let own = value.starts_with('/') && !value.starts_with("//");
                     assert!(
                         own || matches!(value, "" | "#main") || self.text.contains("Taking you back"),
@@ -533,14 +544,13 @@ impl Answer {
     /// Every address that the page links to.
     pub(crate) fn links(&self) -> Vec<String> {
         let all = tags(&self.text).flat_map(attributes);
-        all.filter(|(name, _)| *name == "href")
+        all.filter(|(name, _)| matches!(*name, "href" | "hx-get"))
             .map(|(_, value)| plain(value))
             .filter(|value| value.starts_with('/'))
             .collect()
     }
 
     /// The value of the one attribute of this name.
-    #[cfg(feature = "passkeys")]
     pub(crate) fn attribute(&self, name: &str) -> String {
         let mut all = tags(&self.text).flat_map(attributes);
         let (_, value) = all.find(|(known, _)| *known == name).unwrap();
@@ -588,6 +598,7 @@ fn plain(text: &str) -> String {
         ("&#62;", ">"),
         ("&#34;", "\""),
         ("&#39;", "'"),
+        ("&quot;", "\""),
         ("&amp;", "&"),
     ]
     .iter()

@@ -21,8 +21,6 @@ use crate::web::visitor::Visitor;
 
 /// Grants on one page.
 const PAGE: usize = 50;
-/// How often the list looks again, in seconds.
-const LOOKS: u32 = 15;
 /// Records of what was done on one page.
 const DONE_PAGE: usize = 100;
 
@@ -44,10 +42,10 @@ pub(super) async fn grants(
     let params: ListParams = params.read()?;
     let before = params.before()?;
     let broker = &console.0.broker;
+    let mut frame = visitor.frame("grants", "Live grants");
+    frame.live = Some(live::any_change(broker, "/grants", before));
     let listing = broker.grants(&visitor.actor, before, PAGE).await?;
     let now = broker.now();
-    let mut frame = visitor.frame("grants", "Live grants");
-    frame.live = Some(live::any_change(broker, LOOKS));
     let powers = visitor.powers;
     page(&GrantsPage {
         frame,

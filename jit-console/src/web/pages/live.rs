@@ -1,8 +1,10 @@
 //! What tells a page that it is out of date: a stream of events (WHATWG HTML §9.2) that says `changed` once, and ends.
 //!
 //! 1. A page names what it has shown; whatever changed between that and the stream's begin counts.
-//! 2. A stream takes one of a bounded number of places, lives for a minute at most, and says nothing about what has changed: the browser loads
-//!    the page again, and whoever may not see it any more is told so then.
+//! 2. A stream takes one of a bounded number of places, lives for a minute at most, and says nothing about what has changed: the browser asks
+//!    for the page again, and whoever may not see it any more is told so then.
+//! 3. Of the new page only parts are shown, and never one with a field: what is typed, the focus and the place on the page stay. The connection
+//!    to the stream is one of the parts.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
+use jit_core::broker::store::Position;
 use jit_core::broker::{Broker, View};
 use jit_core::id::RequestId;
 use serde::Deserialize;
@@ -25,6 +28,10 @@ use crate::web::visitor::Visitor;
 
 /// Lists look again at most this often: every write anywhere changes them.
 const PACE: Duration = Duration::from_secs(1);
+/// How often a list looks again without scripts, in seconds.
+const LIST_LOOKS: u32 = 5;
+/// How soon a browser comes again when a stream has ended.
+const AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,18 +45,27 @@ fn mark(view: &View) -> String {
 }
 
 /// A page about a request is out of date when that is no longer as it is now.
-pub(super) fn change_of(view: &View, seconds: u32) -> Live {
+pub(super) fn change_of(view: &View, page: String, parts: &'static str) -> Live {
     Live {
         url: format!("/requests/{}/live?seen={}", view.request.id, mark(view)),
-        seconds,
+        page,
+        parts,
+        forms: None,
+        seconds: None,
     }
 }
 
-/// A list is out of date when anything was written.
-pub(super) fn any_change(broker: &Broker, seconds: u32) -> Live {
+/// A list, found anew at `page`, is out of date when anything was written. To be named before the list is made.
+pub(super) fn any_change(broker: &Broker, page: &str, before: Option<Position>) -> Live {
     Live {
         url: format!("/live?seen={}", *broker.changes().borrow()),
-        seconds,
+        page: match before {
+            Some(before) => format!("{page}?before={before}"),
+            None => page.to_owned(),
+        },
+        parts: "#list",
+        forms: None,
+        seconds: Some(LIST_LOOKS),
     }
 }
 
@@ -115,7 +131,7 @@ pub(super) async fn any(
 /// A stream that says `changed` if that comes true, and ends.
 fn said(changed: impl Future<Output = bool> + Send + 'static) -> impl IntoResponse {
     let events = stream::once(async move {
-        let event = Event::default();
+        let event = Event::default().retry(AGAIN);
         // Browsers drop an event without data.
         Ok::<_, Infallible>(if changed.await {
             event.event("changed").data("look again")

@@ -64,7 +64,18 @@ pub(super) fn router() -> Router<Console> {
 fn pages() -> Router<Console> {
     Router::new()
         .route("/style.css", get(style))
-        .route("/live.js", get(script))
+        .route(
+            "/htmx.js",
+            get(async || script(include_str!("../../../assets/htmx/htmx.min.js"))),
+        )
+        .route(
+            "/sse.js",
+            get(async || script(include_str!("../../../assets/htmx/sse.min.js"))),
+        )
+        .route(
+            "/console.js",
+            get(async || script(include_str!("../../../assets/console.js"))),
+        )
         .route("/live", get(live::any))
         .route("/login", get(door::login).post(door::sign_in))
         .route("/logout", post(door::sign_out))
@@ -100,8 +111,9 @@ async fn style() -> impl IntoResponse {
     (headers, include_str!("../../../assets/style.css"))
 }
 
-async fn script() -> impl IntoResponse {
-    (SCRIPT, include_str!("../../../assets/live.js"))
+/// A script as an answer.
+fn script(text: &'static str) -> impl IntoResponse {
+    (SCRIPT, text)
 }
 
 /// The headers of a script.

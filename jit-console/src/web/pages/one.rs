@@ -3,11 +3,11 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use jit_core::approval::request::Request;
 use jit_core::approval::state::State as Stands;
 use jit_core::broker::View;
-use jit_core::id::{RequestId, Timestamp};
+use jit_core::id::RequestId;
 use jit_core::policy::text::clean;
 use serde::Deserialize;
 
@@ -15,17 +15,25 @@ use super::form::Errors;
 use super::live;
 use super::parts::{self, ReviewRow, StageRow};
 use super::reviewer::{History, ReviewSheet, history, review_sheet, roles};
-use super::words::{self, Badge, Moment};
+use super::words::{self, Badge, Countdown, Moment};
 use crate::extract::{Id, Params};
 use crate::problem::Problem;
 use crate::web::Console;
 use crate::web::failure::Failure;
-use crate::web::frame::{Frame, page};
+use crate::web::frame::{Frame, Live, page};
 use crate::web::handoff::Return;
 use crate::web::visitor::Visitor;
 
-/// How often a page looks again that waits for something, in seconds.
+/// How often a page that waits for something looks again without scripts, in seconds.
 const LOOKS: u32 = 3;
+/// The parts of the page that are shown anew when the request has changed. Nobody types into them.
+const PARTS: &str = "#badge,#clock,#status:innerHTML,#facts,#agree";
+/// The same with the buttons of the requester's own page, which has no fields.
+const OWN_PARTS: &str = "#badge,#clock,#status:innerHTML,#facts,#acts,#agree";
+
+/// By which htmx is told to leave for another page.
+const GOES_TO: HeaderName = HeaderName::from_static("hx-redirect");
+
 /// What was typed into the forms of the page, and what was wrong with it.
 #[derive(Debug, Default)]
 pub(super) struct Typed {
@@ -71,6 +79,8 @@ pub(super) struct OneParams {
     back: Option<String>,
     /// The errand of someone who has proven a second factor since.
     kept: Option<String>,
+    /// The forms of the page that the parts of this one are for.
+    forms: Option<String>,
 }
 
 #[derive(Template)]
@@ -88,6 +98,9 @@ struct OnePage {
     stands: String,
     said: Option<String>,
     back: Option<String>,
+    /// Whether the forms that the reader has before them are no longer what they could send.
+    stale: bool,
+    next: Option<Countdown>,
     resource: String,
     tags: String,
     hosts: String,
@@ -136,17 +149,24 @@ pub(super) async fn one(
         Some(form) => form.typed().stale(),
         None => Typed::default(),
     };
-    show(&console, &visitor, &view, params.back, typed).await
+    show(&console, &visitor, &view, Some(params), typed).await
 }
 
-/// The page of a request. `typed` is kept in its forms.
+/// What forms the page of a request has, and what for: another answer, and what is typed into them can't be sent any more.
+fn forms(request: &Request) -> String {
+    let owed = (request.break_glass.as_ref()).is_some_and(|debt| debt.review.is_none());
+    format!("{}-{}-{owed}-{}", request.state, request.stage, request.digest)
+}
+
+/// The page of a request. `params` are those of its address, if it was asked for by that; `typed` is kept in its forms.
 pub(super) async fn show(
     console: &Console,
     visitor: &Visitor,
     view: &View,
-    back: Option<String>,
+    params: Option<OneParams>,
     typed: Typed,
 ) -> Result<Response, Failure> {
+    let params = params.unwrap_or_default();
     let request = &view.request;
     let broker = &console.0.broker;
     let now = broker.now();
@@ -180,12 +200,22 @@ pub(super) async fn show(
         )
     };
     let mut frame = visitor.frame(section, title);
-    // Never over a form that somebody types into.
-    if review.is_none() && !revokes && !looks_into {
-        frame.live = waits(request, now).map(|seconds| live::change_of(view, seconds));
-    }
     let known = |slip: &String| matches!(visitor.session.way_back(slip), Some(Return::Guarded(_)));
-    let back = back.filter(known).map(|slip| format!("/back/{slip}"));
+    let back = params.back.filter(known);
+    let url = format!("/requests/{id}");
+    if waits(request) {
+        let fields = review.is_some() || revokes || looks_into;
+        let page = back
+            .as_ref()
+            .map_or_else(|| url.clone(), |slip| format!("{url}?back={slip}"));
+        let parts = if own { OWN_PARTS } else { PARTS };
+        frame.live = Some(Live {
+            forms: fields.then(|| forms(request)),
+            seconds: (!fields).then_some(LOOKS),
+            ..live::change_of(view, page, parts)
+        });
+    }
+    let back = back.map(|slip| format!("/back/{slip}"));
     let open = request.state == Stands::Active
         && (request.grant.as_ref()).is_some_and(|grant| grant.not_before <= now);
     if own && open && typed.errors.general().is_none() {
@@ -207,8 +237,9 @@ pub(super) async fn show(
     let grant = request.grant.as_ref();
     let length = ruling.duration;
     let status = typed.status;
-    let shown = page(&OnePage {
-        url: format!("/requests/{id}"),
+    let goes_to = frame.goes_to.clone();
+    let mut shown = page(&OnePage {
+        url,
         own,
         who: clean(&request.requester.name),
         person: request.requester.person.to_string(),
@@ -221,6 +252,8 @@ pub(super) async fn show(
             .filter(|end| !end.reason.is_empty())
             .map(|end| clean(&end.reason)),
         back: back.filter(|_| own),
+        stale: params.forms.is_some_and(|seen| seen != forms(request)),
+        next: Countdown::of(request, now),
         resource: resource.name.to_string(),
         tags: words::list(&resource.tags),
         hosts: words::list(&resource.hosts),
@@ -257,24 +290,17 @@ pub(super) async fn show(
         frame,
         typed,
     })?;
+    if let Some(url) = goes_to {
+        // Where scripts look for it that asked for parts of the page only.
+        shown.headers_mut().insert(GOES_TO, Failure::header(&url)?);
+    }
     Ok((status, shown).into_response())
 }
 
-/// After how many seconds a request that waits is looked at again.
-fn waits(request: &Request, now: Timestamp) -> Option<u32> {
-    let grant = request.grant.as_ref();
-    match request.state {
-        Stands::Pending => Some(LOOKS),
-        Stands::Scheduled | Stands::Active => grant.map(|grant| {
-            let next = if grant.not_before > now {
-                grant.not_before
-            } else {
-                grant.not_after
-            };
-            let left = next.signed_duration_since(now).num_seconds();
-            // What opens or ends tomorrow is not looked at every few seconds.
-            if left > 120 { 60 } else { LOOKS }
-        }),
-        _ => None,
-    }
+/// Whether anything more becomes of a request.
+fn waits(request: &Request) -> bool {
+    matches!(
+        request.state,
+        Stands::Pending | Stands::Scheduled | Stands::Active
+    )
 }

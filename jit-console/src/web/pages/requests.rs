@@ -20,8 +20,6 @@ use crate::web::visitor::Visitor;
 
 /// Requests on one page.
 const PAGE: usize = 25;
-/// How often the queue looks again, in seconds.
-const QUEUE_LOOKS: u32 = 15;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -60,10 +58,12 @@ pub(super) async fn mine(
         limit: PAGE,
         ..Filter::default()
     };
+    let mut frame = visitor.frame("requests", "My access");
+    frame.live = Some(live::any_change(broker, "/requests", before));
     let listing = broker.list(&visitor.actor, &filter).await?;
     let now = broker.now();
     page(&MinePage {
-        frame: visitor.frame("requests", "My access"),
+        frame,
         rows: listing.items.iter().map(|view| Row::new(view, now)).collect(),
         older: before.is_some(),
         next: listing.next.map(|next| format!("/requests?before={next}")),
@@ -108,6 +108,7 @@ pub(super) async fn queue(
         .map(|before| position("before", &before))
         .transpose()?;
     let broker = &console.0.broker;
+    let live = live::any_change(broker, "/approvals", before);
     let listing = broker.list(&visitor.actor, &waiting(before, PAGE)).await?;
     let now = broker.now();
     let done: Option<RequestId> = params.done.and_then(|id| id.parse().ok());
@@ -118,8 +119,13 @@ pub(super) async fn queue(
     // An address can be anyone's: what was not said is not told.
     let me = &visitor.actor.person.id;
     let told = told.filter(|view| view.request.reviews.iter().any(|review| review.person == *me));
-    let mut frame = visitor.frame("approvals", "Approvals");
-    frame.live = Some(live::any_change(broker, QUEUE_LOOKS));
+    // Seen in a tab that nobody looks at, too.
+    let title = match listing.items.len() {
+        0 => "Approvals".to_owned(),
+        waiting => format!("Approvals ({waiting})"),
+    };
+    let mut frame = visitor.frame("approvals", title);
+    frame.live = Some(live);
     page(&QueuePage {
         frame,
         told: told.map(|view| {

@@ -4,10 +4,11 @@ use jit_core::broker::View;
 use jit_core::id::Timestamp;
 use jit_core::policy::text::clean;
 
-use super::words::{self, Badge, Moment};
+use super::words::{self, Badge, Countdown, Moment};
 
 /// One request in a list.
 pub(super) struct Row {
+    pub(super) id: String,
     pub(super) url: String,
     pub(super) resource: String,
     pub(super) who: String,
@@ -18,6 +19,8 @@ pub(super) struct Row {
     pub(super) asked: Moment,
     /// Of a grant: its end.
     pub(super) ends: Option<Moment>,
+    /// What it counts down to.
+    pub(super) next: Option<Countdown>,
     /// Of a grant: what it opens.
     pub(super) opens: String,
     pub(super) glass: bool,
@@ -31,6 +34,7 @@ impl Row {
             None => (&request.ruling.resource, &request.ruling.scope),
         };
         Self {
+            id: request.id.to_string(),
             url: format!("/requests/{}", request.id),
             resource: resource.name.to_string(),
             who: clean(&request.requester.name),
@@ -40,6 +44,7 @@ impl Row {
             length: words::length(request.ruling.duration),
             asked: Moment::new(request.asked_at, now),
             ends: (request.grant.as_ref()).map(|grant| Moment::new(grant.not_after, now)),
+            next: Countdown::of(request, now),
             opens: format!(
                 "{}: {}, {}",
                 words::list(&resource.hosts),

@@ -17,35 +17,93 @@ use crate::view::filled;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) iso: String,
-    near: String,
+    /// When that was said: a page counts from it, not from what its reader's clock shows.
+    pub(super) now: String,
+    pub(super) near: String,
     at: String,
+    today: bool,
 }
 
 impl Moment {
     pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
-        let form = if at.date_naive() == now.date_naive() {
+        let today = at.date_naive() == now.date_naive();
+        let form = if today {
             "%H:%M UTC"
         } else {
             "%-d %b %Y, %H:%M UTC"
         };
+        let text = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let seconds = at.signed_duration_since(now).num_seconds();
-        let far = counted(seconds.unsigned_abs().saturating_mul(1000));
         Self {
-            iso: at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            iso: text(at),
+            now: text(now),
             near: match seconds {
                 0 => "now".to_owned(),
-                1.. => format!("in {far}"),
-                _ => format!("{far} ago"),
+                1.. => format!("in {}", far(seconds.unsigned_abs())),
+                -59..0 => "just now".to_owned(),
+                _ => format!("{} ago", far(seconds.unsigned_abs() / 60 * 60)),
             },
             at: at.format(form).to_string(),
+            today,
         }
     }
-}
 
-impl Moment {
     /// Without how far away it is.
     pub(super) fn exact(&self) -> &str {
         &self.at
+    }
+
+    /// The same in a sentence.
+    pub(super) fn when(&self) -> String {
+        let word = if self.today { "at" } else { "on" };
+        format!("{word} {}", self.at)
+    }
+}
+
+/// How far away a moment is: to the second in the last two minutes, to the minute before. `assets/console.js` says the same.
+fn far(seconds: u64) -> String {
+    let shown = if seconds < 120 { seconds } else { seconds / 60 * 60 };
+    counted(shown.saturating_mul(1000))
+}
+
+/// A moment that a page counts down to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Countdown {
+    pub(super) at: Moment,
+    /// What is said of it: `in` how long it is, or how long is `left`.
+    pub(super) says: &'static str,
+    pub(super) text: String,
+    /// What comes then.
+    pub(super) what: &'static str,
+}
+
+impl Countdown {
+    /// To what comes next for a request, if that comes by itself.
+    pub(super) fn of(request: &Request, now: Timestamp) -> Option<Self> {
+        let grant = request.grant.as_ref();
+        let (at, says, what) = match request.state {
+            State::Pending => (request.pending_until, "left", "to be answered"),
+            State::Scheduled | State::Active => {
+                let grant = grant?;
+                if grant.not_before > now {
+                    (grant.not_before, "in", "it opens")
+                } else {
+                    (grant.not_after, "left", "until it ends")
+                }
+            }
+            _ => return None,
+        };
+        let left = at.signed_duration_since(now).num_milliseconds();
+        let far = far(u64::try_from(left).ok().filter(|left| *left > 0)?.div_ceil(1000));
+        Some(Self {
+            at: Moment::new(at, now),
+            says,
+            text: match says {
+                "in" => format!("in {far}"),
+                _ => format!("{far} left"),
+            },
+            what,
+        })
     }
 }
 
@@ -120,20 +178,31 @@ pub(super) fn standing(request: &Request, now: Timestamp) -> String {
                     people(&stage.approvers),
                     filled(request, usize::from(request.stage)),
                     stage.quorum,
-                    Moment::new(request.pending_until, now),
+                    Moment::new(request.pending_until, now).when(),
                 ),
                 None => "It is being granted.".to_owned(),
             }
         }
         State::Scheduled => match grant {
-            Some(grant) => format!("Approved. It opens {}.", Moment::new(grant.not_before, now)),
+            Some(grant) => format!(
+                "Approved. It opens {}.",
+                Moment::new(grant.not_before, now).when()
+            ),
             None => "Approved.".to_owned(),
         },
         State::Active => match grant {
             Some(grant) if grant.not_before > now => {
-                format!("Approved. It opens {}.", Moment::new(grant.not_before, now))
+                format!(
+                    "Approved. It opens {}.",
+                    Moment::new(grant.not_before, now).when()
+                )
             }
-            Some(grant) => format!("It is open, and ends {}.", Moment::new(grant.not_after, now)),
+            // Whatever is written down by now.
+            Some(grant) if grant.not_after <= now => "Its time is over.".to_owned(),
+            Some(grant) => format!(
+                "It is open, and ends {}.",
+                Moment::new(grant.not_after, now).when()
+            ),
             None => "It is open.".to_owned(),
         },
         state => {
@@ -318,14 +387,44 @@ mod tests {
         for (seconds, shown) in [
             (0, "now (09:00 UTC)"),
             (59, "in 59 s (09:00 UTC)"),
-            (720, "in 12 min (09:12 UTC)"),
-            (5400, "in 1 h 30 min (10:30 UTC)"),
-            (-90, "1 min 30 s ago (08:58 UTC)"),
+            (119, "in 1 min 59 s (09:01 UTC)"),
+            (779, "in 12 min (09:12 UTC)"),
+            (5459, "in 1 h 30 min (10:30 UTC)"),
+            (-59, "just now (08:59 UTC)"),
+            (-90, "1 min ago (08:58 UTC)"),
+            (-3600, "1 h ago (08:00 UTC)"),
             (86_400, "in 1 d (2 Mar 2026, 09:00 UTC)"),
         ] {
             let moment = Moment::new(at(0) + TimeDelta::seconds(seconds), at(0));
             assert_eq!(moment.to_string(), shown);
         }
+    }
+
+    #[test]
+    fn what_comes_next_is_counted_down_to() {
+        let text = |view: &jit_core::broker::View, now| {
+            let next = Countdown::of(&view.request, now)?;
+            Some(format!("{}, {}", next.text, next.what))
+        };
+        let (mut view, end) = (pending(), pending().request.pending_until);
+        for (before, says) in [
+            (3599, Some("59 min left, to be answered")),
+            (120, Some("2 min left, to be answered")),
+            (119, Some("1 min 59 s left, to be answered")),
+            (1, Some("1 s left, to be answered")),
+            (0, None),
+            (-5, None),
+        ] {
+            let now = end - TimeDelta::seconds(before);
+            assert_eq!(text(&view, now).as_deref(), says, "{before} s before");
+        }
+        let open = active();
+        assert_eq!(text(&open, at(10)).as_deref(), Some("55 min left, until it ends"));
+        let begins = open.request.grant.as_ref().unwrap().not_before;
+        let early = begins - TimeDelta::seconds(300);
+        assert_eq!(text(&open, early).as_deref(), Some("in 5 min, it opens"));
+        view.request.state = State::Denied;
+        assert_eq!(text(&view, at(2)), None);
     }
 
     #[test]
@@ -346,11 +445,11 @@ mod tests {
     fn where_it_stands_names_who_has_it() {
         assert_eq!(
             standing(&pending().request, at(2)),
-            "It waits for role sre-lead; 1 of 2 so far. Unanswered, it ends in 58 min (10:00 UTC)."
+            "It waits for role sre-lead; 1 of 2 so far. Unanswered, it ends at 10:00 UTC."
         );
         assert_eq!(
             standing(&active().request, at(10)),
-            "It is open, and ends in 55 min (10:05 UTC)."
+            "It is open, and ends at 10:05 UTC."
         );
         let mut view = pending();
         view.request.state = State::Denied;
