@@ -22,7 +22,8 @@
 //! 4. **A failed commit is an unknown outcome.** Everyone in it gets `Unavailable`, and nothing is written before the end of the
 //!    chain has been read again from the file, over a new connection.
 //! 5. **What was written or loaded lately is loaded from memory**, as it stands in the file: the writer takes a stream out before a
-//!    commit that changes it, and puts it back after. Reads of several streams, and of the log, are SQLite's.
+//!    commit that changes it, and puts it back after. Reads of several streams, and of the log, are SQLite's. Without a writer the
+//!    store answers nothing: once it is closed the file may be another process's, and what was read of it says nothing any more.
 //! 6. **Nobody else reads the file.** It is made with mode 0600, and one that group or others can use is refused: who copied it
 //!    there may have lost it already. A symbolic link is refused too.
 //!
@@ -175,6 +176,7 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, StoreError> {
+        self.writer.require()?;
         match self.recent.find(stream) {
             Found::Known(known) => Ok(known.map(Arc::unwrap_or_clone)),
             Found::Unknown(None) => read::load(&self.readers, stream).await,
@@ -187,25 +189,32 @@ impl Store for SqliteStore {
     }
 
     async fn find(&self, query: &Query) -> Result<Vec<Snapshot>, StoreError> {
+        self.writer.require()?;
         read::find(&self.readers, query).await
     }
 
     async fn live(&self, after: Position, limit: usize) -> Result<Vec<Snapshot>, StoreError> {
+        self.writer.require()?;
         read::live(&self.readers, after, limit).await
     }
 
     async fn feed(&self, after: Position, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.writer.require()?;
         read::feed(&self.readers, after, limit).await
     }
 
     async fn tail(&self) -> Result<Tail, StoreError> {
+        self.writer.require()?;
         read::tail(&self.readers).await
     }
 
     async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError> {
         match put {
             Some(put) => self.writer.put(name, put).await,
-            None => read::cell(&self.readers, name).await,
+            None => {
+                self.writer.require()?;
+                read::cell(&self.readers, name).await
+            }
         }
     }
 }

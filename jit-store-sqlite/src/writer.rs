@@ -82,15 +82,16 @@ impl WriterHandle {
             options,
             recent,
             open: None,
+            lock: Some(lock),
         };
         let run = move || {
             let opened = writer.open().map(drop);
             if let Err(error) = opened {
                 // The file is free before anybody hears that it could not be opened.
-                drop((writer, lock));
+                drop(writer);
                 drop(ready.send(Err(error)));
             } else if ready.send(Ok(())).is_ok() {
-                writer.run(lock);
+                writer.run();
             }
         };
         thread::Builder::new()
@@ -123,9 +124,20 @@ impl WriterHandle {
         self.ask(|reply| Job::Put(name.to_owned(), put, reply)).await?
     }
 
+    /// Refuses when there is no writer any more: it was closed, or has died.
+    pub(crate) fn require(&self) -> Result<(), StoreError> {
+        if self.jobs.is_closed() {
+            return Err(closed());
+        }
+        Ok(())
+    }
+
     /// Ends the thread; answers the lock, for whoever still has the file open to let go last. `None` if it had ended before.
     pub(crate) async fn close(&self) -> Option<FileLock> {
-        self.ask(Job::Close).await.ok()
+        let lock = self.ask(Job::Close).await.ok();
+        // Who has the lock may free it, and from then on nobody may be answered.
+        self.jobs.closed().await;
+        lock
     }
 
     /// A job that is in line is done even if nobody waits for the answer any more.
@@ -142,11 +154,19 @@ struct Writer {
     recent: Arc<Recent>,
     /// `None` after a failure, until the end of the chain has been read again.
     open: Option<(File, Session)>,
+    /// `None` once whoever closes the store has it. Last, so that however the thread ends, the line is closed before the file is free.
+    lock: Option<FileLock>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.recent.stop();
+    }
 }
 
 impl Writer {
     /// Ends when the store is closed or dropped, after what was in line before.
-    fn run(mut self, lock: FileLock) {
+    fn run(mut self) {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
         let mut closing = None;
         while closing.is_none() && self.line.blocking_recv_many(&mut waiting, GROUP_MAX) > 0 {
@@ -171,16 +191,16 @@ impl Writer {
                 }
             }
         }
-        // Who is still in line hears that the store is closed, because nobody holds their reply any more.
-        drop(self.line);
-        if let Some((file, _)) = self.open
+        self.recent.stop();
+        if let Some((file, _)) = self.open.take()
             && let Err(error) = file.close()
         {
             tracing::warn!(%error, "closing the database failed; what was acknowledged is in its write-ahead log");
         }
-        if let Some(reply) = closing {
+        if let (Some(reply), Some(lock)) = (closing, self.lock.take()) {
             drop(reply.send(lock));
         }
+        // Who is still in line hears that the store is closed, because the line is dropped here and their replies with it.
     }
 
     /// Commits what can be, then answers everyone.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jit_core::approval::audit::{self, Tail};
 use jit_core::approval::state::State;
-use jit_core::broker::store::{Batch, Draft, Facets, Put, Record, Store, StoreError, StreamId, Write};
+use jit_core::broker::store::{Batch, Draft, Facets, Put, Query, Record, Store, StoreError, StreamId, Write};
 use jit_core::id::{PersonId, RequestId, ResourceName, Timestamp};
 use jit_store_sqlite::{LogFile, OpenError, Options, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -80,6 +80,44 @@ async fn a_second_open_is_refused_and_told_who_has_it() {
         "closed"
     );
     open(&folder).await.append(batch(0, "{}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_answered_after_the_end() {
+    let folder = folder().await;
+    let options = private(&file(&folder)).journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    store.append(batch(0, "{}")).await.unwrap();
+    // In memory, from the write and from a read.
+    store.load(&StreamId::Control).await.unwrap().unwrap();
+    store.load(&StreamId::Lockdowns).await.unwrap();
+    store.close().await;
+
+    // The file is another's now.
+    let next = SqliteStore::from_pool(pool).await.unwrap();
+    next.append(batch(1, "{}")).await.unwrap();
+    let put = Put {
+        expected: 0,
+        value: "v".to_owned(),
+    };
+    for (call, error) in [
+        ("append", store.append(batch(1, "{}")).await.err()),
+        ("load, written", store.load(&StreamId::Control).await.err()),
+        ("load, none", store.load(&StreamId::Lockdowns).await.err()),
+        ("find", store.find(&Query::default()).await.err()),
+        ("live", store.live(0, 10).await.err()),
+        ("feed", store.feed(0, 10).await.err()),
+        ("tail", store.tail().await.err()),
+        ("cell", store.cell("cell", None).await.err()),
+        ("cell, put", store.cell("cell", Some(put)).await.err()),
+    ] {
+        assert!(
+            matches!(error, Some(StoreError::Unavailable { .. })),
+            "{call}: {error:?}"
+        );
+    }
+    assert_eq!(log(&next).await.len(), 2);
 }
 
 #[cfg(unix)]
