@@ -29,7 +29,9 @@
 //!
 //! # Deployment caveats
 //! - The file belongs on a local disk: locks and shared memory don't work over NFS.
-//! - Copy a running database with `VACUUM INTO` or `.backup`, never with `cp`. A restored copy is an older log: compare its end with one
+//! - Copy a running database with `VACUUM INTO` or `.backup`, never with `cp`. After [`SqliteStore::close`] the file alone is the whole
+//!   database; after a crash, and while a pool handed to [`SqliteStore::from_pool`] is open, `jit.db-wal` beside it holds the newest
+//!   commits, and what is copied or moved without it has lost them. A restored copy is an older log: compare its end with one
 //!   kept elsewhere before trusting it (see [`jit_core::approval::audit`]).
 //! - The triggers against change and deletion stop mistakes, not an attacker with write access to the file. The hash chain shows those.
 //! - The store's writer is a thread of its own, `jit-store`, which waits for the disk so that no thread of the runtime does. It ends with the store.
@@ -151,13 +153,14 @@ impl SqliteStore {
     }
 
     /// Writes what is waiting, closes the file and frees it for the next process. Calls after this answer
-    /// [`StoreError::Unavailable`]. A pool that was handed to [`SqliteStore::from_pool`] stays open.
+    /// [`StoreError::Unavailable`]. What was written is then in the one file, unless something else has it open: a pool that was
+    /// handed to [`SqliteStore::from_pool`] stays open, and with it the write-ahead log.
     pub async fn close(&self) {
-        let lock = self.writer.close().await;
+        // The last connection copies the write-ahead log into the database and removes it, if it may write.
         if self.owns_readers {
             self.readers.close().await;
         }
-        drop(lock);
+        drop(self.writer.close().await);
     }
 }
 

@@ -191,6 +191,7 @@ impl Writer {
                 }
             }
         }
+        // A load that was let in before the end must not answer from memory after it, when the file may be another process's.
         self.recent.stop();
         if let Some((file, _)) = self.open.take()
             && let Err(error) = file.close()

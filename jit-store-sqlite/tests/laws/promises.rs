@@ -120,6 +120,23 @@ async fn nothing_is_answered_after_the_end() {
     assert_eq!(log(&next).await.len(), 2);
 }
 
+#[tokio::test]
+async fn a_closed_file_is_whole_by_itself() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    for n in 0..3 {
+        store.append(batch(n, "{}")).await.unwrap();
+    }
+    // Readers that were used are open.
+    let all = log(&store).await;
+    store.close().await;
+    assert!(!folder.path().join("jit.db-wal").exists());
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(file(&folder), &copy).unwrap();
+    let copy = SqliteStore::open(copy).await.unwrap();
+    assert_eq!(log(&copy).await, all);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_files_are_the_owners_alone() {
