@@ -18,7 +18,8 @@
 //! 2. **One process per file**, kept by a lock on `<file>.lock`. The audit chain has one end, and one writer knows it.
 //! 3. **One writer, group commit.** What waits is committed together, each batch checked on its own: one that conflicts does not
 //!    spoil the others, and nobody is answered before the commit. The transaction takes the file before anything is looked up in it,
-//!    and each change of a stream names the version that it was found at: a stream that somebody else moved is an unknown outcome.
+//!    then asks SQLite whether anybody else has changed it, and if so forgets all that it knew: what somebody who got past the lock wrote
+//!    is a conflict from the next commit on, and never overwritten.
 //! 4. **A failed commit is an unknown outcome.** Everyone in it gets `Unavailable`, and nothing is written before the end of the
 //!    chain has been read again from the file, over a new connection.
 //! 5. **What was written or loaded lately is loaded from memory**, as it stands in the file: the writer takes a stream out before a
@@ -29,6 +30,8 @@
 //!
 //! # Deployment caveats
 //! - The file belongs on a local disk: locks and shared memory don't work over NFS.
+//! - Never delete `jit.db.lock`: a second process could then open the file. The two would not overwrite each other, but until its next commit
+//!   each loads from memory what the other may have changed.
 //! - Copy a running database with `VACUUM INTO` or `.backup`, never with `cp`. After [`SqliteStore::close`] the file alone is the whole
 //!   database; after a crash, and while a pool handed to [`SqliteStore::from_pool`] is open, `jit.db-wal` beside it holds the newest
 //!   commits, and what is copied or moved without it has lost them. A restored copy is an older log: compare its end with one

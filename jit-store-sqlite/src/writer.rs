@@ -5,8 +5,8 @@
 //!
 //! Each group is one transaction, which begins by taking the file for writing. It is checked against [`Session`], which knows the end of
 //! the chain and the versions of what was touched lately. [`Session`] may be trusted because the lock keeps other processes out.
-//! Should one get in all the same, the primary key of `events` and the versions that each change of `streams` names refuse what was
-//! decided on an old view.
+//! Should one get in all the same, SQLite's `data_version` tells so inside the transaction, and everything is read again. Behind that,
+//! the primary key of `events` and the versions that each change of a stream or a cell names refuse what was decided on an old view.
 
 mod file;
 mod group;
@@ -132,10 +132,10 @@ impl WriterHandle {
         Ok(())
     }
 
-    /// Ends the thread; answers the lock, for whoever still has the file open to let go last. `None` if it had ended before.
+    /// Ends the thread. Answers the lock, to be dropped as the last thing; `None` if the thread had ended before.
     pub(crate) async fn close(&self) -> Option<FileLock> {
         let lock = self.ask(Job::Close).await.ok();
-        // Who has the lock may free it, and from then on nobody may be answered.
+        // Once the lock is dropped nobody may be answered any more.
         self.jobs.closed().await;
         lock
     }
@@ -224,6 +224,12 @@ impl Writer {
         let recent = Arc::clone(&self.recent);
         let (file, session) = self.open()?;
         file.begin()?;
+        if session.is_outdated(file)? {
+            tracing::warn!(path = %file.path(), "somebody else has written to the database or emptied its write-ahead log, so all is read again; only this store may");
+            recent.stop();
+            *session = Session::begin(file)?;
+            recent.start();
+        }
         session.learn(file, group)?;
         group.decide(session);
         recent.begin(group.changed());

@@ -318,17 +318,12 @@ async fn what_no_store_wrote_is_damage() {
 }
 
 #[tokio::test]
-async fn a_record_slipped_in_by_another_process_stops_the_writer_once() {
+async fn a_record_slipped_in_by_another_process_shows_in_the_chain() {
     let folder = folder().await;
     let store = open(&folder).await;
     store.append(batch(0, "{}")).await.unwrap();
     let slip = "INSERT INTO events VALUES (2, 'control', 2, 0, '{}', zeroblob(32), zeroblob(32))";
     outsider(&file(&folder), slip).await.unwrap();
-    let refused = store.append(batch(1, "{}")).await;
-    assert!(
-        matches!(refused, Err(StoreError::Unavailable { .. })),
-        "{refused:?}"
-    );
     assert_eq!(
         store.append(batch(1, "{}")).await.unwrap()[0].position,
         3,
@@ -472,34 +467,61 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_stream_that_another_process_moved_stops_the_writer_once() {
+async fn what_another_process_has_moved_is_a_conflict() {
     let folder = folder().await;
     let store = open(&folder).await;
     store.append(batch(0, "{}")).await.unwrap();
-    // The trigger alone would let the writer pass: to it, one version is as good as another if it is larger.
-    for slip in [
-        "UPDATE streams SET version = 2; UPDATE streams SET version = 3",
-        "DELETE FROM streams",
+    for (slip, now) in [
+        (
+            "UPDATE streams SET version = 2; UPDATE streams SET version = 3",
+            3_u64,
+        ),
+        ("DELETE FROM streams", 0),
+        ("UPDATE streams SET version = 9", 9),
     ] {
         let expected = store.load(&StreamId::Control).await.unwrap().unwrap().version;
         outsider(&file(&folder), slip).await.unwrap();
-        let refused = store.append(batch(expected, "{}")).await;
-        assert!(
-            matches!(refused, Err(StoreError::Unavailable { .. })),
-            "{slip}: {refused:?}"
-        );
-        let now = store
-            .load(&StreamId::Control)
-            .await
-            .unwrap()
-            .map_or(0, |stream| stream.version);
-        assert!(matches!(
-            store.append(batch(expected, "{}")).await,
-            Err(StoreError::Conflict { actual, .. }) if actual == now
-        ));
+        // A write to another stream rests on this one, too.
+        let beside = Batch {
+            writes: vec![request(now.into(), 0, State::Pending, 100)],
+            unchanged: vec![(StreamId::Control, expected)],
+        };
+        for decided in [beside, batch(expected, "{}")] {
+            let refused = store.append(decided).await;
+            assert!(
+                matches!(&refused, Err(StoreError::Conflict { actual, .. }) if *actual == now),
+                "{slip}: {refused:?}"
+            );
+        }
+        let loaded = store.load(&StreamId::Control).await.unwrap();
+        assert_eq!(loaded.map_or(0, |stream| stream.version), now, "{slip}");
         store.append(batch(now, "{}")).await.unwrap();
     }
     audit::verify(Tail::START, &log(&store).await).unwrap();
+}
+
+#[tokio::test]
+async fn a_cell_that_another_process_has_put_is_not_overwritten() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    let put = |expected, value: &str| {
+        let value = value.to_owned();
+        store.cell("budget", Some(Put { expected, value }))
+    };
+    put(0, "1 left").await.unwrap();
+    outsider(
+        &file(&folder),
+        "UPDATE cells SET version = 2, value = 'none left'",
+    )
+    .await
+    .unwrap();
+    let refused = put(1, "none left").await;
+    assert!(
+        matches!(refused, Err(StoreError::Conflict { actual: 2, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.cell("budget", None).await.unwrap().value, "none left");
+    put(2, "refilled").await.unwrap();
 }
 
 #[tokio::test]
