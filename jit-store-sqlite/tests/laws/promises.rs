@@ -1,10 +1,12 @@
 //! What this store promises beyond the laws.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jit_core::approval::audit::{self, Tail};
 use jit_core::approval::state::State;
+use jit_core::broker::passkeys::{Passkey, PasskeyStore, StoredPasskeys};
 use jit_core::broker::store::{Batch, Draft, Facets, Put, Query, Record, Store, StoreError, StreamId, Write};
 use jit_core::id::{PersonId, RequestId, ResourceName, Timestamp};
 use jit_store_sqlite::{LogFile, OpenError, Options, SqliteStore};
@@ -216,7 +218,7 @@ async fn a_newer_schema_is_refused() {
             error,
             OpenError::NewerSchema {
                 found: 999,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
@@ -453,7 +455,7 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date() {
     store.close().await;
     let back = "DROP INDEX streams_live; ALTER TABLE streams DROP COLUMN live; ALTER TABLE streams DROP COLUMN slack; \
         CREATE INDEX streams_live ON streams (created) WHERE state_kind IN ('pending', 'scheduled', 'active'); \
-        DELETE FROM _jit_migrations WHERE version = 2";
+        DELETE FROM _jit_migrations WHERE version > 1";
     outsider(&file(&folder), back).await.unwrap();
 
     let store = open(&folder).await;
@@ -464,6 +466,51 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date() {
     let first = StreamId::Request(RequestId::from_u128(0));
     let left: Vec<_> = live.into_iter().filter(|stream| stream.stream != first).collect();
     assert_eq!(store.live(0, 100).await.unwrap(), left);
+}
+
+#[tokio::test]
+async fn passkeys_that_were_cells_are_streams_after_an_upgrade() {
+    let folder = folder().await;
+    let store = Arc::new(open(&folder).await);
+    let passkeys = StoredPasskeys::new(store.clone());
+    let [ada, bob, cy] = ["ada", "bob", "cy"].map(|name| PersonId::new(name).unwrap());
+    let key = |id: &str| Passkey {
+        id: id.to_owned(),
+        name: "phone".to_owned(),
+        added_at: Timestamp::from_timestamp_micros(1_767_225_600_000_000).unwrap(),
+        used_at: None,
+        data: "{}".to_owned(),
+    };
+    passkeys.put(&ada, 0, &[key("a1")], None).await.unwrap();
+    passkeys
+        .put(&ada, 1, &[key("a1"), key("a2")], None)
+        .await
+        .unwrap();
+    passkeys.put(&bob, 0, &[key("b")], None).await.unwrap();
+    passkeys.put(&cy, 0, &[key("c")], None).await.unwrap();
+    passkeys.put(&cy, 1, &[], None).await.unwrap();
+    let mut before = Vec::new();
+    for person in [&ada, &bob, &cy] {
+        before.push(passkeys.of(person).await.unwrap());
+    }
+    store.close().await;
+    // As it was: in cells, and bob has had another passkey before, which the stream is newer than.
+    let back = "INSERT INTO cells SELECT id, version, state FROM streams WHERE id IN ('passkeys/ada', 'passkeys/cy'); \
+        INSERT INTO cells VALUES ('passkeys/bob', 7, '[]'); \
+        DELETE FROM streams WHERE id IN ('passkeys/ada', 'passkeys/cy'); \
+        DELETE FROM _jit_migrations WHERE version = 3";
+    outsider(&file(&folder), back).await.unwrap();
+
+    let store = Arc::new(open(&folder).await);
+    let passkeys = StoredPasskeys::new(store.clone());
+    for (person, before) in [&ada, &bob, &cy].into_iter().zip(&before) {
+        assert_eq!(passkeys.of(person).await.unwrap(), *before, "{person}");
+        let cell = store.cell(&format!("passkeys/{person}"), None).await.unwrap();
+        assert_eq!(cell.version, 0, "{person}");
+    }
+    passkeys.put(&ada, 2, &[key("a2")], None).await.unwrap();
+    let taken = passkeys.put(&bob, 1, &[key("a2")], None).await;
+    assert!(matches!(taken, Err(StoreError::Invalid { .. })), "{taken:?}");
 }
 
 #[tokio::test]
