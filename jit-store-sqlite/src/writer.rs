@@ -144,7 +144,17 @@ impl WriterHandle {
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(job(reply)).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())
+        self.answered(answer).await
+    }
+
+    /// A job that got into line just as the line was dropped is kept by our own end of it, reply and all: only that the line has ended tells
+    /// that nobody will answer. Whoever was answered was so before that.
+    async fn answered<T>(&self, mut answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer.map_err(|_| closed()),
+            () = self.jobs.closed() => answer.try_recv().map_err(|_| closed()),
+        }
     }
 }
 
@@ -249,5 +259,44 @@ impl Writer {
                 Ok(none.insert((file, session)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_met_the_end_of_the_line_is_answered() {
+        let (jobs, line) = mpsc::channel(1);
+        let handle = WriterHandle { jobs };
+        for answered in [false, true] {
+            let (reply, answer) = oneshot::channel();
+            if answered {
+                reply.send(1).unwrap();
+            } else {
+                drop(reply);
+            }
+            assert_eq!(handle.answered(answer).await.is_ok(), answered, "before the end");
+        }
+        // In line, and the line ends before it is filled.
+        let place = handle.jobs.reserve().await.unwrap();
+        drop(line);
+        let (reply, answer) = oneshot::channel();
+        place.send(Job::Append(Batch::default(), reply));
+        let answer = tokio::time::timeout(Duration::from_secs(10), handle.answered(answer)).await;
+        assert!(
+            matches!(answer, Ok(Err(StoreError::Unavailable { .. }))),
+            "{answer:?}"
+        );
+        let (reply, answer) = oneshot::channel();
+        reply.send(1).unwrap();
+        assert_eq!(
+            handle.answered(answer).await.unwrap(),
+            1,
+            "answered before the end"
+        );
     }
 }
