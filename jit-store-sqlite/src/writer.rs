@@ -12,6 +12,7 @@ mod file;
 mod group;
 mod room;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 
@@ -217,14 +218,17 @@ impl Writer {
     /// Commits what can be, then answers everyone.
     fn commit(&mut self, jobs: Vec<Job>) {
         let mut group = Group::new(jobs);
-        if let Err(error) = self.try_commit(&mut group) {
-            tracing::error!(%error, "a commit failed; its outcome is unknown and the end of the log will be read again");
+        // Nothing that a panic may have left half done is used again: neither the group, nor the connection, nor what was remembered.
+        let tried = panic::catch_unwind(AssertUnwindSafe(|| self.try_commit(&mut group)));
+        if let Err(error) = tried.unwrap_or_else(|_| Err(StoreError::unavailable("the writer panicked"))) {
             self.recent.stop();
             if let Some((file, _)) = self.open.take() {
                 // Closing rolls back a transaction that is still open. A failure to close changes nothing.
                 drop(file.close());
             }
-            group.fail(&Arc::new(error));
+            let error = Arc::new(error);
+            group.fail(&error);
+            tracing::error!(%error, "a commit failed; its outcome is unknown and the end of the log will be read again");
         } else {
             group.answer();
         }

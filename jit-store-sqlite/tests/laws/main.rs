@@ -1,5 +1,6 @@
 //! SQLite keeps every law of a store, and its own promises.
 
+mod panics;
 mod promises;
 
 use std::sync::Arc;

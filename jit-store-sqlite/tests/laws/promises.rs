@@ -19,7 +19,7 @@ fn file(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("jit.db")
 }
 
-fn batch(expected: u64, body: &str) -> Batch {
+pub(super) fn batch(expected: u64, body: &str) -> Batch {
     let at = Timestamp::from_timestamp_micros(1_767_225_600_000_000).unwrap();
     Batch {
         writes: vec![Write {
@@ -36,12 +36,12 @@ fn batch(expected: u64, body: &str) -> Batch {
     }
 }
 
-async fn log(store: &SqliteStore) -> Vec<Record> {
+pub(super) async fn log(store: &SqliteStore) -> Vec<Record> {
     store.feed(0, 1000).await.unwrap()
 }
 
 /// Someone who writes to the file past the store.
-async fn outsider(path: &Path, sql: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn outsider(path: &Path, sql: &str) -> Result<(), sqlx::Error> {
     let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await?;
     let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
     connection.close().await?;
