@@ -20,8 +20,9 @@
 //!    spoil the others, and nobody is answered before the commit. The transaction takes the file before anything is looked up in it,
 //!    then asks SQLite whether anybody else has changed it, and if so forgets all that it knew: what somebody who got past the lock wrote
 //!    is a conflict from the next commit on, and never overwritten.
-//! 4. **A failed commit is an unknown outcome**, and so is one that panicked. Everyone in it gets `Unavailable`, and nothing is written before the end of the
-//!    chain has been read again from the file, over a new connection.
+//! 4. **A failed commit is an unknown outcome**, and so is one that panicked. Everyone in it gets `Unavailable`, and nothing is written
+//!    before the end of the chain has been read again from the file, over a new connection. The write-ahead log is emptied before that,
+//!    unless a reader stands in the way: what a failed sync left in it would come back after a crash.
 //! 5. **What was written or loaded lately is loaded from memory**, as it stands in the file: the writer takes a stream out before a
 //!    commit that changes it, and puts it back after. Reads of several streams, and of the log, are SQLite's. Without a writer the
 //!    store answers nothing: once it is closed the file may be another process's, and what was read of it says nothing any more.

@@ -83,7 +83,22 @@ impl File {
                 "the file is not open for durable writes: its journal mode is {mode}, `synchronous` is {level}"
             )));
         }
+        file.empty_log(options).map_err(unavailable)?;
         Ok(file)
+    }
+
+    /// Copies the write-ahead log into the database and empties it, unless somebody reads from it just now. A commit whose sync failed has
+    /// left its pages there: nobody sees them, but after a crash they would be read as committed if nothing was written over them.
+    fn empty_log(&self, options: &WriteOptions) -> rusqlite::Result<()> {
+        // Those who wait for the writer don't wait for readers.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let emptied = self
+            .connection
+            .pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()));
+        if let Err(error) = emptied {
+            tracing::warn!(%error, "the write-ahead log could not be emptied; what was acknowledged is in it");
+        }
+        self.connection.busy_timeout(options.busy_timeout)
     }
 
     fn prepare(&self, options: &WriteOptions) -> rusqlite::Result<()> {

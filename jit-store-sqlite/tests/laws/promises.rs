@@ -373,6 +373,45 @@ async fn a_full_disk_loses_nothing_and_passes() {
 }
 
 #[tokio::test]
+async fn what_a_failed_commit_left_in_the_write_ahead_log_is_gone() {
+    let folder = folder().await;
+    let small = private(&file(&folder))
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("max_page_count", "48");
+    let pool = SqlitePool::connect_with(small).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    let length = || {
+        let log = std::fs::metadata(folder.path().join("jit.db-wal"));
+        log.unwrap().len()
+    };
+    for n in 0..20 {
+        store.append(batch(n, "{}")).await.unwrap();
+    }
+    let before = length();
+    store.append(batch(20, &"x".repeat(48 * 4096))).await.unwrap_err();
+    store.append(batch(20, "{}")).await.unwrap();
+    assert!(length() < before / 4, "{before} bytes, now {}", length());
+
+    // What a crash leaves: the file, and a write-ahead log that nobody has emptied.
+    let left = folder.path().join("left.db");
+    std::fs::copy(file(&folder), &left).unwrap();
+    std::fs::copy(
+        folder.path().join("jit.db-wal"),
+        folder.path().join("left.db-wal"),
+    )
+    .unwrap();
+    let after = SqliteStore::open(&left).await.unwrap();
+    assert_eq!(
+        std::fs::metadata(folder.path().join("left.db-wal"))
+            .unwrap()
+            .len(),
+        0
+    );
+    assert_eq!(log(&after).await, log(&store).await);
+}
+
+#[tokio::test]
 async fn a_write_without_a_byte_of_text_is_kept() {
     let folder = folder().await;
     let store = open(&folder).await;
