@@ -189,7 +189,7 @@ impl Store for SqliteStore {
             Found::Unknown(None) => read::load(&self.readers, stream).await,
             Found::Unknown(Some(ticket)) => {
                 let read = read::load(&self.readers, stream).await?;
-                self.recent.learn(stream, ticket, read.as_ref());
+                ticket.learn(read.as_ref());
                 Ok(read)
             }
         }
