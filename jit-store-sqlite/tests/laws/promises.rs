@@ -1,12 +1,10 @@
 //! What this store promises beyond the laws.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jit_core::approval::audit::{self, Tail};
 use jit_core::approval::state::State;
-use jit_core::broker::passkeys::{Passkey, PasskeyStore, StoredPasskeys};
 use jit_core::broker::store::{Batch, Draft, Facets, Put, Query, Record, Store, StoreError, StreamId, Write};
 use jit_core::id::{PersonId, RequestId, ResourceName, Timestamp};
 use jit_store_sqlite::{LogFile, OpenError, Options, SqliteStore};
@@ -15,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 
 use super::{folder, open};
 
-fn file(folder: &tempfile::TempDir) -> PathBuf {
+pub(super) fn file(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("jit.db")
 }
 
@@ -49,7 +47,7 @@ pub(super) async fn outsider(path: &Path, sql: &str) -> Result<(), sqlx::Error> 
 }
 
 /// A file of mode 0600, as `from_pool` wants it.
-fn private(path: &Path) -> SqliteConnectOptions {
+pub(super) fn private(path: &Path) -> SqliteConnectOptions {
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new()
         .write(true)
@@ -189,44 +187,6 @@ async fn what_is_no_plain_file_is_refused() {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_refused_and_left_alone() {
-    let folder = folder().await;
-    drop(private(&file(&folder)));
-    outsider(&file(&folder), "CREATE TABLE theirs (a)").await.unwrap();
-    let error = SqliteStore::open(file(&folder)).await.unwrap_err();
-    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
-    let pool = SqlitePool::connect(file(&folder).to_str().unwrap())
-        .await
-        .unwrap();
-    let tables: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_schema")
-        .fetch_all(&pool)
-        .await
-        .unwrap();
-    assert_eq!(tables, [("theirs".to_owned(),)]);
-    pool.close().await;
-}
-
-#[tokio::test]
-async fn a_newer_schema_is_refused() {
-    let folder = folder().await;
-    open(&folder).await.close().await;
-    let newer = "INSERT INTO _jit_migrations VALUES (999, 'later', 0, true, x'00', 0)";
-    outsider(&file(&folder), newer).await.unwrap();
-    let error = SqliteStore::open(file(&folder)).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            OpenError::NewerSchema {
-                found: 999,
-                known: 3,
-                ..
-            }
-        ),
-        "{error}"
-    );
-}
-
-#[tokio::test]
 async fn a_pool_that_can_lose_a_write_is_refused() {
     let folder = folder().await;
     let durable = private(&file(&folder)).journal_mode(SqliteJournalMode::Wal);
@@ -320,26 +280,6 @@ async fn what_no_store_wrote_is_damage() {
 }
 
 #[tokio::test]
-async fn a_record_slipped_in_by_another_process_shows_in_the_chain() {
-    let folder = folder().await;
-    let store = open(&folder).await;
-    store.append(batch(0, "{}")).await.unwrap();
-    let slip = "INSERT INTO events VALUES (2, 'control', 2, 0, '{}', zeroblob(32), zeroblob(32))";
-    outsider(&file(&folder), slip).await.unwrap();
-    assert_eq!(
-        store.append(batch(1, "{}")).await.unwrap()[0].position,
-        3,
-        "the end was read again"
-    );
-    assert_eq!(
-        audit::verify(Tail::START, &log(&store).await)
-            .unwrap_err()
-            .position,
-        2
-    );
-}
-
-#[tokio::test]
 async fn a_full_disk_loses_nothing_and_passes() {
     let folder = folder().await;
     let small = private(&file(&folder))
@@ -426,7 +366,7 @@ async fn a_write_without_a_byte_of_text_is_kept() {
 }
 
 /// A write to the request with this number, which is `pending` at first.
-fn request(n: u128, expected: u64, state: State, length: usize) -> Write {
+pub(super) fn request(n: u128, expected: u64, state: State, length: usize) -> Write {
     Write {
         stream: StreamId::Request(RequestId::from_u128(n)),
         expected,
@@ -478,136 +418,6 @@ async fn a_request_that_becomes_a_grant_is_overwritten_where_it_lies() {
         let want = if n == 7 { (6, 70) } else { (2, 2100) };
         assert_eq!((kept.version, kept.state.len()), want, "{n}");
     }
-}
-
-#[tokio::test]
-async fn a_file_of_the_first_schema_is_brought_up_to_date() {
-    let folder = folder().await;
-    let store = open(&folder).await;
-    for (n, state) in (0..).zip(State::ALL) {
-        let writes = vec![request(n, 0, state, 100)];
-        let unchanged = Vec::new();
-        store.append(Batch { writes, unchanged }).await.unwrap();
-    }
-    let live = store.live(0, 100).await.unwrap();
-    assert!(live.iter().all(|stream| stream.facets.is_live()) && !live.is_empty());
-    store.close().await;
-    let back = "DROP INDEX streams_live; ALTER TABLE streams DROP COLUMN live; ALTER TABLE streams DROP COLUMN slack; \
-        CREATE INDEX streams_live ON streams (created) WHERE state_kind IN ('pending', 'scheduled', 'active'); \
-        DELETE FROM _jit_migrations WHERE version > 1";
-    outsider(&file(&folder), back).await.unwrap();
-
-    let store = open(&folder).await;
-    assert_eq!(store.live(0, 100).await.unwrap(), live);
-    let writes = vec![request(0, 1, State::Expired, 100)];
-    let unchanged = Vec::new();
-    store.append(Batch { writes, unchanged }).await.unwrap();
-    let first = StreamId::Request(RequestId::from_u128(0));
-    let left: Vec<_> = live.into_iter().filter(|stream| stream.stream != first).collect();
-    assert_eq!(store.live(0, 100).await.unwrap(), left);
-}
-
-#[tokio::test]
-async fn passkeys_that_were_cells_are_streams_after_an_upgrade() {
-    let folder = folder().await;
-    let store = Arc::new(open(&folder).await);
-    let passkeys = StoredPasskeys::new(store.clone());
-    let [ada, bob, cy] = ["ada", "bob", "cy"].map(|name| PersonId::new(name).unwrap());
-    let key = |id: &str| Passkey {
-        id: id.to_owned(),
-        name: "phone".to_owned(),
-        added_at: Timestamp::from_timestamp_micros(1_767_225_600_000_000).unwrap(),
-        used_at: None,
-        data: "{}".to_owned(),
-    };
-    passkeys.put(&ada, 0, &[key("a1")], None).await.unwrap();
-    passkeys
-        .put(&ada, 1, &[key("a1"), key("a2")], None)
-        .await
-        .unwrap();
-    passkeys.put(&bob, 0, &[key("b")], None).await.unwrap();
-    passkeys.put(&cy, 0, &[key("c")], None).await.unwrap();
-    passkeys.put(&cy, 1, &[], None).await.unwrap();
-    let mut before = Vec::new();
-    for person in [&ada, &bob, &cy] {
-        before.push(passkeys.of(person).await.unwrap());
-    }
-    store.close().await;
-    // As it was: in cells, and bob has had another passkey before, which the stream is newer than.
-    let back = "INSERT INTO cells SELECT id, version, state FROM streams WHERE id IN ('passkeys/ada', 'passkeys/cy'); \
-        INSERT INTO cells VALUES ('passkeys/bob', 7, '[]'); \
-        DELETE FROM streams WHERE id IN ('passkeys/ada', 'passkeys/cy'); \
-        DELETE FROM _jit_migrations WHERE version = 3";
-    outsider(&file(&folder), back).await.unwrap();
-
-    let store = Arc::new(open(&folder).await);
-    let passkeys = StoredPasskeys::new(store.clone());
-    for (person, before) in [&ada, &bob, &cy].into_iter().zip(&before) {
-        assert_eq!(passkeys.of(person).await.unwrap(), *before, "{person}");
-        let cell = store.cell(&format!("passkeys/{person}"), None).await.unwrap();
-        assert_eq!(cell.version, 0, "{person}");
-    }
-    passkeys.put(&ada, 2, &[key("a2")], None).await.unwrap();
-    let taken = passkeys.put(&bob, 1, &[key("a2")], None).await;
-    assert!(matches!(taken, Err(StoreError::Invalid { .. })), "{taken:?}");
-}
-
-#[tokio::test]
-async fn what_another_process_has_moved_is_a_conflict() {
-    let folder = folder().await;
-    let store = open(&folder).await;
-    store.append(batch(0, "{}")).await.unwrap();
-    for (slip, now) in [
-        (
-            "UPDATE streams SET version = 2; UPDATE streams SET version = 3",
-            3_u64,
-        ),
-        ("DELETE FROM streams", 0),
-        ("UPDATE streams SET version = 9", 9),
-    ] {
-        let expected = store.load(&StreamId::Control).await.unwrap().unwrap().version;
-        outsider(&file(&folder), slip).await.unwrap();
-        // A write to another stream rests on this one, too.
-        let beside = Batch {
-            writes: vec![request(now.into(), 0, State::Pending, 100)],
-            unchanged: vec![(StreamId::Control, expected)],
-        };
-        for decided in [beside, batch(expected, "{}")] {
-            let refused = store.append(decided).await;
-            assert!(
-                matches!(&refused, Err(StoreError::Conflict { actual, .. }) if *actual == now),
-                "{slip}: {refused:?}"
-            );
-        }
-        let loaded = store.load(&StreamId::Control).await.unwrap();
-        assert_eq!(loaded.map_or(0, |stream| stream.version), now, "{slip}");
-        store.append(batch(now, "{}")).await.unwrap();
-    }
-    audit::verify(Tail::START, &log(&store).await).unwrap();
-}
-
-#[tokio::test]
-async fn a_cell_that_another_process_has_put_is_not_overwritten() {
-    let folder = folder().await;
-    let store = open(&folder).await;
-    let put = |expected, value: &str| {
-        let value = value.to_owned();
-        store.cell("budget", Some(Put { expected, value }))
-    };
-    put(0, "1 left").await.unwrap();
-    outsider(
-        &file(&folder),
-        "UPDATE cells SET version = 2, value = 'none left'",
-    )
-    .await
-    .unwrap();
-    let refused = put(1, "none left").await;
-    assert!(
-        matches!(refused, Err(StoreError::Conflict { actual: 2, .. })),
-        "{refused:?}"
-    );
-    assert_eq!(store.cell("budget", None).await.unwrap().value, "none left");
-    put(2, "refilled").await.unwrap();
 }
 
 #[tokio::test]
