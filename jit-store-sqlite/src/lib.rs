@@ -18,17 +18,24 @@
 //! 2. **One process per file**, kept by a lock on `<file>.lock`. The audit chain has one end, and one writer knows it.
 //! 3. **One writer, group commit.** What waits is committed together, each batch checked on its own: one that conflicts does not
 //!    spoil the others, and nobody is answered before the commit. The transaction takes the file before anything is looked up in it,
-//!    and each change of a stream names the version that it was found at: a stream that somebody else moved is an unknown outcome.
-//! 4. **A failed commit is an unknown outcome.** Everyone in it gets `Unavailable`, and nothing is written before the end of the
-//!    chain has been read again from the file, over a new connection.
+//!    then asks SQLite whether anybody else has changed it, and if so forgets all that it knew: what somebody who got past the lock wrote
+//!    is a conflict from the next commit on, and never overwritten.
+//! 4. **A failed commit is an unknown outcome**, and so is one that panicked. Everyone in it gets `Unavailable`, and nothing is written
+//!    before the end of the chain has been read again from the file, over a new connection. The write-ahead log is emptied before that,
+//!    unless a reader stands in the way: what a failed sync left in it would come back after a crash.
 //! 5. **What was written or loaded lately is loaded from memory**, as it stands in the file: the writer takes a stream out before a
-//!    commit that changes it, and puts it back after. Reads of several streams, and of the log, are SQLite's.
+//!    commit that changes it, and puts it back after. Reads of several streams, and of the log, are SQLite's. Without a writer the
+//!    store answers nothing: once it is closed the file may be another process's, and what was read of it says nothing any more.
 //! 6. **Nobody else reads the file.** It is made with mode 0600, and one that group or others can use is refused: who copied it
 //!    there may have lost it already. A symbolic link is refused too.
 //!
 //! # Deployment caveats
 //! - The file belongs on a local disk: locks and shared memory don't work over NFS.
-//! - Copy a running database with `VACUUM INTO` or `.backup`, never with `cp`. A restored copy is an older log: compare its end with one
+//! - Never delete `jit.db.lock`: a second process could then open the file. The two would not overwrite each other, but until its next commit
+//!   each loads from memory what the other may have changed.
+//! - Copy a running database with `VACUUM INTO` or `.backup`, never with `cp`. After [`SqliteStore::close`] the file alone is the whole
+//!   database; after a crash, and while a pool handed to [`SqliteStore::from_pool`] is open, `jit.db-wal` beside it holds the newest
+//!   commits, and what is copied or moved without it has lost them. A restored copy is an older log: compare its end with one
 //!   kept elsewhere before trusting it (see [`jit_core::approval::audit`]).
 //! - The triggers against change and deletion stop mistakes, not an attacker with write access to the file. The hash chain shows those.
 //! - The store's writer is a thread of its own, `jit-store`, which waits for the disk so that no thread of the runtime does. It ends with the store.
@@ -150,13 +157,14 @@ impl SqliteStore {
     }
 
     /// Writes what is waiting, closes the file and frees it for the next process. Calls after this answer
-    /// [`StoreError::Unavailable`]. A pool that was handed to [`SqliteStore::from_pool`] stays open.
+    /// [`StoreError::Unavailable`]. What was written is then in the one file, unless something else has it open: a pool that was
+    /// handed to [`SqliteStore::from_pool`] stays open, and with it the write-ahead log.
     pub async fn close(&self) {
-        let lock = self.writer.close().await;
+        // The last connection copies the write-ahead log into the database and removes it, if it may write.
         if self.owns_readers {
             self.readers.close().await;
         }
-        drop(lock);
+        drop(self.writer.close().await);
     }
 }
 
@@ -175,37 +183,45 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, StoreError> {
+        self.writer.require()?;
         match self.recent.find(stream) {
             Found::Known(known) => Ok(known.map(Arc::unwrap_or_clone)),
             Found::Unknown(None) => read::load(&self.readers, stream).await,
             Found::Unknown(Some(ticket)) => {
                 let read = read::load(&self.readers, stream).await?;
-                self.recent.learn(stream, ticket, read.as_ref());
+                ticket.learn(read.as_ref());
                 Ok(read)
             }
         }
     }
 
     async fn find(&self, query: &Query) -> Result<Vec<Snapshot>, StoreError> {
+        self.writer.require()?;
         read::find(&self.readers, query).await
     }
 
     async fn live(&self, after: Position, limit: usize) -> Result<Vec<Snapshot>, StoreError> {
+        self.writer.require()?;
         read::live(&self.readers, after, limit).await
     }
 
     async fn feed(&self, after: Position, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.writer.require()?;
         read::feed(&self.readers, after, limit).await
     }
 
     async fn tail(&self) -> Result<Tail, StoreError> {
+        self.writer.require()?;
         read::tail(&self.readers).await
     }
 
     async fn cell(&self, name: &str, put: Option<Put>) -> Result<Cell, StoreError> {
         match put {
             Some(put) => self.writer.put(name, put).await,
-            None => read::cell(&self.readers, name).await,
+            None => {
+                self.writer.require()?;
+                read::cell(&self.readers, name).await
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! 1. A stream is taken out before a commit that changes it begins, and is put back only after that commit has succeeded. Whoever
 //!    has seen a record in the file never finds an older state here.
 //! 2. What was read from the file is kept only if no commit took the stream out meanwhile: reads leave a ticket, and a commit
-//!    takes it away.
+//!    takes it away. A read that is given up takes its ticket back.
 //! 3. After a failed commit nothing is kept until the end of the chain has been read again.
 //! 4. It holds two generations, each of at most [`STREAMS_MAX`] streams and [`BYTES_MAX`] bytes of state. When the young one is full it
 //!    becomes the old one, and what was old is forgotten. A request that does not exist is never kept, so nobody can fill it by
@@ -52,51 +52,74 @@ enum Entry {
 
 /// What is known of a stream.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum Found<'a> {
     Known(Option<Arc<Snapshot>>),
-    /// It must be read from the file. With a ticket, what was read may be handed to [`Recent::learn`].
-    Unknown(Option<Ticket>),
+    /// It must be read from the file. With a ticket, what was read may be handed to [`Ticket::learn`].
+    Unknown(Option<Ticket<'a>>),
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ticket(u64);
+/// Held by who reads a stream from the file.
+#[derive(Debug)]
+pub(crate) struct Ticket<'a> {
+    recent: &'a Recent,
+    stream: StreamId,
+    number: u64,
+}
+
+impl Ticket<'_> {
+    /// Keeps what the file said, if the ticket still holds.
+    pub(crate) fn learn(&self, read: Option<&Snapshot>) {
+        let mut inner = self.recent.lock();
+        if !inner.holds(self) {
+            return;
+        }
+        let kept = match read {
+            Some(snapshot) => fits(snapshot),
+            None => self.stream == StreamId::Lockdowns,
+        };
+        if kept {
+            let known = Entry::Known(read.cloned().map(Arc::new));
+            inner.put(self.stream.clone(), known);
+        } else {
+            inner.remove(&self.stream);
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    /// What was not learned by now never will be. Others who read with the same number only learn nothing.
+    fn drop(&mut self) {
+        let mut inner = self.recent.lock();
+        if inner.holds(self) {
+            inner.remove(&self.stream);
+        }
+    }
+}
 
 impl Recent {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn find(&self, stream: &StreamId) -> Found {
+    pub(crate) fn find(&self, stream: &StreamId) -> Found<'_> {
         let mut inner = self.lock();
-        match inner.get(stream) {
+        let number = match inner.get(stream) {
             Some(Entry::Known(known)) => return Found::Known(known.clone()),
-            Some(Entry::Reading(ticket)) => return Found::Unknown(Some(Ticket(*ticket))),
+            Some(Entry::Reading(number)) => *number,
             Some(Entry::Writing) => return Found::Unknown(None),
             None if !inner.on => return Found::Unknown(None),
-            None => {}
-        }
-        inner.tickets += 1;
-        let ticket = inner.tickets;
-        inner.put(stream.clone(), Entry::Reading(ticket));
-        Found::Unknown(Some(Ticket(ticket)))
-    }
-
-    /// Keeps what the file said, if the ticket still holds.
-    pub(crate) fn learn(&self, stream: &StreamId, ticket: Ticket, read: Option<&Snapshot>) {
-        let mut inner = self.lock();
-        if !matches!(inner.get(stream), Some(Entry::Reading(held)) if *held == ticket.0) {
-            return;
-        }
-        let kept = match read {
-            Some(snapshot) => fits(snapshot),
-            None => *stream == StreamId::Lockdowns,
+            None => {
+                inner.tickets += 1;
+                let number = inner.tickets;
+                inner.put(stream.clone(), Entry::Reading(number));
+                number
+            }
         };
-        if kept {
-            let known = Entry::Known(read.cloned().map(Arc::new));
-            inner.put(stream.clone(), known);
-        } else {
-            inner.remove(stream);
-        }
+        Found::Unknown(Some(Ticket {
+            recent: self,
+            stream: stream.clone(),
+            number,
+        }))
     }
 
     /// A commit that changes these streams begins.
@@ -138,6 +161,10 @@ impl Recent {
 impl Inner {
     fn get(&self, stream: &StreamId) -> Option<&Entry> {
         self.young.get(stream).or_else(|| self.old.get(stream))
+    }
+
+    fn holds(&self, ticket: &Ticket<'_>) -> bool {
+        matches!(self.get(&ticket.stream), Some(Entry::Reading(held)) if *held == ticket.number)
     }
 
     /// A stream stands in one generation at most.
@@ -195,7 +222,7 @@ mod tests {
         recent
     }
 
-    fn ticket(recent: &Recent, stream: &StreamId) -> Ticket {
+    fn ticket<'a>(recent: &'a Recent, stream: &StreamId) -> Ticket<'a> {
         match recent.find(stream) {
             Found::Unknown(Some(ticket)) => ticket,
             other => panic!("{other:?}"),
@@ -222,7 +249,7 @@ mod tests {
     #[test]
     fn a_stream_is_out_from_before_a_commit_until_after_it() {
         let recent = on();
-        recent.learn(&id(1), ticket(&recent, &id(1)), Some(&at(id(1), 1)));
+        ticket(&recent, &id(1)).learn(Some(&at(id(1), 1)));
         assert_eq!(look(&recent, &id(1)), "1");
         recent.begin([id(1)].iter());
         assert_eq!(look(&recent, &id(1)), "busy");
@@ -235,10 +262,10 @@ mod tests {
         let recent = on();
         let early = ticket(&recent, &id(1));
         recent.begin([id(1)].iter());
-        recent.learn(&id(1), early, Some(&at(id(1), 1)));
+        early.learn(Some(&at(id(1), 1)));
         assert_eq!(look(&recent, &id(1)), "busy");
         recent.end([at(id(1), 2)].into_iter());
-        recent.learn(&id(1), early, Some(&at(id(1), 1)));
+        early.learn(Some(&at(id(1), 1)));
         assert_eq!(look(&recent, &id(1)), "2");
     }
 
@@ -247,12 +274,26 @@ mod tests {
         let recent = on();
         let gone = ticket(&recent, &id(1));
         let other = ticket(&recent, &id(1));
-        recent.learn(&id(1), other, Some(&at(id(1), 1)));
+        other.learn(Some(&at(id(1), 1)));
         assert_eq!(look(&recent, &id(1)), "1");
         recent.begin([id(1)].iter());
         recent.end([at(id(1), 2)].into_iter());
-        recent.learn(&id(1), gone, Some(&at(id(1), 1)));
+        gone.learn(Some(&at(id(1), 1)));
         assert_eq!(look(&recent, &id(1)), "2");
+    }
+
+    #[test]
+    fn a_read_that_was_given_up_leaves_nothing() {
+        let recent = on();
+        drop(ticket(&recent, &id(1)));
+        assert_eq!(recent.count(), 0);
+        // Nor does it take what is another's.
+        let gone = ticket(&recent, &id(1));
+        recent.begin([id(1)].iter());
+        drop(gone);
+        assert_eq!(look(&recent, &id(1)), "busy");
+        recent.end([at(id(1), 1)].into_iter());
+        assert_eq!(look(&recent, &id(1)), "1");
     }
 
     #[test]
@@ -261,11 +302,11 @@ mod tests {
         let early = ticket(&recent, &id(1));
         recent.stop();
         recent.start();
-        recent.learn(&id(1), early, Some(&at(id(1), 1)));
+        early.learn(Some(&at(id(1), 1)));
         let late = ticket(&recent, &id(1));
-        recent.learn(&id(1), early, Some(&at(id(1), 1)));
-        assert_eq!(look(&recent, &id(1)), "unknown");
-        recent.learn(&id(1), late, Some(&at(id(1), 2)));
+        early.learn(Some(&at(id(1), 1)));
+        drop(early);
+        late.learn(Some(&at(id(1), 2)));
         assert_eq!(look(&recent, &id(1)), "2");
     }
 
@@ -287,7 +328,7 @@ mod tests {
     fn what_is_not_there_is_known_of_the_lockdowns_alone() {
         let recent = on();
         for (stream, want) in [(StreamId::Lockdowns, "none"), (id(1), "unknown")] {
-            recent.learn(&stream, ticket(&recent, &stream), None);
+            ticket(&recent, &stream).learn(None);
             assert_eq!(look(&recent, &stream), want, "{stream}");
         }
     }

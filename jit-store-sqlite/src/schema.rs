@@ -8,9 +8,10 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use crate::error::OpenError;
 
 /// Steps are only ever added: a file notes the hash of each step it has seen.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "store", include_str!("../migrations/1_store.sql")),
     (2, "room", include_str!("../migrations/2_room.sql")),
+    (3, "passkeys", include_str!("../migrations/3_passkeys.sql")),
 ];
 
 fn migrator() -> Migrator {

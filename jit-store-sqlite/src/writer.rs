@@ -5,13 +5,14 @@
 //!
 //! Each group is one transaction, which begins by taking the file for writing. It is checked against [`Session`], which knows the end of
 //! the chain and the versions of what was touched lately. [`Session`] may be trusted because the lock keeps other processes out.
-//! Should one get in all the same, the primary key of `events` and the versions that each change of `streams` names refuse what was
-//! decided on an old view.
+//! Should one get in all the same, SQLite's `data_version` tells so inside the transaction, and everything is read again. Behind that,
+//! the primary key of `events` and the versions that each change of a stream or a cell names refuse what was decided on an old view.
 
 mod file;
 mod group;
 mod room;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread;
 
@@ -82,15 +83,16 @@ impl WriterHandle {
             options,
             recent,
             open: None,
+            lock: Some(lock),
         };
         let run = move || {
             let opened = writer.open().map(drop);
             if let Err(error) = opened {
                 // The file is free before anybody hears that it could not be opened.
-                drop((writer, lock));
+                drop(writer);
                 drop(ready.send(Err(error)));
             } else if ready.send(Ok(())).is_ok() {
-                writer.run(lock);
+                writer.run();
             }
         };
         thread::Builder::new()
@@ -123,16 +125,37 @@ impl WriterHandle {
         self.ask(|reply| Job::Put(name.to_owned(), put, reply)).await?
     }
 
-    /// Ends the thread; answers the lock, for whoever still has the file open to let go last. `None` if it had ended before.
+    /// Refuses when there is no writer any more: it was closed, or has died.
+    pub(crate) fn require(&self) -> Result<(), StoreError> {
+        if self.jobs.is_closed() {
+            return Err(closed());
+        }
+        Ok(())
+    }
+
+    /// Ends the thread. Answers the lock, to be dropped as the last thing; `None` if the thread had ended before.
     pub(crate) async fn close(&self) -> Option<FileLock> {
-        self.ask(Job::Close).await.ok()
+        let lock = self.ask(Job::Close).await.ok();
+        // Once the lock is dropped nobody may be answered any more.
+        self.jobs.closed().await;
+        lock
     }
 
     /// A job that is in line is done even if nobody waits for the answer any more.
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(job(reply)).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())
+        self.answered(answer).await
+    }
+
+    /// A job that got into line just as the line was dropped is kept by our own end of it, reply and all: only that the line has ended tells
+    /// that nobody will answer. Whoever was answered was so before that.
+    async fn answered<T>(&self, mut answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer.map_err(|_| closed()),
+            () = self.jobs.closed() => answer.try_recv().map_err(|_| closed()),
+        }
     }
 }
 
@@ -142,11 +165,19 @@ struct Writer {
     recent: Arc<Recent>,
     /// `None` after a failure, until the end of the chain has been read again.
     open: Option<(File, Session)>,
+    /// `None` once whoever closes the store has it. Last, so that however the thread ends, the line is closed before the file is free.
+    lock: Option<FileLock>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.recent.stop();
+    }
 }
 
 impl Writer {
     /// Ends when the store is closed or dropped, after what was in line before.
-    fn run(mut self, lock: FileLock) {
+    fn run(mut self) {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
         let mut closing = None;
         while closing.is_none() && self.line.blocking_recv_many(&mut waiting, GROUP_MAX) > 0 {
@@ -171,29 +202,33 @@ impl Writer {
                 }
             }
         }
-        // Who is still in line hears that the store is closed, because nobody holds their reply any more.
-        drop(self.line);
-        if let Some((file, _)) = self.open
+        // A load that was let in before the end must not answer from memory after it, when the file may be another process's.
+        self.recent.stop();
+        if let Some((file, _)) = self.open.take()
             && let Err(error) = file.close()
         {
             tracing::warn!(%error, "closing the database failed; what was acknowledged is in its write-ahead log");
         }
-        if let Some(reply) = closing {
+        if let (Some(reply), Some(lock)) = (closing, self.lock.take()) {
             drop(reply.send(lock));
         }
+        // Who is still in line hears that the store is closed, because the line is dropped here and their replies with it.
     }
 
     /// Commits what can be, then answers everyone.
     fn commit(&mut self, jobs: Vec<Job>) {
         let mut group = Group::new(jobs);
-        if let Err(error) = self.try_commit(&mut group) {
-            tracing::error!(%error, "a commit failed; its outcome is unknown and the end of the log will be read again");
+        // Nothing that a panic may have left half done is used again: neither the group, nor the connection, nor what was remembered.
+        let tried = panic::catch_unwind(AssertUnwindSafe(|| self.try_commit(&mut group)));
+        if let Err(error) = tried.unwrap_or_else(|_| Err(StoreError::unavailable("the writer panicked"))) {
             self.recent.stop();
             if let Some((file, _)) = self.open.take() {
                 // Closing rolls back a transaction that is still open. A failure to close changes nothing.
                 drop(file.close());
             }
-            group.fail(&Arc::new(error));
+            let error = Arc::new(error);
+            group.fail(&error);
+            tracing::error!(%error, "a commit failed; its outcome is unknown and the end of the log will be read again");
         } else {
             group.answer();
         }
@@ -203,6 +238,12 @@ impl Writer {
         let recent = Arc::clone(&self.recent);
         let (file, session) = self.open()?;
         file.begin()?;
+        if session.is_outdated(file)? {
+            tracing::warn!(path = %file.path(), "somebody else has written to the database or emptied its write-ahead log, so all is read again; only this store may");
+            recent.stop();
+            *session = Session::begin(file)?;
+            recent.start();
+        }
         session.learn(file, group)?;
         group.decide(session);
         recent.begin(group.changed());
@@ -222,5 +263,44 @@ impl Writer {
                 Ok(none.insert((file, session)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_met_the_end_of_the_line_is_answered() {
+        let (jobs, line) = mpsc::channel(1);
+        let handle = WriterHandle { jobs };
+        for answered in [false, true] {
+            let (reply, answer) = oneshot::channel();
+            if answered {
+                reply.send(1).unwrap();
+            } else {
+                drop(reply);
+            }
+            assert_eq!(handle.answered(answer).await.is_ok(), answered, "before the end");
+        }
+        // In line, and the line ends before it is filled.
+        let place = handle.jobs.reserve().await.unwrap();
+        drop(line);
+        let (reply, answer) = oneshot::channel();
+        place.send(Job::Append(Batch::default(), reply));
+        let answer = tokio::time::timeout(Duration::from_secs(10), handle.answered(answer)).await;
+        assert!(
+            matches!(answer, Ok(Err(StoreError::Unavailable { .. }))),
+            "{answer:?}"
+        );
+        let (reply, answer) = oneshot::channel();
+        reply.send(1).unwrap();
+        assert_eq!(
+            handle.answered(answer).await.unwrap(),
+            1,
+            "answered before the end"
+        );
     }
 }

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jit_core::approval::audit::Tail;
-use jit_core::broker::store::{Cell, Facets, Record, StoreError, StreamId, Version};
+use jit_core::broker::store::{Facets, Record, StoreError, StreamId, Version};
 use jit_core::id::Digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params};
 use sqlx::SqliteConnection;
 
-use super::group::{Known, StreamRow};
+use super::group::{CellRow, Known, StreamRow};
 use super::room::{NOTHING, slack};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
+const DATA_VERSION: &str = "PRAGMA data_version";
 const TAIL: &str = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1";
 const NEWEST: &str = "SELECT coalesce(max(created), 0) FROM streams";
 const STREAM: &str = "SELECT created, version FROM streams WHERE id = ?";
@@ -32,8 +33,8 @@ const END: &str = "UPDATE streams SET version = ?4, state = ?5, slack = ?6, stat
     WHERE created = ?1 AND id = ?2 AND version = ?3";
 const RENAME: &str = "UPDATE streams SET version = ?4, state = ?5, slack = ?6, state_kind = ?7, live = ?8, resource = ?9, \
     requester = ?10 WHERE created = ?1 AND id = ?2 AND version = ?3";
-const PUT: &str = "INSERT INTO cells (name, version, value) VALUES (?, ?, ?) \
-    ON CONFLICT (name) DO UPDATE SET version = excluded.version, value = excluded.value";
+const FIRST: &str = "INSERT INTO cells (name, version, value) VALUES (?, ?, ?)";
+const PUT: &str = "UPDATE cells SET version = ?2, value = ?3 WHERE name = ?1 AND version = ?4";
 
 /// What the writer opens its connection with.
 #[derive(Debug, Clone)]
@@ -82,7 +83,22 @@ impl File {
                 "the file is not open for durable writes: its journal mode is {mode}, `synchronous` is {level}"
             )));
         }
+        file.empty_log(options).map_err(unavailable)?;
         Ok(file)
+    }
+
+    /// Copies the write-ahead log into the database and empties it, unless somebody reads from it just now. A commit whose sync failed has
+    /// left its pages there: nobody sees them, but after a crash they would be read as committed if nothing was written over them.
+    fn empty_log(&self, options: &WriteOptions) -> rusqlite::Result<()> {
+        // Those who wait for the writer don't wait for readers.
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let emptied = self
+            .connection
+            .pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()));
+        if let Err(error) = emptied {
+            tracing::warn!(%error, "the write-ahead log could not be emptied; what was acknowledged is in it");
+        }
+        self.connection.busy_timeout(options.busy_timeout)
     }
 
     fn prepare(&self, options: &WriteOptions) -> rusqlite::Result<()> {
@@ -110,6 +126,11 @@ impl File {
         Ok(())
     }
 
+    /// What it is called.
+    pub(super) fn path(&self) -> &str {
+        self.connection.path().unwrap_or_default()
+    }
+
     fn setting<T: rusqlite::types::FromSql>(&self, name: &str) -> Result<T, StoreError> {
         let read = self.connection.pragma_query_value(None, name, |row| row.get(0));
         read.map_err(unavailable)
@@ -133,6 +154,16 @@ impl File {
     /// Closes it. An open transaction is rolled back.
     pub(super) fn close(self) -> Result<(), rusqlite::Error> {
         self.connection.close().map_err(|(_, error)| error)
+    }
+
+    /// A number that changes whenever another connection has committed to the file, or emptied the write-ahead log, and stays the same over
+    /// what this one does.
+    pub(super) fn data_version(&self) -> Result<i64, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(DATA_VERSION)
+            .map_err(unavailable)?;
+        statement.query_row([], |row| row.get(0)).map_err(unavailable)
     }
 
     /// The end of the chain.
@@ -183,13 +214,17 @@ impl File {
         &self,
         records: impl Iterator<Item = &'a Record>,
         streams: &[(&StreamId, &StreamRow)],
-        cells: impl Iterator<Item = (&'a String, &'a Cell)>,
+        cells: impl Iterator<Item = (&'a String, CellRow<'a>)>,
     ) -> Result<(), StoreError> {
         self.write_records(records).map_err(unavailable)?;
         for (id, row) in streams {
-            self.write_stream(id, row)?;
+            require_one(id, self.write_stream(id, row).map_err(unavailable)?)?;
         }
-        self.write_cells(cells).map_err(unavailable)
+        for (name, row) in cells {
+            let changed = self.write_cell(name, row).map_err(unavailable)?;
+            require_one(format_args!("cell {name}"), changed)?;
+        }
+        Ok(())
     }
 
     fn write_records<'a>(&self, records: impl Iterator<Item = &'a Record>) -> rusqlite::Result<()> {
@@ -214,18 +249,7 @@ impl File {
         Ok(())
     }
 
-    fn write_stream(&self, id: &StreamId, row: &StreamRow) -> Result<(), StoreError> {
-        let changed = self.change_stream(id, row).map_err(unavailable)?;
-        if changed == 1 {
-            return Ok(());
-        }
-        // Only who got past the lock can have done that.
-        Err(StoreError::unavailable(format!(
-            "{id} is no longer as it was read: another process has written to the file"
-        )))
-    }
-
-    fn change_stream(&self, id: &StreamId, row: &StreamRow) -> rusqlite::Result<usize> {
+    fn write_stream(&self, id: &StreamId, row: &StreamRow) -> rusqlite::Result<usize> {
         let (before, after) = (&row.before, &row.after);
         let none = Facets::default();
         let facets = after.facets.as_ref().unwrap_or(&none);
@@ -257,13 +281,25 @@ impl File {
         statement.execute(values.get(..columns).unwrap_or(&values))
     }
 
-    fn write_cells<'a>(&self, cells: impl Iterator<Item = (&'a String, &'a Cell)>) -> rusqlite::Result<()> {
-        for (name, cell) in cells {
-            let mut statement = self.connection.prepare_cached(PUT)?;
-            statement.execute(params![name, integer(cell.version)?, cell.value])?;
+    fn write_cell(&self, name: &str, row: CellRow<'_>) -> rusqlite::Result<usize> {
+        let (before, after) = (integer(row.before)?, integer(row.after.version)?);
+        if row.before == 0 {
+            let mut statement = self.connection.prepare_cached(FIRST)?;
+            return statement.execute(params![name, after, row.after.value]);
         }
-        Ok(())
+        let mut statement = self.connection.prepare_cached(PUT)?;
+        statement.execute(params![name, after, row.after.value, before])
     }
+}
+
+/// Refuses a change that did not find its row at the version it names.
+fn require_one(what: impl std::fmt::Display, changed: usize) -> Result<(), StoreError> {
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(StoreError::unavailable(format!(
+        "{what} is no longer as it was read: another process has written to the file"
+    )))
 }
 
 fn unavailable(error: rusqlite::Error) -> StoreError {
@@ -284,4 +320,107 @@ fn natural(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
 /// SQLite's integers end at 2^63 - 1.
 fn integer(number: u64) -> rusqlite::Result<i64> {
     i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use jit_core::broker::store::Cell;
+
+    use super::*;
+
+    /// The file of a new store, and the folder that holds it.
+    fn fresh() -> (tempfile::TempDir, File) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = WriteOptions {
+            path: folder.path().join("jit.db"),
+            busy_timeout: Duration::ZERO,
+            pages_max: 1000,
+        };
+        let connection = Connection::open(&options.path).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        for sql in [
+            include_str!("../../migrations/1_store.sql"),
+            include_str!("../../migrations/2_room.sql"),
+        ] {
+            connection.execute_batch(sql).unwrap();
+        }
+        (folder, File::open(&options).unwrap())
+    }
+
+    #[test]
+    fn a_row_is_changed_from_the_version_it_is_at_and_from_no_other() {
+        let (_folder, file) = fresh();
+        let known = |version| Known {
+            created: u64::from(version > 0),
+            version,
+            ..Known::default()
+        };
+        // From, to, and whether the row was there to be changed.
+        for (before, after, want) in [
+            (1, 2, false),
+            (0, 1, true),
+            (1, 2, true),
+            (1, 3, false),
+            (3, 4, false),
+            (0, 4, false),
+            (2, 3, true),
+        ] {
+            let stream = StreamRow {
+                before: known(before),
+                after: Known {
+                    created: 1,
+                    ..known(after)
+                },
+                state: String::new(),
+            };
+            let streams = [(&StreamId::Control, &stream)];
+            let result = file.write(iter::empty(), &streams, iter::empty());
+            assert_eq!(
+                result.is_ok(),
+                want,
+                "stream from {before} to {after}: {result:?}"
+            );
+            let cell = Cell {
+                version: after,
+                value: after.to_string(),
+            };
+            let row = CellRow { before, after: &cell };
+            let result = file.write(iter::empty(), &[], iter::once((&"cell".to_owned(), row)));
+            assert_eq!(result.is_ok(), want, "cell from {before} to {after}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_others_do_counts() {
+        let (folder, file) = fresh();
+        let other = Connection::open(folder.path().join("jit.db")).unwrap();
+        let mut last = file.data_version().unwrap();
+        for (by, sql, moves) in [
+            (&file.connection, "INSERT INTO cells VALUES ('a', 1, '')", false),
+            (&file.connection, "BEGIN IMMEDIATE; COMMIT", false),
+            (
+                &file.connection,
+                "BEGIN IMMEDIATE; DELETE FROM cells; ROLLBACK",
+                false,
+            ),
+            (&file.connection, "PRAGMA wal_checkpoint", false),
+            (&file.connection, "PRAGMA wal_checkpoint(TRUNCATE)", false),
+            (&file.connection, "INSERT INTO cells VALUES ('b', 1, '')", false),
+            (&other, "SELECT count(*) FROM cells", false),
+            (&other, "INSERT INTO cells VALUES ('c', 1, '')", true),
+            (&other, "BEGIN IMMEDIATE; DELETE FROM cells; ROLLBACK", false),
+            (&file.connection, "INSERT INTO cells VALUES ('d', 1, '')", false),
+            (&other, "DELETE FROM cells", true),
+            (&other, "PRAGMA wal_checkpoint", false),
+            // Not asked for, and harmless: what is read again is the same.
+            (&other, "PRAGMA wal_checkpoint(TRUNCATE)", true),
+        ] {
+            by.execute_batch(sql).unwrap();
+            let now = file.data_version().unwrap();
+            assert_eq!(now != last, moves, "{sql}");
+            last = now;
+        }
+    }
 }

@@ -29,6 +29,8 @@ pub(super) struct Known {
 
 /// What the writer knows of the file, as of its last commit.
 pub(super) struct Session {
+    /// See [`File::data_version`]: while it stays, nobody else has written.
+    seen: i64,
     tail: Tail,
     newest: u64,
     streams: HashMap<StreamId, Known>,
@@ -39,11 +41,18 @@ impl Session {
     /// Reads the end of the chain and of the order of creation.
     pub(super) fn begin(file: &File) -> Result<Self, StoreError> {
         Ok(Self {
+            // First: what comes between this and the rest is then noticed later.
+            seen: file.data_version()?,
             tail: file.tail()?,
             newest: file.newest()?,
             streams: HashMap::new(),
             cells: HashMap::new(),
         })
+    }
+
+    /// Whether somebody else has written to the file since [`Session::begin`]. To be asked inside a transaction, where nobody else can.
+    pub(super) fn is_outdated(&self, file: &File) -> Result<bool, StoreError> {
+        Ok(file.data_version()? != self.seen)
     }
 
     /// Looks up what `group` rests on and is not known yet, inside its transaction.
@@ -102,6 +111,14 @@ pub(super) struct StreamRow {
     pub(super) before: Known,
     pub(super) after: Known,
     pub(super) state: String,
+}
+
+/// A cell, as the group leaves it.
+#[derive(Clone, Copy)]
+pub(super) struct CellRow<'a> {
+    /// The version that the group finds it at.
+    pub(super) before: Version,
+    pub(super) after: &'a Cell,
 }
 
 /// Jobs that are committed together.
@@ -182,12 +199,17 @@ impl Group {
         // In the order of creation: rows that are new are then added at the end.
         let mut streams: Vec<_> = self.changed.iter().collect();
         streams.sort_unstable_by_key(|(_, row)| row.after.created);
-        let kept = self
-            .puts
-            .iter()
-            .filter_map(|put| Some((&put.name, put.result.as_ref().ok()?)));
-        // Of several puts into one cell the last one stands.
-        let cells: HashMap<&String, &Cell> = kept.collect();
+        // Of several puts into one cell the last one stands, and the first one says what it was found at.
+        let mut cells = HashMap::new();
+        for CellPut {
+            name, put, result, ..
+        } in &self.puts
+        {
+            if let Ok(after) = result {
+                let before = put.expected;
+                cells.entry(name).or_insert(CellRow { before, after }).after = after;
+            }
+        }
         file.write(self.records(), &streams, cells.into_iter())
     }
 

@@ -1,6 +1,9 @@
 //! SQLite keeps every law of a store, and its own promises.
 
+mod outsiders;
+mod panics;
 mod promises;
+mod upgrades;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jit_core::approval::audit::{self, Tail};
 use jit_core::approval::state::State;
-use jit_core::broker::store::{Batch, Draft, Facets, Put, Record, Store, StoreError, StreamId, Write};
+use jit_core::broker::store::{Batch, Draft, Facets, Put, Query, Record, Store, StoreError, StreamId, Write};
 use jit_core::id::{PersonId, RequestId, ResourceName, Timestamp};
 use jit_store_sqlite::{LogFile, OpenError, Options, SqliteStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -13,11 +13,11 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 
 use super::{folder, open};
 
-fn file(folder: &tempfile::TempDir) -> PathBuf {
+pub(super) fn file(folder: &tempfile::TempDir) -> PathBuf {
     folder.path().join("jit.db")
 }
 
-fn batch(expected: u64, body: &str) -> Batch {
+pub(super) fn batch(expected: u64, body: &str) -> Batch {
     let at = Timestamp::from_timestamp_micros(1_767_225_600_000_000).unwrap();
     Batch {
         writes: vec![Write {
@@ -34,12 +34,12 @@ fn batch(expected: u64, body: &str) -> Batch {
     }
 }
 
-async fn log(store: &SqliteStore) -> Vec<Record> {
+pub(super) async fn log(store: &SqliteStore) -> Vec<Record> {
     store.feed(0, 1000).await.unwrap()
 }
 
 /// Someone who writes to the file past the store.
-async fn outsider(path: &Path, sql: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn outsider(path: &Path, sql: &str) -> Result<(), sqlx::Error> {
     let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await?;
     let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
     connection.close().await?;
@@ -47,7 +47,7 @@ async fn outsider(path: &Path, sql: &str) -> Result<(), sqlx::Error> {
 }
 
 /// A file of mode 0600, as `from_pool` wants it.
-fn private(path: &Path) -> SqliteConnectOptions {
+pub(super) fn private(path: &Path) -> SqliteConnectOptions {
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new()
         .write(true)
@@ -80,6 +80,61 @@ async fn a_second_open_is_refused_and_told_who_has_it() {
         "closed"
     );
     open(&folder).await.append(batch(0, "{}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_answered_after_the_end() {
+    let folder = folder().await;
+    let options = private(&file(&folder)).journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    store.append(batch(0, "{}")).await.unwrap();
+    // In memory, from the write and from a read.
+    store.load(&StreamId::Control).await.unwrap().unwrap();
+    store.load(&StreamId::Lockdowns).await.unwrap();
+    store.close().await;
+
+    // The file is another's now.
+    let next = SqliteStore::from_pool(pool).await.unwrap();
+    next.append(batch(1, "{}")).await.unwrap();
+    let put = Put {
+        expected: 0,
+        value: "v".to_owned(),
+    };
+    for (call, error) in [
+        ("append", store.append(batch(1, "{}")).await.err()),
+        ("load, written", store.load(&StreamId::Control).await.err()),
+        ("load, none", store.load(&StreamId::Lockdowns).await.err()),
+        ("find", store.find(&Query::default()).await.err()),
+        ("live", store.live(0, 10).await.err()),
+        ("feed", store.feed(0, 10).await.err()),
+        ("tail", store.tail().await.err()),
+        ("cell", store.cell("cell", None).await.err()),
+        ("cell, put", store.cell("cell", Some(put)).await.err()),
+    ] {
+        assert!(
+            matches!(error, Some(StoreError::Unavailable { .. })),
+            "{call}: {error:?}"
+        );
+    }
+    assert_eq!(log(&next).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_closed_file_is_whole_by_itself() {
+    let folder = folder().await;
+    let store = open(&folder).await;
+    for n in 0..3 {
+        store.append(batch(n, "{}")).await.unwrap();
+    }
+    // Readers that were used are open.
+    let all = log(&store).await;
+    store.close().await;
+    assert!(!folder.path().join("jit.db-wal").exists());
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(file(&folder), &copy).unwrap();
+    let copy = SqliteStore::open(copy).await.unwrap();
+    assert_eq!(log(&copy).await, all);
 }
 
 #[cfg(unix)]
@@ -129,44 +184,6 @@ async fn what_is_no_plain_file_is_refused() {
         .await
         .unwrap_err();
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn another_programs_database_is_refused_and_left_alone() {
-    let folder = folder().await;
-    drop(private(&file(&folder)));
-    outsider(&file(&folder), "CREATE TABLE theirs (a)").await.unwrap();
-    let error = SqliteStore::open(file(&folder)).await.unwrap_err();
-    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
-    let pool = SqlitePool::connect(file(&folder).to_str().unwrap())
-        .await
-        .unwrap();
-    let tables: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_schema")
-        .fetch_all(&pool)
-        .await
-        .unwrap();
-    assert_eq!(tables, [("theirs".to_owned(),)]);
-    pool.close().await;
-}
-
-#[tokio::test]
-async fn a_newer_schema_is_refused() {
-    let folder = folder().await;
-    open(&folder).await.close().await;
-    let newer = "INSERT INTO _jit_migrations VALUES (999, 'later', 0, true, x'00', 0)";
-    outsider(&file(&folder), newer).await.unwrap();
-    let error = SqliteStore::open(file(&folder)).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            OpenError::NewerSchema {
-                found: 999,
-                known: 2,
-                ..
-            }
-        ),
-        "{error}"
-    );
 }
 
 #[tokio::test]
@@ -263,31 +280,6 @@ async fn what_no_store_wrote_is_damage() {
 }
 
 #[tokio::test]
-async fn a_record_slipped_in_by_another_process_stops_the_writer_once() {
-    let folder = folder().await;
-    let store = open(&folder).await;
-    store.append(batch(0, "{}")).await.unwrap();
-    let slip = "INSERT INTO events VALUES (2, 'control', 2, 0, '{}', zeroblob(32), zeroblob(32))";
-    outsider(&file(&folder), slip).await.unwrap();
-    let refused = store.append(batch(1, "{}")).await;
-    assert!(
-        matches!(refused, Err(StoreError::Unavailable { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(
-        store.append(batch(1, "{}")).await.unwrap()[0].position,
-        3,
-        "the end was read again"
-    );
-    assert_eq!(
-        audit::verify(Tail::START, &log(&store).await)
-            .unwrap_err()
-            .position,
-        2
-    );
-}
-
-#[tokio::test]
 async fn a_full_disk_loses_nothing_and_passes() {
     let folder = folder().await;
     let small = private(&file(&folder))
@@ -321,6 +313,45 @@ async fn a_full_disk_loses_nothing_and_passes() {
 }
 
 #[tokio::test]
+async fn what_a_failed_commit_left_in_the_write_ahead_log_is_gone() {
+    let folder = folder().await;
+    let small = private(&file(&folder))
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("max_page_count", "48");
+    let pool = SqlitePool::connect_with(small).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    let length = || {
+        let log = std::fs::metadata(folder.path().join("jit.db-wal"));
+        log.unwrap().len()
+    };
+    for n in 0..20 {
+        store.append(batch(n, "{}")).await.unwrap();
+    }
+    let before = length();
+    store.append(batch(20, &"x".repeat(48 * 4096))).await.unwrap_err();
+    store.append(batch(20, "{}")).await.unwrap();
+    assert!(length() < before / 4, "{before} bytes, now {}", length());
+
+    // What a crash leaves: the file, and a write-ahead log that nobody has emptied.
+    let left = folder.path().join("left.db");
+    std::fs::copy(file(&folder), &left).unwrap();
+    std::fs::copy(
+        folder.path().join("jit.db-wal"),
+        folder.path().join("left.db-wal"),
+    )
+    .unwrap();
+    let after = SqliteStore::open(&left).await.unwrap();
+    assert_eq!(
+        std::fs::metadata(folder.path().join("left.db-wal"))
+            .unwrap()
+            .len(),
+        0
+    );
+    assert_eq!(log(&after).await, log(&store).await);
+}
+
+#[tokio::test]
 async fn a_write_without_a_byte_of_text_is_kept() {
     let folder = folder().await;
     let store = open(&folder).await;
@@ -335,7 +366,7 @@ async fn a_write_without_a_byte_of_text_is_kept() {
 }
 
 /// A write to the request with this number, which is `pending` at first.
-fn request(n: u128, expected: u64, state: State, length: usize) -> Write {
+pub(super) fn request(n: u128, expected: u64, state: State, length: usize) -> Write {
     Write {
         stream: StreamId::Request(RequestId::from_u128(n)),
         expected,
@@ -387,64 +418,6 @@ async fn a_request_that_becomes_a_grant_is_overwritten_where_it_lies() {
         let want = if n == 7 { (6, 70) } else { (2, 2100) };
         assert_eq!((kept.version, kept.state.len()), want, "{n}");
     }
-}
-
-#[tokio::test]
-async fn a_file_of_the_first_schema_is_brought_up_to_date() {
-    let folder = folder().await;
-    let store = open(&folder).await;
-    for (n, state) in (0..).zip(State::ALL) {
-        let writes = vec![request(n, 0, state, 100)];
-        let unchanged = Vec::new();
-        store.append(Batch { writes, unchanged }).await.unwrap();
-    }
-    let live = store.live(0, 100).await.unwrap();
-    assert!(live.iter().all(|stream| stream.facets.is_live()) && !live.is_empty());
-    store.close().await;
-    let back = "DROP INDEX streams_live; ALTER TABLE streams DROP COLUMN live; ALTER TABLE streams DROP COLUMN slack; \
-        CREATE INDEX streams_live ON streams (created) WHERE state_kind IN ('pending', 'scheduled', 'active'); \
-        DELETE FROM _jit_migrations WHERE version = 2";
-    outsider(&file(&folder), back).await.unwrap();
-
-    let store = open(&folder).await;
-    assert_eq!(store.live(0, 100).await.unwrap(), live);
-    let writes = vec![request(0, 1, State::Expired, 100)];
-    let unchanged = Vec::new();
-    store.append(Batch { writes, unchanged }).await.unwrap();
-    let first = StreamId::Request(RequestId::from_u128(0));
-    let left: Vec<_> = live.into_iter().filter(|stream| stream.stream != first).collect();
-    assert_eq!(store.live(0, 100).await.unwrap(), left);
-}
-
-#[tokio::test]
-async fn a_stream_that_another_process_moved_stops_the_writer_once() {
-    let folder = folder().await;
-    let store = open(&folder).await;
-    store.append(batch(0, "{}")).await.unwrap();
-    // The trigger alone would let the writer pass: to it, one version is as good as another if it is larger.
-    for slip in [
-        "UPDATE streams SET version = 2; UPDATE streams SET version = 3",
-        "DELETE FROM streams",
-    ] {
-        let expected = store.load(&StreamId::Control).await.unwrap().unwrap().version;
-        outsider(&file(&folder), slip).await.unwrap();
-        let refused = store.append(batch(expected, "{}")).await;
-        assert!(
-            matches!(refused, Err(StoreError::Unavailable { .. })),
-            "{slip}: {refused:?}"
-        );
-        let now = store
-            .load(&StreamId::Control)
-            .await
-            .unwrap()
-            .map_or(0, |stream| stream.version);
-        assert!(matches!(
-            store.append(batch(expected, "{}")).await,
-            Err(StoreError::Conflict { actual, .. }) if actual == now
-        ));
-        store.append(batch(now, "{}")).await.unwrap();
-    }
-    audit::verify(Tail::START, &log(&store).await).unwrap();
 }
 
 #[tokio::test]
