@@ -156,3 +156,24 @@ async fn one_person_takes_a_bounded_number_of_places() {
     drop(waiting);
     alice.get(&live).await.is(200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_under_grants_makes_no_list_look_again() {
+    let world = World::new().await;
+    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let asked = alice.ask(&[]).await;
+    bob.decide(&asked, &[("decision", "approve")]).await.is(303);
+    for list in ["/requests", "/approvals", "/grants"] {
+        let live = told_at(&bob, list).await;
+        let before = world.end().await;
+        world.use_grant("alice", "/admin").await;
+        assert_ne!(world.end().await, before, "it was written down");
+        bob.get(&live).await.lacks("event: changed");
+        assert_eq!(told_at(&bob, list).await, live);
+    }
+    let live = told_at(&bob, "/grants").await;
+    let carol = world.visit("carol").await;
+    let typed = [("kind", "person"), ("name", "mallory"), ("reason", "INC-666")];
+    carol.fill("/lockdowns", "/lockdowns", &typed).await.is(303);
+    bob.get(&live).await.says("event: changed");
+}

@@ -26,7 +26,7 @@ use crate::web::failure::Failure;
 use crate::web::frame::Live;
 use crate::web::visitor::Visitor;
 
-/// Lists look again at most this often: every write anywhere changes them.
+/// Lists look again at most this often: every request that anyone writes to changes them.
 const PACE: Duration = Duration::from_secs(1);
 /// How often a list looks again without scripts, in seconds.
 const LIST_LOOKS: u32 = 5;
@@ -55,10 +55,10 @@ pub(super) fn change_of(view: &View, page: String, parts: &'static str) -> Live 
     }
 }
 
-/// A list, found anew at `page`, is out of date when anything was written. To be named before the list is made.
+/// A list, found anew at `page`, is out of date when any request or lockdown was written. To be named before the list is made.
 pub(super) fn any_change(broker: &Broker, page: &str, before: Option<Position>) -> Live {
     Live {
-        url: format!("/live?seen={}", *broker.changes().borrow()),
+        url: format!("/live?seen={}", *broker.decisions().borrow()),
         page: match before {
             Some(before) => format!("{page}?before={before}"),
             None => page.to_owned(),
@@ -91,7 +91,7 @@ pub(super) async fn one(
 ) -> Result<impl IntoResponse, Failure> {
     let seat = seat(&console, &visitor)?;
     let seen = params.read::<LiveParams>()?.seen;
-    let changes = console.0.broker.changes();
+    let changes = console.0.broker.decisions();
     let view = console.0.broker.view(&visitor.actor, id).await?;
     let caller = Caller {
         actor: visitor.actor,
@@ -111,7 +111,7 @@ pub(super) async fn one(
     }))
 }
 
-/// Says when anything was written since a list was made.
+/// Says when any request or lockdown was written since a list was made.
 pub(super) async fn any(
     State(console): State<Console>,
     visitor: Visitor,
@@ -119,7 +119,7 @@ pub(super) async fn any(
 ) -> Result<impl IntoResponse, Failure> {
     let seat = seat(&console, &visitor)?;
     let seen = position("seen", &params.read::<LiveParams>()?.seen)?;
-    let mut changes = console.0.broker.changes();
+    let mut changes = console.0.broker.decisions();
     Ok(said(async move {
         let _seat = seat;
         tokio::time::sleep(PACE).await;
