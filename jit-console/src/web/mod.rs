@@ -9,8 +9,9 @@
 //! 2. Pages are made by the server and need no script: with scripts, those that wait are told when to load themselves again. GET and
 //!    HEAD change nothing that is kept; what decides anything is a POST of a form, which `Sec-Fetch-Site` or `Origin` must show to come
 //!    from the console itself, with a token that is bound to the session and to the digest of what the page showed.
-//! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, or when its person signs out. What a browser holds is 256
-//!    random bits; only their SHA-256 is kept, in memory alone.
+//! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, or when its person signs out. A page that stands open and
+//!    looks for changes by its scripts does not use it. What a browser holds is 256 random bits; only their SHA-256 is kept, in memory
+//!    alone.
 //! 4. Where a browser is sent back to comes from the server's memory, never from an address: an address names a slip of 128 random
 //!    bits that the server keeps for 15 minutes. Whoever is away at the provider may bring it back in a cookie that only the server reads
 //!    and writes.
@@ -31,6 +32,7 @@
 //! - Cookies don't tell ports apart. Give the console a host name that nothing else is served under; on one shared with a guarded
 //!   application, the application's gate keeps the console's cookie from it.
 //! - Sessions are of this process: a restart signs everyone out.
+//! - Without scripts a list that stands open loads itself again as a whole, which counts as use: its session lives for 12 hours.
 
 #[cfg(feature = "oidc")]
 mod departures;

@@ -4,7 +4,8 @@
 //!    console's session opens nothing guarded, and a guarded origin's nothing at the console or at another guarded origin, whose
 //!    application may be another's. The host, with its port, is hashed with the cookie.
 //! 2. It ends [`IDLE`] after its last use, [`LIFE`] after the sign-in, or when the sign-in that it belongs to is ended. At a guarded origin
-//!    its uses are counted when the gate verifies it again, which is within a minute.
+//!    its uses are counted when the gate verifies it again, which is within a minute. What an open page asks for by itself is no use
+//!    ([`Sessions::look`]).
 //! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
 //! 4. A second factor that is proven in it makes it stronger for a while ([`Sessions::raise`]), under a new cookie. Sessions that are
 //!    carried to a guarded origin from then on have that too; those that are there already have not.
@@ -14,6 +15,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -25,6 +27,7 @@ use jit_core::approval::ask::Assurance;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use jit_core::gate::hygiene::{self, GATE_COOKIE};
 use jit_core::id::{Digest, Timestamp};
+use tokio::sync::watch;
 
 use super::handoff::{Return, authority};
 use super::slips::random;
@@ -106,6 +109,12 @@ impl Session {
         self.sign_in
     }
 
+    /// How long it lives from `now` on, unless it is used or ended.
+    pub(super) fn left(&self, now: Timestamp) -> Duration {
+        let end = self.ends_at.min(self.used_at + IDLE);
+        end.signed_duration_since(now).to_std().unwrap_or_default()
+    }
+
     fn proofs(&self, now: Timestamp) -> impl Iterator<Item = &Proof> {
         self.proofs.iter().filter(move |proof| now < proof.until)
     }
@@ -143,6 +152,8 @@ pub(super) struct Sessions {
     all: Mutex<HashMap<Digest, Session>>,
     /// Those of guarded origins: a gate asks at every request whether one of them was ended, and waits for nobody to learn it.
     guarded: ArcSwap<HashSet<Digest>>,
+    /// Moves when any was ended.
+    ended: watch::Sender<()>,
 }
 
 impl Sessions {
@@ -217,15 +228,41 @@ impl Sessions {
 
     /// The session of this credential at `place`, which is thereby used. At the console that is the cookie, elsewhere [`bound`].
     pub(super) fn find(&self, credential: impl AsRef<[u8]>, place: Place, now: Timestamp) -> Option<Session> {
+        self.at(credential.as_ref(), place, now, true)
+    }
+
+    /// As [`Sessions::find`], without using it: for what no person asks for.
+    pub(super) fn look(&self, credential: impl AsRef<[u8]>, place: Place, now: Timestamp) -> Option<Session> {
+        self.at(credential.as_ref(), place, now, false)
+    }
+
+    fn at(&self, credential: &[u8], place: Place, now: Timestamp, uses: bool) -> Option<Session> {
         let mut sessions = self.lock();
-        let session = sessions.get_mut(&Digest::plain(credential.as_ref()))?;
+        let session = sessions.get_mut(&Digest::plain(credential))?;
         if session.place != place || !session.is_live(now) {
             return None;
         }
-        session.used_at = session.used_at.max(now);
+        if uses {
+            session.used_at = session.used_at.max(now);
+        }
         let mut session = session.clone();
         session.subject.assurance = session.assurance(now);
         Some(session)
+    }
+
+    /// Waits until there is no session of this cookie any more. That one lies idle for too long or is too old wakes nobody.
+    pub(super) async fn ended(&self, cookie: &str) {
+        let key = Digest::plain(cookie.as_bytes());
+        let mut ended = self.ended.subscribe();
+        while self.has(&key) {
+            if ended.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn has(&self, key: &Digest) -> bool {
+        self.lock().contains_key(key)
     }
 
     /// Keeps where the person came from for as long as the session lives.
@@ -248,6 +285,7 @@ impl Sessions {
         if let Some(sign_in) = before.map(|before| before.sign_in) {
             sessions.retain(|_, other| other.sign_in != sign_in);
             self.publish(&sessions);
+            self.ended.send_replace(());
         }
     }
 
@@ -279,6 +317,7 @@ impl Sessions {
                 .map(|(key, _)| *key);
             if let Some(key) = oldest {
                 sessions.remove(&key);
+                self.ended.send_replace(());
             }
         }
         sessions.insert(
@@ -506,6 +545,15 @@ mod tests {
             sessions.find(&other, Place::Console, at(4)).is_some(),
             "another browser's"
         );
+    }
+
+    #[test]
+    fn a_look_is_no_use() {
+        let sessions = Sessions::default();
+        let (cookie, session) = signed_in(&sessions, at(0));
+        assert_eq!(session.left(at(1790)), Duration::from_secs(10));
+        assert!(sessions.look(&cookie, Place::Console, at(1799)).is_some());
+        assert!(sessions.look(&cookie, Place::Console, at(1800)).is_none());
     }
 
     #[test]
