@@ -86,7 +86,7 @@ impl Visitor {
         parts: &Parts,
         console: &Console,
     ) -> Result<Self, Response> {
-        let Some((session, cookie)) = session else {
+        let Some((mut session, cookie)) = session else {
             return Err(sent_to_sign_in(console, parts));
         };
         let actor = console
@@ -95,6 +95,10 @@ impl Visitor {
             .identify(&session.subject)
             .await
             .map_err(|rejection| Failure::from(rejection).with_sign_in().into_response())?;
+        console
+            .0
+            .sessions
+            .belongs(&cookie, &mut session, &actor.person.id);
         Ok(Self {
             powers: console.0.broker.powers(&actor),
             actor,

@@ -1,6 +1,6 @@
 //! Making a broker.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -102,6 +102,7 @@ impl Builder {
                 interactions: self.interactions.map(Logbook::new),
                 changes,
                 decisions,
+                proofs: Mutex::default(),
                 followed: tokio::sync::Mutex::new(Tail::START.position),
             }),
         };

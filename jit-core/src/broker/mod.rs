@@ -41,7 +41,7 @@ mod sweeper;
 mod uses;
 mod verify;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
 use chrono::SubsecRound;
@@ -56,6 +56,7 @@ use crate::broker::directory::{Directory, DirectoryError};
 use crate::broker::interactions::Logbook;
 use crate::broker::notify::Notifier;
 use crate::broker::pace::Pace;
+use crate::broker::passkeys::Proofs;
 use crate::broker::store::{Position, Store, StoreError, Version};
 use crate::clock::Clock;
 use crate::gate::authenticate::Subject;
@@ -135,6 +136,7 @@ struct Inner {
     interactions: Option<Logbook>,
     changes: watch::Sender<Position>,
     decisions: watch::Sender<Position>,
+    proofs: Mutex<Vec<Weak<dyn Proofs>>>,
     /// The last record that the gate's view holds. Held while following, so that one follower at a time moves it.
     followed: tokio::sync::Mutex<Position>,
 }
