@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jit_core::broker::Broker;
-use jit_core::broker::passkeys::PasskeyStore;
+use jit_core::broker::passkeys::{PasskeyStore, Proofs};
 use jit_core::gate::step_up::StepUps;
 use jit_core::id::RequestId;
 
@@ -84,7 +84,8 @@ impl ApiSettings {
         self.console.as_deref()
     }
 
-    /// Has passkeys that people have lost cleared at `/v1/passkeys/clear`. Give it the store that the console has.
+    /// Has passkeys that people have lost cleared at `/v1/passkeys/clear`. Give it the store that the console has, and the same broker: what
+    /// was proven by them ends at both then.
     #[must_use]
     pub fn with_passkeys(mut self, store: Arc<dyn PasskeyStore>) -> Self {
         self.passkeys = Some(store);
@@ -169,6 +170,10 @@ pub(crate) struct Inner {
 
 impl Shared {
     pub(crate) fn new(broker: Broker, settings: ApiSettings) -> Self {
+        if let Some(step_ups) = settings.step_ups.clone() {
+            let proofs: Arc<dyn Proofs> = step_ups;
+            broker.end_with_passkeys(&proofs);
+        }
         let openapi = openapi::json(&settings);
         Self(Arc::new(Inner {
             broker,

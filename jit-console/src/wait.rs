@@ -19,7 +19,7 @@ use crate::extract::Caller;
 pub(crate) const WAIT_MAX: Span = Span::minutes(1);
 /// Wake-ups are hints: without any, look again after this.
 const LOOK_ANYWAY: Duration = Duration::from_secs(10);
-/// Every write anywhere wakes all waiters: one waiter looks at most this often.
+/// Every write to any request wakes all waiters: one waiter looks at most this often.
 const PACE: Duration = Duration::from_millis(200);
 
 /// A bounded number of places, in all and for one person.
@@ -117,8 +117,8 @@ pub(crate) fn is_settled(request: &Request) -> bool {
 
 /// Waits until `view` is no longer how things stand, at most `wait`; answers how they stand then.
 ///
-/// `changes` must have been subscribed to before `view` was read. Who waits is looked up again before the answer: someone who has lost
-/// sight of the request meanwhile gets the refusal.
+/// `changes`, of requests at least, must have been subscribed to before `view` was read. Who waits is looked up again before the answer:
+/// someone who has lost sight of the request meanwhile gets the refusal.
 pub(crate) async fn until_changed(
     broker: &Broker,
     caller: &Caller,

@@ -20,7 +20,8 @@ pub(crate) struct ClearedView {
 }
 
 /// Clear all passkeys of somebody else, who has lost the only one: for those who may declare lockdowns, with a fresh second factor. The
-/// person can then enrol a first one again, soon after a sign-in.
+/// person is signed out of the web console and of guarded pages, and what they have proven by a second factor ends, at this server. They can
+/// then enrol a first one again, soon after a sign-in.
 #[utoipa::path(
     post, path = "/v1/passkeys/clear", tag = "passkeys", operation_id = "clear_passkeys", request_body = ClearBody,
     responses((status = 200, description = "Cleared.", body = ClearedView)))]

@@ -172,7 +172,7 @@ pub(crate) async fn one(
     params: Params,
 ) -> Result<Json<RequestView>, Problem> {
     // Subscribed before the first look: a change after the look is never missed.
-    let changes = shared.broker.changes();
+    let changes = shared.broker.decisions();
     let view = shared.broker.view(&caller.actor, id).await?;
     let params: OneParams = params.read()?;
     let known = params

@@ -9,8 +9,9 @@
 //! 2. Pages are made by the server and need no script: with scripts, those that wait are told when to load themselves again. GET and
 //!    HEAD change nothing that is kept; what decides anything is a POST of a form, which `Sec-Fetch-Site` or `Origin` must show to come
 //!    from the console itself, with a token that is bound to the session and to the digest of what the page showed.
-//! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, or when its person signs out. What a browser holds is 256
-//!    random bits; only their SHA-256 is kept, in memory alone.
+//! 3. A session ends 30 minutes after its last use, 12 hours after sign-in, when its person signs out, or when their passkeys are cleared.
+//!    A page that stands open and looks for changes by its scripts does not use it. What a browser holds is 256 random bits; only their
+//!    SHA-256 is kept, in memory alone.
 //! 4. Where a browser is sent back to comes from the server's memory, never from an address: an address names a slip of 128 random
 //!    bits that the server keeps for 15 minutes. Whoever is away at the provider may bring it back in a cookie that only the server reads
 //!    and writes.
@@ -30,7 +31,9 @@
 //!   ports.
 //! - Cookies don't tell ports apart. Give the console a host name that nothing else is served under; on one shared with a guarded
 //!   application, the application's gate keeps the console's cookie from it.
-//! - Sessions are of this process: a restart signs everyone out.
+//! - Sessions are of this process: a restart signs everyone out. Passkeys that are cleared elsewhere end no session here; an
+//!   [API](crate::api) over a clone of the same broker ends them.
+//! - Without scripts a list that stands open loads itself again as a whole, which counts as use: its session lives for 12 hours.
 
 #[cfg(feature = "oidc")]
 mod departures;
@@ -57,6 +60,7 @@ use http::header::STRICT_TRANSPORT_SECURITY;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode};
 use jit_core::broker::Broker;
+use jit_core::broker::passkeys::Proofs;
 use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use tower_http::csrf::CsrfLayer;
 
@@ -102,14 +106,20 @@ impl Console {
     /// The console over what `broker` decides.
     pub fn new(broker: Broker, settings: ConsoleSettings) -> Self {
         let none = || Arc::new(StepUps::new(Arc::new(NoCodes), StepUpSettings::default()));
+        let step_ups = settings.step_ups.clone().unwrap_or_else(none);
+        let sessions = Arc::new(Sessions::default());
+        let proofs: [Arc<dyn Proofs>; 2] = [step_ups.clone(), sessions.clone()];
+        for proofs in &proofs {
+            broker.end_with_passkeys(proofs);
+        }
         Self(Arc::new(Inner {
             broker,
-            step_ups: settings.step_ups.clone().unwrap_or_else(none),
+            step_ups,
             #[cfg(feature = "passkeys")]
             passkeys: (settings.passkeys.clone())
                 .map(|(webauthn, store)| passkeys::Passkeys::new(webauthn, store)),
             settings,
-            sessions: Arc::new(Sessions::default()),
+            sessions,
             returns: Slips::new(handoff::RETURN_LIFE),
             codes: Slips::new(handoff::CODE_LIFE),
             errands: Slips::new(handoff::RETURN_LIFE),

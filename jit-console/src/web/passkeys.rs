@@ -11,7 +11,8 @@
 //!    in. Whoever has stolen the session of somebody with a second factor can't make themselves another one.
 //! 5. Whoever enrols, removes or clears passkeys is in the audit log: who, whose, when and which, in one transaction with the change. Who
 //!    has lost the only one has it cleared by somebody else ([`Broker::clear_passkeys`]), and
-//!    enrols a first one as ever, soon after a sign-in.
+//!    enrols a first one as ever, soon after a sign-in. Whoever has found it may have used it: the clearing ends all sessions of its person, and
+//!    with them their ceremonies and what was proven in them.
 //! 6. A passkey counts as `swk`, `user` and `mfa` (RFC 8176). No attestation is asked for, so nothing shows that a key is in hardware: `hwk` is
 //!    claimed of none.
 //!

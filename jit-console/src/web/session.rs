@@ -4,16 +4,19 @@
 //!    console's session opens nothing guarded, and a guarded origin's nothing at the console or at another guarded origin, whose
 //!    application may be another's. The host, with its port, is hashed with the cookie.
 //! 2. It ends [`IDLE`] after its last use, [`LIFE`] after the sign-in, or when the sign-in that it belongs to is ended. At a guarded origin
-//!    its uses are counted when the gate verifies it again, which is within a minute.
+//!    its uses are counted when the gate verifies it again, which is within a minute. What an open page asks for by itself is no use
+//!    ([`Sessions::look`]).
 //! 3. A person has [`EACH_MAX`] at most: one more ends the one that was not used for longest.
 //! 4. A second factor that is proven in it makes it stronger for a while ([`Sessions::raise`]), under a new cookie. Sessions that are
 //!    carried to a guarded origin from then on have that too; those that are there already have not.
-//! 5. [`Session::token`] binds a form to the session and to what the form is about.
+//! 5. When its person's passkeys are cleared, all their sign-ins are ended: somebody else may have proven something in them ([`Proofs`]).
+//! 6. [`Session::token`] binds a form to the session and to what the form is about.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -22,9 +25,11 @@ use http::HeaderMap;
 use http::header::COOKIE;
 use http::request::Parts;
 use jit_core::approval::ask::Assurance;
+use jit_core::broker::passkeys::Proofs;
 use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
 use jit_core::gate::hygiene::{self, GATE_COOKIE};
-use jit_core::id::{Digest, Timestamp};
+use jit_core::id::{Digest, PersonId, Timestamp};
+use tokio::sync::watch;
 
 use super::handoff::{Return, authority};
 use super::slips::random;
@@ -73,6 +78,8 @@ pub(super) struct Session {
     place: Place,
     /// The same for all sessions that came from one sign-in.
     sign_in: Digest,
+    /// Whose it is, as the Directory said last.
+    person: Option<PersonId>,
     /// What forms are bound to the session with.
     secret: Digest,
     used_at: Timestamp,
@@ -106,6 +113,12 @@ impl Session {
         self.sign_in
     }
 
+    /// How long it lives from `now` on, unless it is used or ended.
+    pub(super) fn left(&self, now: Timestamp) -> Duration {
+        let end = self.ends_at.min(self.used_at + IDLE);
+        end.signed_duration_since(now).to_std().unwrap_or_default()
+    }
+
     fn proofs(&self, now: Timestamp) -> impl Iterator<Item = &Proof> {
         self.proofs.iter().filter(move |proof| now < proof.until)
     }
@@ -134,6 +147,7 @@ struct Begun {
     subject: Subject,
     proofs: Vec<Proof>,
     sign_in: Digest,
+    person: Option<PersonId>,
     ends_at: Timestamp,
 }
 
@@ -143,6 +157,8 @@ pub(super) struct Sessions {
     all: Mutex<HashMap<Digest, Session>>,
     /// Those of guarded origins: a gate asks at every request whether one of them was ended, and waits for nobody to learn it.
     guarded: ArcSwap<HashSet<Digest>>,
+    /// Moves when any was ended.
+    ended: watch::Sender<()>,
 }
 
 impl Sessions {
@@ -159,6 +175,7 @@ impl Sessions {
             subject,
             proofs: Vec::new(),
             sign_in,
+            person: None,
             ends_at,
         };
         self.begin(&mut self.lock(), begun, None, now)
@@ -184,6 +201,7 @@ impl Sessions {
             subject,
             proofs: session.proofs.clone(),
             sign_in: session.sign_in,
+            person: session.person.clone(),
             ends_at: session.ends_at,
         };
         self.begin(&mut sessions, begun, Some(host), now).map(Some)
@@ -217,15 +235,52 @@ impl Sessions {
 
     /// The session of this credential at `place`, which is thereby used. At the console that is the cookie, elsewhere [`bound`].
     pub(super) fn find(&self, credential: impl AsRef<[u8]>, place: Place, now: Timestamp) -> Option<Session> {
+        self.at(credential.as_ref(), place, now, true)
+    }
+
+    /// As [`Sessions::find`], without using it: for what no person asks for.
+    pub(super) fn look(&self, credential: impl AsRef<[u8]>, place: Place, now: Timestamp) -> Option<Session> {
+        self.at(credential.as_ref(), place, now, false)
+    }
+
+    fn at(&self, credential: &[u8], place: Place, now: Timestamp, uses: bool) -> Option<Session> {
         let mut sessions = self.lock();
-        let session = sessions.get_mut(&Digest::plain(credential.as_ref()))?;
+        let session = sessions.get_mut(&Digest::plain(credential))?;
         if session.place != place || !session.is_live(now) {
             return None;
         }
-        session.used_at = session.used_at.max(now);
+        if uses {
+            session.used_at = session.used_at.max(now);
+        }
         let mut session = session.clone();
         session.subject.assurance = session.assurance(now);
         Some(session)
+    }
+
+    /// Notes whose the console's session of this cookie is.
+    pub(super) fn belongs(&self, cookie: &str, session: &mut Session, person: &PersonId) {
+        if session.person.as_ref() == Some(person) {
+            return;
+        }
+        session.person = Some(person.clone());
+        if let Some(kept) = self.lock().get_mut(&Digest::plain(cookie.as_bytes())) {
+            kept.person.clone_from(&session.person);
+        }
+    }
+
+    /// Waits until there is no session of this cookie any more. That one lies idle for too long or is too old wakes nobody.
+    pub(super) async fn ended(&self, cookie: &str) {
+        let key = Digest::plain(cookie.as_bytes());
+        let mut ended = self.ended.subscribe();
+        while self.has(&key) {
+            if ended.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn has(&self, key: &Digest) -> bool {
+        self.lock().contains_key(key)
     }
 
     /// Keeps where the person came from for as long as the session lives.
@@ -248,6 +303,7 @@ impl Sessions {
         if let Some(sign_in) = before.map(|before| before.sign_in) {
             sessions.retain(|_, other| other.sign_in != sign_in);
             self.publish(&sessions);
+            self.ended.send_replace(());
         }
     }
 
@@ -279,6 +335,7 @@ impl Sessions {
                 .map(|(key, _)| *key);
             if let Some(key) = oldest {
                 sessions.remove(&key);
+                self.ended.send_replace(());
             }
         }
         sessions.insert(
@@ -289,6 +346,7 @@ impl Sessions {
                 proofs: begun.proofs,
                 place,
                 sign_in: begun.sign_in,
+                person: begun.person,
                 secret,
                 used_at: now,
                 ends_at: begun.ends_at,
@@ -311,6 +369,19 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
         // Nothing in here can panic half-way.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Proofs for Sessions {
+    fn end_of(&self, person: &PersonId) {
+        let mut sessions = self.lock();
+        let theirs = sessions
+            .values()
+            .filter(|session| session.person.as_ref() == Some(person));
+        let theirs: HashSet<Digest> = theirs.map(|session| session.sign_in).collect();
+        sessions.retain(|_, session| !theirs.contains(&session.sign_in));
+        self.publish(&sessions);
+        self.ended.send_replace(());
     }
 }
 
@@ -415,7 +486,9 @@ pub(super) const GUARDED_COOKIE: &str = GATE_COOKIE;
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::pin::pin;
 
+    use futures_util::FutureExt as _;
     use http::HeaderValue;
     use jit_core::id::Principal;
 
@@ -505,6 +578,49 @@ mod tests {
         assert!(
             sessions.find(&other, Place::Console, at(4)).is_some(),
             "another browser's"
+        );
+    }
+
+    #[test]
+    fn a_look_is_no_use() {
+        let sessions = Sessions::default();
+        let (cookie, session) = signed_in(&sessions, at(0));
+        assert_eq!(session.left(at(1790)), Duration::from_secs(10));
+        assert!(sessions.look(&cookie, Place::Console, at(1799)).is_some());
+        assert!(sessions.look(&cookie, Place::Console, at(1800)).is_none());
+    }
+
+    #[tokio::test]
+    async fn all_that_somebody_is_signed_in_by_ends_when_their_passkeys_are_cleared() {
+        let sessions = Arc::new(Sessions::default());
+        let (alice, bob) = (sample::person("alice"), sample::person("bob"));
+        let ((cookie, mut session), (again, mut other)) =
+            (signed_in(&sessions, at(0)), signed_in(&sessions, at(0)));
+        let (bobs, mut his) = signed_in(&sessions, at(0));
+        sessions.belongs(&cookie, &mut session, &alice);
+        sessions.belongs(&again, &mut other, &alice);
+        sessions.belongs(&bobs, &mut his, &bob);
+        let host = "app.example.com";
+        let guarded = sessions.carry(&session, host, at(1)).unwrap().unwrap();
+        let gate = GuardedSessions::new(sessions.clone());
+        let mut waiting = pin!(sessions.ended(&cookie));
+        assert!((&mut waiting).now_or_never().is_none());
+        sessions.end_of(&alice);
+        waiting.await;
+        for cookie in [&cookie, &again] {
+            assert!(sessions.find(cookie, Place::Console, at(2)).is_none());
+        }
+        assert!(gate.revoked(&Digest::plain(&bound(&guarded, host))));
+        let proof = Proof {
+            methods: vec!["swk"],
+            at: at(2),
+            until: at(902),
+        };
+        assert_eq!(sessions.raise(&cookie, proof, at(2)).unwrap(), None);
+        assert_eq!(sessions.carry(&session, host, at(2)).unwrap(), None);
+        assert!(
+            sessions.find(&bobs, Place::Console, at(2)).is_some(),
+            "another's stays"
         );
     }
 

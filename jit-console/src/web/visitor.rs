@@ -41,11 +41,23 @@ impl Visitor {
     }
 }
 
+/// As [`Visitor`], where a page asks by itself: that is no use of the session.
+#[derive(Debug, Clone)]
+pub(super) struct Onlooker(pub(super) Visitor);
+
+/// Whether a page that stands open asks for its new self (htmx). A script of another origin can't say so: the console answers no preflight.
+fn is_by_itself(parts: &Parts) -> bool {
+    parts.method == Method::GET && parts.headers.get("hx-request").is_some_and(|said| said == "true")
+}
+
 /// Signed in, whoever it is.
-pub(super) fn session(console: &Console, parts: &Parts) -> Option<(Session, String)> {
+fn session(console: &Console, parts: &Parts, uses: bool) -> Option<(Session, String)> {
     let cookie = cookie(&parts.headers, CONSOLE_COOKIE)?;
-    let now = console.0.broker.now();
-    let session = console.0.sessions.find(cookie, Place::Console, now)?;
+    let (sessions, now) = (&console.0.sessions, console.0.broker.now());
+    let session = match uses {
+        true => sessions.find(cookie, Place::Console, now)?,
+        false => sessions.look(cookie, Place::Console, now)?,
+    };
     Some((session, cookie.to_owned()))
 }
 
@@ -53,7 +65,28 @@ impl FromRequestParts<Console> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
-        let Some((session, cookie)) = session(console, parts) else {
+        let uses = !is_by_itself(parts);
+        Self::of(session(console, parts, uses), parts, console).await
+    }
+}
+
+impl FromRequestParts<Console> for Onlooker {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
+        Visitor::of(session(console, parts, false), parts, console)
+            .await
+            .map(Self)
+    }
+}
+
+impl Visitor {
+    async fn of(
+        session: Option<(Session, String)>,
+        parts: &Parts,
+        console: &Console,
+    ) -> Result<Self, Response> {
+        let Some((mut session, cookie)) = session else {
             return Err(sent_to_sign_in(console, parts));
         };
         let actor = console
@@ -62,6 +95,10 @@ impl FromRequestParts<Console> for Visitor {
             .identify(&session.subject)
             .await
             .map_err(|rejection| Failure::from(rejection).with_sign_in().into_response())?;
+        console
+            .0
+            .sessions
+            .belongs(&cookie, &mut session, &actor.person.id);
         Ok(Self {
             powers: console.0.broker.powers(&actor),
             actor,

@@ -4,6 +4,7 @@ use jit_core::broker::passkeys::{Passkey, PasskeyStore, StoredPasskeys};
 use jit_core::id::PersonId;
 use serde_json::json;
 
+use crate::step_up::{step_up, world};
 use crate::world::World;
 
 const CLEAR: &str = "/v1/passkeys/clear";
@@ -71,4 +72,24 @@ async fn the_power_comes_first_then_a_second_factor_and_then_the_input() {
         (&last["event"]["person"], &last["event"]["reason"]),
         (&json!("carol"), &json!("lost"))
     );
+}
+
+#[tokio::test]
+async fn what_was_proven_ends_with_the_passkeys() {
+    let world = world().await;
+    enrolled(&world, "alice").await;
+    for who in ["alice", "bob"] {
+        step_up(&world, who).await.is(200);
+    }
+    let methods = async |who: &str| world.get(who, "/v1/me").await.json["methods"].clone();
+    assert_eq!(methods("alice").await, json!(["otp"]));
+    let body = json!({"person": "alice", "reason": "lost"});
+    world
+        .post("carol", CLEAR, &body)
+        .await
+        .problem(401, "step-up-required");
+    assert_eq!(methods("alice").await, json!(["otp"]));
+    world.post("carol-mfa", CLEAR, &body).await.is(200);
+    assert_eq!(methods("alice").await, json!([]));
+    assert_eq!(methods("bob").await, json!(["otp"]), "another's stays");
 }

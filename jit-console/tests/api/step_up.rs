@@ -41,7 +41,7 @@ mfa = { max_age = "5m" }
 stages = [ { name = "lead", approvers = { roles = ["sre-lead"] }, mfa = { amr = ["otp"], max_age = "5m" } } ]
 "#;
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     World::ruled(Arc::new(MemoryStore::new()), &format!("{POLICY}{SAFE}")).await
 }
 
@@ -60,7 +60,7 @@ async fn pass(world: &World, seconds: u64) {
     world.broker.follow().await.unwrap();
 }
 
-async fn step_up(world: &World, who: &str) -> Answer {
+pub(crate) async fn step_up(world: &World, who: &str) -> Answer {
     let shown = code(world, who, 0);
     world.post(who, "/v1/me/step-up", &shown).await
 }

@@ -1,6 +1,7 @@
 //! Pages that wait are told when what they show has changed.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jit_core::id::Digest;
@@ -155,4 +156,74 @@ async fn one_person_takes_a_bounded_number_of_places() {
     alice.get(&live).await.is(429);
     drop(waiting);
     alice.get(&live).await.is(200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_under_grants_makes_no_list_look_again() {
+    let world = World::new().await;
+    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let asked = alice.ask(&[]).await;
+    bob.decide(&asked, &[("decision", "approve")]).await.is(303);
+    for list in ["/requests", "/approvals", "/grants"] {
+        let live = told_at(&bob, list).await;
+        let before = world.end().await;
+        world.use_grant("alice", "/admin").await;
+        assert_ne!(world.end().await, before, "it was written down");
+        bob.get(&live).await.lacks("event: changed");
+        assert_eq!(told_at(&bob, list).await, live);
+    }
+    let live = told_at(&bob, "/grants").await;
+    let carol = world.visit("carol").await;
+    let typed = [("kind", "person"), ("name", "mallory"), ("reason", "INC-666")];
+    carol.fill("/lockdowns", "/lockdowns", &typed).await.is(303);
+    bob.get(&live).await.says("event: changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_stands_open_keeps_no_session_alive() {
+    let world = World::new().await;
+    let asked = world.visit("alice").await.ask(&[]).await;
+    for path in ["/approvals", &*asked] {
+        let bob = world.visit("bob").await;
+        let live = told_at(&bob, path).await;
+        for _ in 0..2 {
+            world.advance(899);
+            bob.get(&live).await.is(200);
+            bob.looks_again(path).await.is(200);
+        }
+        world.advance(2);
+        for gone in [
+            bob.looks_again(path).await,
+            bob.get(&live).await,
+            bob.get(path).await,
+        ] {
+            assert!(gone.location().starts_with("/login"));
+        }
+    }
+    // Whoever looks themselves is there.
+    let carol = world.visit("carol").await;
+    for _ in 0..2 {
+        world.advance(899);
+        carol.get("/approvals").await.is(200);
+    }
+    world.advance(2);
+    carol.get("/approvals").await.is(200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_session() {
+    let world = World::new().await;
+    let asked = world.visit("alice").await.ask(&[]).await;
+    for path in ["/approvals", &*asked] {
+        let bob = world.visit("bob").await;
+        let live = told_at(&bob, path).await;
+        let mut told = pin!(bob.get(&live));
+        for _ in 0..50 {
+            assert!((&mut told).now_or_never().is_none(), "nothing has changed");
+            tokio::task::yield_now().await;
+        }
+        bob.post("/logout", &[("csrf", "")]).await.is(303);
+        let told = tokio::time::timeout(Duration::from_secs(5), told).await;
+        told.expect("at once").says("event: changed");
+    }
 }

@@ -452,11 +452,14 @@ async fn who_has_lost_the_only_passkey_has_it_cleared_and_adds_another() {
     }
     let cleared = carol.fill(back.location(), "/security/clear", &typed[..]).await;
     cleared.is(200);
-    cleared.says("One passkey of erin was cleared.");
+    cleared.says("One passkey of erin was cleared, and");
     let told = "carol cleared every passkey of erin (“lost”): “it is in the sea”";
     carol.get("/audit?person=erin").await.says(told);
 
     // A session of hers that is older than the 5 minutes is not enough; a new one is.
+    let gone = erin.get("/security").await;
+    assert!(gone.location().starts_with("/login"));
+    let erin = world.visit("erin").await;
     world.advance(301);
     erin.fill("/security", "/security", &[("name", "new")])
         .await
@@ -476,4 +479,43 @@ async fn who_has_lost_the_only_passkey_has_it_cleared_and_adds_another() {
     let forged = [("csrf", "0"), typed[0], typed[1]];
     carol.post("/security/clear", &forged).await.is(403);
     assert_eq!(world.end().await, before);
+}
+
+#[tokio::test]
+async fn clearing_a_passkey_ends_what_it_has_proven() {
+    let world = World::strict().await;
+    let (lost, own, theirs) = (Token::new(1), Token::new(2), Token::new(3));
+    let mut erin = world.visit("erin").await;
+    erin.enrols(&lost, "lost").await.leads_to("/security");
+    // Whoever has found it proves themselves by it, and has a passkey of their own half enrolled.
+    let mut thief = world.visit("erin").await;
+    let page = thief.fill("/step-up", "/step-up/passkey", &[]).await;
+    thief.answers(&page, &lost.get(&options(&page))).await.is(303);
+    let half = thief.fill("/security", "/security", &[("name", "theirs")]).await;
+    let made = theirs.create(&options(&half));
+
+    let mut carol = world.visit("carol").await;
+    carol.enrols(&own, "own").await.leads_to("/security");
+    let page = carol.fill("/step-up", "/step-up/passkey", &[]).await;
+    carol.answers(&page, &own.get(&options(&page))).await.is(303);
+    let typed = [("person", "erin"), ("reason", "it is in the sea")];
+    let form = carol.get("/security/clear").await;
+    form.says("It signs them out everywhere");
+    let refused = [("person", "erin"), ("reason", " ")];
+    carol
+        .fill("/security/clear", "/security/clear", &refused)
+        .await
+        .is(400);
+    thief.get("/security").await.is(200);
+    let cleared = carol.fill("/security/clear", "/security/clear", &typed).await;
+    cleared.says("they are signed out here and of guarded pages");
+
+    let late = thief.answers(&half, &made).await;
+    late.is(401);
+    for gone in [&thief, &erin] {
+        assert!(gone.get("/security").await.location().starts_with("/login"));
+    }
+    let erin = world.visit("erin").await;
+    erin.get("/security").await.says("You have none yet.");
+    carol.get("/security").await.is(200);
 }

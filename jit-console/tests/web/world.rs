@@ -328,6 +328,12 @@ impl Browser<'_> {
             .await
     }
 
+    /// As a page that stands open asks for its new self.
+    pub(crate) async fn looks_again(&self, path: &str) -> Answer {
+        let request = self.call("GET", path).header("hx-request", "true");
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
     /// As a page of `site` has the browser ask for it.
     pub(crate) async fn get_from(&self, site: &str, mode: &str, path: &str) -> Answer {
         let request = self

@@ -1,6 +1,6 @@
 //! Making a broker.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -86,6 +86,7 @@ impl Builder {
             .enforcer
             .unwrap_or_else(|| Arc::new(Enforcer::new(EnforcerSettings::default())));
         let (changes, _) = watch::channel(Tail::START.position);
+        let (decisions, _) = watch::channel(Tail::START.position);
         let digest = self.policy.digest();
         let broker = Broker {
             inner: Arc::new(Inner {
@@ -100,6 +101,8 @@ impl Builder {
                 review_pace: Pace::default(),
                 interactions: self.interactions.map(Logbook::new),
                 changes,
+                decisions,
+                proofs: Mutex::default(),
                 followed: tokio::sync::Mutex::new(Tail::START.position),
             }),
         };

@@ -1,5 +1,7 @@
 //! Changing requests: load, decide, append, publish; and again when the compare-and-set is lost.
 
+use tokio::sync::watch;
+
 use crate::approval::ask::Actor;
 use crate::approval::event::{EndCause, Event, Finding};
 use crate::approval::evidence::Evidence;
@@ -11,7 +13,7 @@ use crate::approval::state::State;
 use crate::approval::{Command, fold};
 use crate::broker::loading::{Loaded, encode, facets};
 use crate::broker::reload::NOT_PERMITTED;
-use crate::broker::store::{Batch, Draft, Facets, StoreError, StreamId, Version, Write};
+use crate::broker::store::{Batch, Draft, Facets, Position, StoreError, StreamId, Version, Write};
 use crate::broker::{Broker, Rejection, View};
 use crate::gate::cut::Cut;
 use crate::id::{Digest, GrantId, PersonId, RequestId, Timestamp};
@@ -362,13 +364,24 @@ impl Broker {
         self.inner.agenda.put(version, request);
     }
 
-    pub(super) fn announce(&self, position: crate::broker::store::Position) {
-        self.inner.changes.send_if_modified(|known| {
-            let newer = position > *known;
-            *known = (*known).max(position);
-            newer
-        });
+    /// Tells whoever waits that requests or lockdowns were written up to `position`.
+    pub(super) fn announce(&self, position: Position) {
+        move_up(&self.inner.decisions, position);
+        self.announce_other(position);
     }
+
+    /// Tells whoever waits that something else was.
+    pub(super) fn announce_other(&self, position: Position) {
+        move_up(&self.inner.changes, position);
+    }
+}
+
+fn move_up(known: &watch::Sender<Position>, position: Position) {
+    known.send_if_modified(|known| {
+        let newer = position > *known;
+        *known = (*known).max(position);
+        newer
+    });
 }
 
 /// A revocation that has shut the gate. Dropped while there is one that is not known to be written, the sweeper tries again; the gate

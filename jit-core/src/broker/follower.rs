@@ -71,9 +71,13 @@ impl Broker {
                 .await?;
             }
             read += records.len();
+            let decisive = |stream: &StreamId| matches!(stream, StreamId::Request(_) | StreamId::Lockdowns);
+            if let Some(last) = records.iter().rfind(|record| decisive(&record.stream)) {
+                self.announce(last.position);
+            }
             if let Some(last) = records.last() {
                 *followed = last.position;
-                self.announce(last.position);
+                self.announce_other(last.position);
             }
             if records.len() < PAGE_MAX {
                 self.inner.enforcer.synced(began);

@@ -41,7 +41,7 @@ mod sweeper;
 mod uses;
 mod verify;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
 use chrono::SubsecRound;
@@ -56,6 +56,7 @@ use crate::broker::directory::{Directory, DirectoryError};
 use crate::broker::interactions::Logbook;
 use crate::broker::notify::Notifier;
 use crate::broker::pace::Pace;
+use crate::broker::passkeys::Proofs;
 use crate::broker::store::{Position, Store, StoreError, Version};
 use crate::clock::Clock;
 use crate::gate::authenticate::Subject;
@@ -134,6 +135,8 @@ struct Inner {
     review_pace: Pace,
     interactions: Option<Logbook>,
     changes: watch::Sender<Position>,
+    decisions: watch::Sender<Position>,
+    proofs: Mutex<Vec<Weak<dyn Proofs>>>,
     /// The last record that the gate's view holds. Held while following, so that one follower at a time moves it.
     followed: tokio::sync::Mutex<Position>,
 }
@@ -162,6 +165,12 @@ impl Broker {
     /// Changes whenever something was written: the position of the newest record known here.
     pub fn changes(&self) -> watch::Receiver<Position> {
         self.inner.changes.subscribe()
+    }
+
+    /// Changes whenever a request or a lockdown was written: the position of the newest such record known here. What admitted requests do is
+    /// written all the time and moves only [`Broker::changes`].
+    pub fn decisions(&self) -> watch::Receiver<Position> {
+        self.inner.decisions.subscribe()
     }
 
     /// How many requests wait for a decision, as far as this process has heard. Walks through all that is live: for metrics.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::broker::acting::cleaned;
 use crate::broker::loading::encode;
 use crate::broker::store::{Batch, Cell, Draft, Facets, Put, Store, StoreError, StreamId, Version, Write};
 use crate::broker::{Broker, Rejection};
+use crate::gate::step_up::StepUps;
 use crate::id::{Digest, PersonId, Timestamp};
 use crate::policy::terms::MfaTerms;
 use crate::span::Span;
@@ -205,15 +206,49 @@ impl PasskeyStore for StoredPasskeys {
     }
 }
 
+/// What people have proven, where it is remembered: sessions and step-ups.
+pub trait Proofs: fmt::Debug + Send + Sync + 'static {
+    /// Ends whatever `person` has proven. Called while somebody waits: it must not take long.
+    fn end_of(&self, person: &PersonId);
+}
+
+impl Proofs for StepUps {
+    fn end_of(&self, person: &PersonId) {
+        self.forget_person(person);
+    }
+}
+
 /// How recently whoever clears another's passkeys must have proven a second factor.
 const CLEARING_AGE: Span = Span::minutes(5);
 /// How often a change is tried again that another one came before.
 const TRIES: usize = 8;
 
 impl Broker {
+    /// Has `proofs` end what somebody has proven when their passkeys are cleared here, through any clone, for as long as anyone holds `proofs`.
+    /// [`Proofs`] of other processes are not told.
+    pub fn end_with_passkeys(&self, proofs: &Arc<dyn Proofs>) {
+        let added = Arc::downgrade(proofs);
+        // Nothing in here can panic half-way.
+        let mut known = self.inner.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|one| one.strong_count() > 0 && !one.ptr_eq(&added));
+        known.push(added);
+    }
+
+    fn end_proofs_of(&self, person: &PersonId) {
+        let known: Vec<_> = {
+            let known = self.inner.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+            known.iter().filter_map(Weak::upgrade).collect()
+        };
+        for proofs in known {
+            proofs.end_of(person);
+        }
+    }
+
     /// Takes all passkeys of `owner` away, who has lost the only one, so that they can enrol a first one again. For those who may declare
     /// lockdowns, with a second factor that they proved within the last 5 minutes, and never for oneself: whoever still has a passkey
     /// removes the others with it. Answers how many there were.
+    ///
+    /// Whoever has found the passkey may have used it: what `owner` has proven ends with it, where [`Broker::end_with_passkeys`] says so.
     ///
     /// # Errors
     /// [`Refused`], and nothing has changed; otherwise the failure of a port.
@@ -258,9 +293,15 @@ impl Broker {
                 reason: reason.clone(),
             };
             let news = News { at: now, event };
+            // Before the write, so that it holds when nobody hears how that went; and after, for what was proven meanwhile.
+            self.end_proofs_of(owner);
             match passkeys.put(owner, known.version, &[], Some(&news)).await {
                 Err(StoreError::Conflict { .. }) => {}
-                put => return Ok(put.map(|()| known.items.len())?),
+                Err(failure) => return Err(failure.into()),
+                Ok(()) => {
+                    self.end_proofs_of(owner);
+                    return Ok(known.items.len());
+                }
             }
         }
         Err(StoreError::unavailable("too many changes at once; try again").into())

@@ -18,6 +18,15 @@
 //! [`GateBuilder::with_hold`]).
 //!
 //! What was decided is what must be forwarded: a door must not rewrite the target after the decision.
+//!
+//! # Deployment caveats
+//!
+//! - The control API is reached from the origin of what is guarded. That a page there does nothing in its visitor's name, who is proven by
+//!   their connection (a client certificate) or by a proxy, rests on what browsers say: `Sec-Fetch-Site`, or `Origin`. Every browser
+//!   sends `Origin` with what changes anything. A browser without Fetch Metadata says nothing about a plain read from the same origin: there, a
+//!   guarded application's page can *read* the control API as its visitor. Where people come by client certificates, have them use browsers
+//!   with Fetch Metadata (Chromium since 76, Firefox since 90, Safari since 16.4), or give the gate no control API
+//!   ([`GateBuilder::without_control_api`]) and serve it elsewhere.
 
 mod asking;
 pub mod authenticate;

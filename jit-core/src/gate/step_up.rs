@@ -5,7 +5,7 @@
 //! ```
 //!
 //! 1. A step-up belongs to one credential, as it was proven, of one principal and one person. Another credential of theirs gains
-//!    nothing, and one that has been revoked loses it.
+//!    nothing, and one that has been revoked loses it. All of a person's end when their passkeys are cleared, by [`StepUps::forget_person`].
 //! 2. It lasts at most [`StepUpSettings::life`], and no longer than its credential. A policy's `max_age` may want a fresher one.
 //! 3. It only ever adds: what the issuer said about the sign-in stays.
 //! 4. A person has [`TRIES_A_MINUTE`] tries a minute, whichever factor and credential they use. From the third wrong one in a row on
@@ -338,6 +338,11 @@ impl StepUps {
         self.raised.remove(credential);
     }
 
+    /// Takes all step-ups of a person away, whichever credentials they raised. What was tried stays counted.
+    pub fn forget_person(&self, person: &PersonId) {
+        self.raised.retain(|_, raised| raised.person != *person);
+    }
+
     /// Takes all step-ups away. What was tried stays counted.
     pub fn forget_all(&self) {
         self.raised.clear();
@@ -525,6 +530,21 @@ mod tests {
         assert_eq!(step_ups.raise(&credential(1), &other, &ana, at(1)), None);
         step_ups.forget(&credential(1));
         assert!(!raised(&step_ups, 1, "ana", 1));
+    }
+
+    #[tokio::test]
+    async fn what_a_person_has_proven_is_forgotten_whichever_credential_it_raised() {
+        let step_ups = step_ups();
+        for (n, who) in [(1, "ana"), (2, "ana"), (3, "cy")] {
+            let who = person(who).id;
+            step_ups
+                .prove(credential(n), &subject(ANA), &who, "right", at(0))
+                .await
+                .unwrap();
+        }
+        step_ups.forget_person(&person("ana").id);
+        assert!(!raised(&step_ups, 1, "ana", 1) && !raised(&step_ups, 2, "ana", 1));
+        assert!(raised(&step_ups, 3, "cy", 1), "another's stays");
     }
 
     #[tokio::test]

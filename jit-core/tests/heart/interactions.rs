@@ -463,6 +463,12 @@ async fn followers_and_notifiers_pass_over_what_was_done(on: On) {
     house.request("/admin").await;
     assert_eq!(house.flush().await, 1);
     let known = other.follow().await.unwrap();
+    // What is done under grants is written, and no decision.
+    let decided = *other.decisions().borrow();
+    assert_eq!(decided, *rig.broker.decisions().borrow());
+    for broker in [&other, &rig.broker] {
+        assert!(decided < *broker.changes().borrow());
+    }
     let carol = rig.actor("carol").await;
     house.request("/admin").await;
     house.flush().await;
@@ -472,6 +478,7 @@ async fn followers_and_notifiers_pass_over_what_was_done(on: On) {
     // Records of all kinds are read, and what comes after them is heard.
     assert!(known >= 5 && other.follow().await.unwrap() >= 2);
     assert_eq!(other.follow().await.unwrap(), 0);
+    assert!(*other.decisions().borrow() > decided, "a revocation is one");
     assert!(!other.enforcer().is_stale(other.now()));
     other.deliver().await.unwrap();
     let heard = ears.0.lock().unwrap().clone();

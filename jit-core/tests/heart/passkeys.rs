@@ -1,7 +1,7 @@
 //! Passkeys, and what they sign, on both stores.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,7 @@ use jit_core::approval::request::Request;
 use jit_core::approval::review::{Decision, Narrowing, Opinion, Review};
 use jit_core::approval::state::State;
 use jit_core::broker::Broker;
-use jit_core::broker::passkeys::{EACH_MAX, News, Passkey, PasskeyStore, Passkeys, StoredPasskeys};
+use jit_core::broker::passkeys::{EACH_MAX, News, Passkey, PasskeyStore, Passkeys, Proofs, StoredPasskeys};
 use jit_core::broker::store::{Store, StoreError, StreamId};
 use jit_core::id::{Digest, PersonId, Timestamp};
 use jit_core::memory::MemoryStore;
@@ -125,6 +125,16 @@ async fn a_change_of_passkeys_and_its_record_are_one(on: On) {
     assert!(rig.log().await.iter().any(|record| record.body == body));
 }
 
+/// Whose proofs were ended.
+#[derive(Debug, Default)]
+struct Ended(Mutex<Vec<PersonId>>);
+
+impl Proofs for Ended {
+    fn end_of(&self, person: &PersonId) {
+        self.0.lock().unwrap().push(person.clone());
+    }
+}
+
 async fn somebody_else_clears_a_lost_passkey(on: On) {
     let rig = Rig::new(on, POLICY).await;
     let passkeys = StoredPasskeys::new(rig.store.clone());
@@ -143,6 +153,12 @@ async fn somebody_else_clears_a_lost_passkey(on: On) {
             .await
             .unwrap();
     }
+    let ended = Arc::new(Ended::default());
+    let (proofs, gone): (Arc<dyn Proofs>, Arc<dyn Proofs>) = (ended.clone(), Arc::new(Ended::default()));
+    for proofs in [&proofs, &proofs, &gone] {
+        rig.broker.end_with_passkeys(proofs);
+    }
+    drop(gone);
     let before = rig.log().await;
     let clear = async |by: &Actor, owner: &str, reason: &str| {
         let owner = PersonId::new(owner).unwrap();
@@ -171,8 +187,15 @@ async fn somebody_else_clears_a_lost_passkey(on: On) {
         let outcome = refused(clear(&by, owner, reason).await);
         assert!(fits(&outcome), "{what}: {outcome:?}");
         assert_eq!(rig.log().await, before, "{what}");
+        assert!(ended.0.lock().unwrap().is_empty(), "{what}");
     }
     assert_eq!(clear(&carol, "alice", "in the sea").await.unwrap(), 1);
+    let owner = &alice.person.id;
+    assert_eq!(
+        *ended.0.lock().unwrap(),
+        [owner, owner].map(Clone::clone),
+        "before and after the write"
+    );
     assert_eq!(passkeys.of(&alice.person.id).await.unwrap().items, []);
     assert_eq!(passkeys.of(&carol.person.id).await.unwrap().items.len(), 1);
     let cleared = PersonEvent::PasskeysCleared {

@@ -111,7 +111,7 @@ pub(super) async fn review(
     visitor.check(&form.csrf, "review", &form.digest)?;
     #[cfg(feature = "passkeys")]
     if form.decision == "sign" {
-        return super::passkeys::sign(&console, &visitor, &view, form).await;
+        return super::ceremony::sign(&console, &visitor, &view, form).await;
     }
     let id = view.request.id;
     let broker = &console.0.broker;

@@ -1,7 +1,7 @@
 //! Clearing the passkeys of somebody who has lost theirs.
 //!
 //! For those who may declare lockdowns, and never for themselves. What it takes besides is the broker's to say: a second factor that they
-//! proved within the last 5 minutes, to which they are led from here.
+//! proved within the last 5 minutes, to which they are led from here. It ends what the other has proven, and signs them out.
 
 use askama::Template;
 use axum::extract::State;
@@ -109,7 +109,7 @@ pub(super) async fn clear(
         Ok((person, count)) => {
             let many = if count == 1 { "One passkey" } else { "All passkeys" };
             let done = format!(
-                "{many} of {} {} cleared. Have them sign in and add a new one within 5 minutes of that.",
+                "{many} of {} {} cleared, and they are signed out here and of guarded pages. Have them sign in and add a new one within 5 minutes of that.",
                 clean(person.as_str()),
                 if count == 1 { "was" } else { "were" }
             );

@@ -2,7 +2,7 @@
 //!
 //! 1. A page names what it has shown; whatever changed between that and the stream's begin counts.
 //! 2. A stream takes one of a bounded number of places, lives for a minute at most, and says nothing about what has changed: the browser asks
-//!    for the page again, and whoever may not see it any more is told so then.
+//!    for the page again, and whoever may not see it any more is told so then. It ends with the session, and keeps none alive.
 //! 3. Of the new page only parts are shown, and never one with a field: what is typed, the focus and the place on the page stay. The connection
 //!    to the stream is one of the parts.
 
@@ -24,9 +24,10 @@ use crate::wait::{self, Seat, WAIT_MAX};
 use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::Live;
-use crate::web::visitor::Visitor;
+use crate::web::session::Place;
+use crate::web::visitor::{Onlooker, Visitor};
 
-/// Lists look again at most this often: every write anywhere changes them.
+/// Lists look again at most this often: every request that anyone writes to changes them.
 const PACE: Duration = Duration::from_secs(1);
 /// How often a list looks again without scripts, in seconds.
 const LIST_LOOKS: u32 = 5;
@@ -55,10 +56,10 @@ pub(super) fn change_of(view: &View, page: String, parts: &'static str) -> Live 
     }
 }
 
-/// A list, found anew at `page`, is out of date when anything was written. To be named before the list is made.
+/// A list, found anew at `page`, is out of date when any request or lockdown was written. To be named before the list is made.
 pub(super) fn any_change(broker: &Broker, page: &str, before: Option<Position>) -> Live {
     Live {
-        url: format!("/live?seen={}", *broker.changes().borrow()),
+        url: format!("/live?seen={}", *broker.decisions().borrow()),
         page: match before {
             Some(before) => format!("{page}?before={before}"),
             None => page.to_owned(),
@@ -85,47 +86,63 @@ fn seat(console: &Console, visitor: &Visitor) -> Result<Seat, Failure> {
 /// Says when a request is no longer as it was seen.
 pub(super) async fn one(
     State(console): State<Console>,
-    visitor: Visitor,
+    Onlooker(visitor): Onlooker,
     Id(id): Id<RequestId>,
     params: Params,
 ) -> Result<impl IntoResponse, Failure> {
     let seat = seat(&console, &visitor)?;
     let seen = params.read::<LiveParams>()?.seen;
-    let changes = console.0.broker.changes();
+    let changes = console.0.broker.decisions();
     let view = console.0.broker.view(&visitor.actor, id).await?;
     let caller = Caller {
-        actor: visitor.actor,
-        subject: visitor.session.subject,
+        actor: visitor.actor.clone(),
+        subject: visitor.session.subject.clone(),
         credential: None,
     };
-    Ok(said(async move {
+    let broker = console.0.broker.clone();
+    let changed = async move {
         let _seat = seat;
         if mark(&view) != seen {
             return true;
         }
-        match wait::until_changed(&console.0.broker, &caller, view, changes, WAIT_MAX).await {
+        match wait::until_changed(&broker, &caller, view, changes, WAIT_MAX).await {
             Ok(now) => mark(&now) != seen,
             // Out of sight, or not to be had: the page says which.
             Err(_) => true,
         }
-    }))
+    };
+    Ok(said(signed_in(console, visitor, changed)))
 }
 
-/// Says when anything was written since a list was made.
+/// Says when any request or lockdown was written since a list was made.
 pub(super) async fn any(
     State(console): State<Console>,
-    visitor: Visitor,
+    Onlooker(visitor): Onlooker,
     params: Params,
 ) -> Result<impl IntoResponse, Failure> {
     let seat = seat(&console, &visitor)?;
     let seen = position("seen", &params.read::<LiveParams>()?.seen)?;
-    let mut changes = console.0.broker.changes();
-    Ok(said(async move {
+    let mut changes = console.0.broker.decisions();
+    let changed = async move {
         let _seat = seat;
         tokio::time::sleep(PACE).await;
         let changed = changes.wait_for(|newest| *newest != seen);
         tokio::time::timeout(WAIT_MAX.as_std(), changed).await.is_ok()
-    }))
+    };
+    Ok(said(signed_in(console, visitor, changed)))
+}
+
+/// Whether `changed` comes true while the visitor is signed in, or they are not any longer: the page says that.
+async fn signed_in(console: Console, visitor: Visitor, changed: impl Future<Output = bool> + Send) -> bool {
+    let (sessions, broker) = (&console.0.sessions, &console.0.broker);
+    let cookie = &visitor.cookie;
+    let left = visitor.session.left(broker.now());
+    let changed = tokio::select! {
+        changed = changed => changed,
+        () = sessions.ended(cookie) => true,
+        () = tokio::time::sleep(left) => false,
+    };
+    changed || sessions.look(cookie, Place::Console, broker.now()).is_none()
 }
 
 /// A stream that says `changed` if that comes true, and ends.

@@ -3,6 +3,8 @@
 mod acts;
 mod ask;
 mod audit;
+#[cfg(feature = "passkeys")]
+mod ceremony;
 mod chronicle;
 #[cfg(feature = "passkeys")]
 mod clearing;
@@ -44,9 +46,9 @@ pub(super) fn router() -> Router<Console> {
     let pages = pages();
     #[cfg(feature = "passkeys")]
     let pages = pages
-        .route("/passkey.js", get(passkeys::script))
-        .route("/passkey", post(passkeys::answer))
-        .route("/step-up/passkey", post(passkeys::step_up))
+        .route("/passkey.js", get(ceremony::script))
+        .route("/passkey", post(ceremony::answer))
+        .route("/step-up/passkey", post(ceremony::prove))
         .route("/security", get(passkeys::security).post(passkeys::enrol))
         .route("/security/anew", get(passkeys::anew))
         .route("/security/remove", post(passkeys::remove))

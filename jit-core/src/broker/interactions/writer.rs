@@ -110,7 +110,7 @@ impl Writer {
                     self.open = None;
                     self.heads.extend(after);
                     if let Some(last) = records.last() {
-                        broker.announce(last.position);
+                        broker.announce_other(last.position);
                     }
                     return Ok(self.settle(attempt.groups));
                 }
