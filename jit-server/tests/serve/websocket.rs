@@ -272,7 +272,7 @@ async fn no_other_protocol_gets_through() {
             asking = asking.with(name, value);
         }
         let answer = asking.get("/").await;
-        let in_order = fields == &[("sec-websocket-version", "13"), ("sec-websocket-key", KEY)];
+        let in_order = fields == [("sec-websocket-version", "13"), ("sec-websocket-key", KEY)];
         assert_eq!(
             (answer.status, answer.text.contains("\nupgrade: websocket\n")),
             (200, in_order),
