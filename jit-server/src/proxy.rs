@@ -7,15 +7,19 @@
 //!    `Proxy-Connection`, `TE`, `Transfer-Encoding`, `Upgrade`.
 //! 3. The upstream is told of whom the gate has proven: `Remote-User`, and `X-Jit-Grant` and `X-Jit-Expires` under a grant. What a client says
 //!    in these fields never gets there.
-//! 4. The upstream sets none of the gate's own cookies, whose names begin with `__Host-jit`.
+//! 4. The upstream sets none of the gate's own cookies, whose names begin with `__Host-jit`, and has browsers clear none: of `Clear-Site-Data`
+//!    only what is known not to touch cookies is passed on.
 //! 5. WebSocket over HTTP/1.1 is the one protocol that a connection may go on in, and only where its listener can connect the two sides: at
-//!    `jit serve`. Of every other offer the upstream sees nothing, and one that changes the protocol unasked has not answered.
+//!    `jit serve`. Of every other offer the upstream sees nothing, and one that changes the protocol unasked, or
+//!    does not answer the key that it was asked with, has not answered.
 //! 6. TLS to an upstream is always verified; without it nothing is sent there in its place.
 //! 7. An upstream that does not answer as it should is 502. Why is logged, never told.
 //!
 //! # Deployment caveats
 //!
 //! - This is no gate: put it behind a [`JitLayer`](jit_tower::JitLayer), which also drops credentials and reserved fields.
+//! - Scripts of an application's pages can have a browser forget cookies by setting very many, and set others in their place. Keep applications
+//!   that are not trusted with each other's visitors on hosts of their own.
 //! - How long a [`Proxy`]'s upstream may take is not limited: a grant's end is the only one.
 
 mod connect;
@@ -49,6 +53,17 @@ use crate::BoxError;
 pub(crate) use connect::Trust;
 use connect::{Connector, mend, tls_error};
 pub(crate) use websocket::Upgradable;
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+/// What a browser can be told to clear that is no cookie (Clear Site Data §3.1, and what browsers have added).
+const CLEARS_NO_COOKIES: [&str; 6] = [
+    "\"cache\"",
+    "\"clientHints\"",
+    "\"executionContexts\"",
+    "\"prefetchCache\"",
+    "\"prerenderCache\"",
+    "\"storage\"",
+];
 
 const ONE_HOP: [HeaderName; 6] = [
     CONNECTION,
@@ -231,25 +246,23 @@ impl Hop {
         let is_head = request.method() == Method::HEAD;
         let broken = |error: BoxError| Failure::Broken(error);
         let (head, body) = request.into_parts();
-        let websocket = websocket::is_asked_for(&head, &body);
+        let websocket = websocket::asked_for(&head, &body);
         let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let uri = self.uri(to, path).map_err(|error| broken(error.into()))?;
         let mut outgoing = outgoing(uri, Request::from_parts(head, body)).map_err(broken)?;
-        if websocket {
+        if websocket.is_some() {
             websocket::offer(outgoing.headers_mut());
         }
         let (mut head, body) = self.exchange(outgoing).await?.into_parts();
-        let side = websocket::taken_up(&mut head);
+        let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        let side = switched.then(|| websocket::taken_up(&mut head, websocket.as_ref()));
         let mut headers = head.headers;
         drop_one_hop(&mut headers);
         drop_gate_cookies(&mut headers);
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let side = side.filter(|_| websocket);
-            let side = side.ok_or("the upstream changed to a protocol that it was not asked for");
-            return Ok(websocket::answer(
-                headers,
-                side.map_err(|wrong| broken(wrong.into()))?,
-            ));
+        keep_cookies(&mut headers);
+        if let Some(side) = side {
+            let side = side.map_err(|wrong| broken(wrong.into()))?;
+            return Ok(websocket::answer(headers, side));
         }
         // The length of what would have been sent is not known, and that of nothing must not be told in its place.
         let is_about_another = is_head || head.status == StatusCode::NOT_MODIFIED;
@@ -333,7 +346,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Drops what would set a cookie of the gate's or the console's: the application could sign its visitors in as somebody else. A script on its
-/// pages can still try; where the gate has set a cookie, no script can replace it.
+/// pages can still try; where the gate has set a cookie, no script can replace it while the browser has it.
 fn drop_gate_cookies(headers: &mut HeaderMap) {
     let Entry::Occupied(entry) = headers.entry(SET_COOKIE) else {
         return;
@@ -342,6 +355,24 @@ fn drop_gate_cookies(headers: &mut HeaderMap) {
     let kept: Vec<HeaderValue> = values.filter(|value| !sets_gate_cookie(value)).collect();
     for value in kept {
         headers.append(name.clone(), value);
+    }
+}
+
+/// Drops what would clear cookies: browsers clear those of the whole registrable domain, the gate's and the console's among them, which a script
+/// could then set. What is not known could do that too.
+fn keep_cookies(headers: &mut HeaderMap) {
+    let Entry::Occupied(entry) = headers.entry(CLEAR_SITE_DATA) else {
+        return;
+    };
+    let (name, values) = entry.remove_entry_mult();
+    let mut kept: Vec<&str> = Vec::new();
+    for value in values {
+        for kind in value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            kept.extend(CLEARS_NO_COOKIES.iter().filter(|known| known.as_bytes() == kind));
+        }
+    }
+    if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::try_from(kept.join(", "))) {
+        headers.insert(name, value);
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) struct Failure {
     pub(super) exit: Exit,
     pub(super) text: String,
     pub(super) passing: Option<Passing>,
+    /// Whether what was tried, once or more often, may have been done all the same, whatever the last answer says.
+    pub(super) in_doubt: bool,
 }
 
 /// A failure that can be gone when the same is tried again.
@@ -78,11 +80,16 @@ impl Failure {
             exit,
             text: text.into(),
             passing: None,
+            in_doubt: false,
         }
     }
 
     pub(super) fn passing(self, passing: Option<Passing>) -> Self {
         Self { passing, ..self }
+    }
+
+    pub(super) fn in_doubt(self, in_doubt: bool) -> Self {
+        Self { in_doubt, ..self }
     }
 
     pub(super) fn failed(text: impl fmt::Display) -> Self {

@@ -24,21 +24,23 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 /// tried may be done and only the answer is missing.
 ///
 /// # Errors
-/// The last try's.
+/// The last try's, in doubt if any try's answer was lost.
 pub(super) async fn persistently<T>(
     attempt: impl AsyncFn() -> Result<T, Failure>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<T, Failure> {
+    let mut in_doubt = false;
     for pause in PAUSES {
         let failure = match within(attempt(), &mut stop).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
         let Some(passing) = failure.passing else {
-            return Err(failure);
+            return Err(failure.in_doubt(in_doubt));
         };
+        in_doubt |= passing.may_be_done;
         if *stop.borrow() {
-            return Err(failure);
+            return Err(failure.in_doubt(in_doubt));
         }
         let pause = pause.max(passing.after.unwrap_or_default().min(PAUSE_MAX));
         let pause = pause.saturating_add(jitter(pause)?);
@@ -49,12 +51,24 @@ pub(super) async fn persistently<T>(
         ));
         tokio::select! {
             () = sleep(pause) => {}
-            () = stopped(&mut stop) => if !passing.may_be_done {
+            () = stopped(&mut stop) => if !in_doubt {
                 return Err(failure);
             },
         }
     }
-    within(attempt(), &mut stop).await
+    within(attempt(), &mut stop).await.map_err(|failure| {
+        in_doubt |= failure.passing.is_some_and(|passing| passing.may_be_done);
+        failure.in_doubt(in_doubt)
+    })
+}
+
+/// One try more, which is not waited for for long.
+///
+/// # Errors
+/// That of the try.
+pub(super) async fn once_more<T>(attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let (_stop, mut stopped) = watch::channel(true);
+    within(attempt, &mut stopped).await
 }
 
 /// One try: from the moment of being told to stop on, a bounded one.
@@ -156,12 +170,55 @@ mod tests {
         // An answer that never comes is not waited for.
         let (stop, stopped) = watch::channel(true);
         let answer = persistently(async || std::future::pending::<Result<(), _>>().await, stopped).await;
-        assert!(
-            answer
-                .unwrap_err()
-                .passing
-                .is_some_and(|passing| passing.may_be_done)
-        );
+        assert!(answer.unwrap_err().in_doubt);
         drop(stop);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_lost_answer_leaves_a_doubt_that_no_later_failure_takes_away() {
+        for (lost_at, lasting_at, in_doubt) in [
+            (9, 9, false),
+            (1, 9, true),
+            (3, 9, true),
+            (5, 9, true),
+            (1, 2, true),
+            (2, 5, true),
+            (9, 2, false),
+            (2, 1, false),
+        ] {
+            let tried = Cell::new(0);
+            let (_stop, never) = watch::channel(false);
+            let answer = persistently(
+                async || {
+                    tried.set(tried.get() + 1);
+                    match tried.get() {
+                        n if n == lasting_at => Err::<(), _>(Failure::failed("y")),
+                        n => Err(failure(n == lost_at)),
+                    }
+                },
+                never,
+            );
+            assert_eq!(
+                answer.await.unwrap_err().in_doubt,
+                in_doubt,
+                "{lost_at} {lasting_at}"
+            );
+        }
+        // Nobody is there at the second try, and the stop comes after it: what became of the first is still to be learned.
+        let tried = Cell::new(0);
+        let (stop, stopped) = watch::channel(false);
+        let trying = persistently(
+            async || {
+                tried.set(tried.get() + 1);
+                Err::<(), _>(failure(tried.get() == 1))
+            },
+            stopped,
+        );
+        let told = async {
+            sleep(Duration::from_secs(18)).await;
+            stop.send_replace(true);
+        };
+        let (answer, ()) = tokio::join!(trying, told);
+        assert_eq!((answer.unwrap_err().in_doubt, tried.get()), (true, 3));
     }
 }

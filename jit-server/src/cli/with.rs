@@ -6,7 +6,8 @@
 //!    reaches the command by itself, so it is not sent a second time.
 //! 4. The command's exit code is the exit code. If the access can't be given back, that is said; it ends at its window's end anyway.
 //! 5. Answers that don't come are asked for again, the asking under one key: a lost answer neither makes a second request nor leaves access
-//!    behind. Who is told to stop while it asks waits a moment for the answer, so that it knows what to withdraw.
+//!    behind. Who is told to stop while it asks waits a moment for the answer, so that it knows what to withdraw. Where asking fails and any
+//!    answer was lost, it asks once more, to learn what to give back, and says if it has not learned it.
 //! 6. If this program is killed, nothing gives the access back before it ends by itself: ask for no longer than the job takes.
 
 mod child;
@@ -27,10 +28,10 @@ use super::credential;
 use super::ending::{Ending, end};
 use super::exit::{Exit, Failure};
 use super::request::{self, AskArgs, random_key};
-use super::retry::persistently;
+use super::retry::{once_more, persistently};
 use super::screen::tell;
 use super::show::read;
-use super::signals::Signals;
+use super::signals::{Signal, Signals};
 use super::wait::{Until, wait};
 
 /// What `jit with` is told.
@@ -62,8 +63,7 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     // Listened for before anything is asked: whoever stops this after must not leave access behind.
     let mut signals =
         Signals::listen().map_err(|error| Failure::failed(format!("signals can't be heard: {error}")))?;
-    let asked = ask_unless_stopped(&client, &args.ask, &mut signals).await?;
-    let request: Request = parsed(&asked)?;
+    let (asked, request) = ask_unless_stopped(&client, &args.ask, &mut signals).await?;
     let id = request.id;
     tell(&format!(
         "{id}: asked for {}, waiting until it is open",
@@ -101,28 +101,61 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     }
 }
 
-/// Asks; if told to stop meanwhile, takes back what was asked.
-async fn ask_unless_stopped(client: &Client, ask: &AskArgs, signals: &mut Signals) -> Result<Value, Failure> {
+/// Asks; if told to stop meanwhile, or if that fails, takes back what was asked.
+async fn ask_unless_stopped(
+    client: &Client,
+    ask: &AskArgs,
+    signals: &mut Signals,
+) -> Result<(Value, Request), Failure> {
     let (stop, stopped) = watch::channel(false);
     let (body, key) = (ask.body().into(), random_key()?);
     let mut asking = pin!(request::ask(client, &body, &key, stopped));
-    let signal = tokio::select! {
-        asked = &mut asking => return asked,
-        signal = signals.next() => signal,
-    };
-    stop.send_replace(true);
-    let unknown = match asking.await {
-        Ok(asked) => {
-            give_back(client, parsed::<Request>(&asked)?.id).await;
-            ""
+    let (asked, signal) = tokio::select! {
+        asked = &mut asking => (asked, None),
+        signal = signals.next() => {
+            stop.send_replace(true);
+            (asking.await, Some(signal))
         }
-        Err(failure) if failure.passing.is_some_and(|passing| passing.may_be_done) => {
-            "\n  Whether there is a request now is not known; look: jit requests --mine"
-        }
-        Err(_) => "",
     };
-    let text = format!("stopped by {signal} before access was open{unknown}");
-    Err(Failure::new(Exit::Of(signal.code()), text))
+    // Something was made of it, even where it can't be read.
+    let read = |asked: Value| match parsed::<Request>(&asked) {
+        Ok(request) => Ok((asked, request)),
+        Err(failure) => Err(failure.in_doubt(true)),
+    };
+    let stopped = |signal: Signal| {
+        let text = format!("stopped by {signal} before access was open");
+        Failure::new(Exit::Of(signal.code()), text)
+    };
+    match (asked.and_then(read), signal) {
+        (Ok(asked), None) => Ok(asked),
+        (Ok((_, request)), Some(signal)) => {
+            give_back(client, request.id).await;
+            Err(stopped(signal))
+        }
+        (Err(failure), signal) => {
+            let doubt = failure.in_doubt && !is_given_back(client, &body, &key).await;
+            let mut failure = signal.map_or(failure, stopped);
+            if doubt {
+                failure.text.push_str(&format!(
+                    "\n  Access may be open: no answer says what became of the asking under the key {key}.\n  \
+                     To look: jit requests --mine\n  To give it back: jit release ID, or jit withdraw ID while it is pending"
+                ));
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Asks once more under the same key, and gives back what came of the asking; whether it has learned that.
+async fn is_given_back(client: &Client, body: &Value, key: &str) -> bool {
+    let asked = once_more(client.post_once("v1/requests", body, Some(key))).await;
+    match asked.and_then(|asked| parsed::<Request>(&asked)) {
+        Ok(request) => {
+            give_back(client, request.id).await;
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// Ends the request, whatever it has come to; says what stays open.

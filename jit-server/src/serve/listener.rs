@@ -7,11 +7,11 @@
 //! 3. A connection on which nothing is in flight for a while is closed, whatever else its peer does.
 //! 4. Every connection can be severed, so that a grant's end reaches it ([`jit_tower::connection`]).
 //! 5. A client that has shown a certificate has proven something to the authorities of that moment: when those are read again, its
-//!    connections are ended in order, and prove it anew.
+//!    connections are ended in order, and prove it anew. What it still asks on them, whether or not it has heard of the end, is 421
+//!    (RFC 9110 §15.5.20) and keeps none of them open; a WebSocket is cut.
 //! 6. Told to stop, a listener takes no more connections, lets what is in flight end and says so to its peers. Dropped, it ends them.
-//!
 //! 7. Where it may, a connection over HTTP/1.1 goes on as a WebSocket: it is still one of the connections, and closed when nothing has passed
-//!    on it for long.
+//!    on it for long. At a stop its client is told (close code 1001).
 //!
 //! Without TLS it speaks HTTP/1.1 alone.
 
@@ -28,6 +28,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::Response;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -35,6 +37,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use jit_auth::mtls::TlsConnection;
 use jit_core::gate::hygiene::TrustedProxies;
+use jit_core::gate::problem::accepts_html;
 use jit_tower::PeerAddr;
 use jit_tower::connection::Severable;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,7 +50,7 @@ use tower::ServiceExt as _;
 
 use super::measures;
 use super::tls::{H2, Handshakes};
-use crate::proxy::Upgradable;
+use crate::proxy::{Upgradable, answer};
 use flow::{Counted, Flow, Held};
 use tunnel::Tunnel;
 
@@ -204,6 +207,7 @@ impl Line {
         // Who has proven nothing has nothing to prove anew.
         let proven = shaken.as_ref().is_some_and(|shaken| shaken.leaf().is_some());
         let terms = terms.filter(|_| proven);
+        let shown_under = terms.clone();
         let stream = Severable::new(stream);
         let connection = stream.connection();
         let stream = TokioIo::new(stream);
@@ -226,10 +230,18 @@ impl Line {
             if client.is_some() {
                 known.insert(Upgradable);
             }
-            let held = Held::of(&counted);
-            let answer = router.clone().oneshot(request.map(Body::new));
+            // Asked for each request: who does not acknowledge the end of an HTTP/2 connection can begin streams on it for ever.
+            let html = accepts_html(request.headers());
+            let valid = !shown_under.as_ref().is_some_and(are_replaced);
+            let asked = valid.then(|| {
+                let asked = router.clone().oneshot(request.map(Body::new));
+                (asked, Held::of(&counted))
+            });
             let switching = Arc::clone(&switching);
             async move {
+                let Some((answer, held)) = asked else {
+                    return Ok(outdated(html, h2).map(Counted::not));
+                };
                 let Ok(mut response) = answer.await;
                 if let (Some(client), StatusCode::SWITCHING_PROTOCOLS) = (client, response.status()) {
                     let tunnel = Tunnel::new(client, hyper::upgrade::on(&mut response));
@@ -242,18 +254,43 @@ impl Line {
         if h2 {
             let served = http2(bounds).serve_connection(stream, service);
             let end = http2::Connection::graceful_shutdown;
-            drive(served, end, &flow, bounds, replaced(terms), &mut stopping).await?;
+            drive(served, end, &flow, bounds, replaced(terms.clone()), &mut stopping).await?;
         } else {
             let served = http1(bounds).serve_connection(stream, service).with_upgrades();
             let end = http1::UpgradeableConnection::graceful_shutdown;
-            drive(served, end, &flow, bounds, replaced(terms), &mut stopping).await?;
+            drive(served, end, &flow, bounds, replaced(terms.clone()), &mut stopping).await?;
         }
         let tunnel = switched.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (tunnel, websocket_idle) {
-            (Some(tunnel), Some(idle)) => tunnel.run(idle).await,
+            (Some(tunnel), Some(idle)) => tokio::select! {
+                passed = tunnel.run(idle, told(&mut stopping)) => passed,
+                () = replaced(terms) => Err("who vouched for the client of a WebSocket may not count any more".into()),
+            },
             _ => Ok(()),
         }
     }
+}
+
+/// Whether other terms hold than those that a client has proven itself by, or it can't be known any more.
+fn are_replaced(terms: &watch::Receiver<Arc<ServerConfig>>) -> bool {
+    terms.has_changed().unwrap_or(true)
+}
+
+/// The answer to what is asked on a connection that proves nothing any more.
+fn outdated(html: bool, h2: bool) -> Response {
+    let mut response = answer(
+        StatusCode::MISDIRECTED_REQUEST,
+        "Connect again",
+        "Who vouches for clients has changed since this connection began. Ask again on a new connection.",
+        html,
+    );
+    // HTTP/2 has no such field (RFC 9113 §8.2.2).
+    if !h2 {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Ready when other terms hold than those that a client has proven itself by.

@@ -19,10 +19,12 @@
 //! - The address of a client is that of its connection. Behind another balancer that is the balancer's; let that one ask at `[authz]` instead,
 //!   or forward connections and not requests.
 //! - Upstreams are spoken to in HTTP/1.1, and show no certificates of ours if they want one. Connections may go on as WebSockets over HTTP/1.1, and in no other protocol; those that
-//!   a grant has admitted end with it. One counts as a connection and as in flight, so a stop waits for it until `stop.grace` is over.
+//!   a grant has admitted end with it. One counts as a connection; at a stop its client is told between two frames (close code 1001), has a few
+//!   seconds to end it, and is cut when `stop.grace` is over.
 //! - Programs prove who they are by the tokens of the people file, by those of an issuer, or by the certificate that they show in the TLS
-//!   handshake, for the host that they asked for in it ([`jit_auth::mtls`]). What a connection in flight has proven outlives its authority only
-//!   until the next reload; certificates on a revocation list are not known here. Browsers sign in at the provider of
+//!   handshake, for the host that they asked for in it ([`jit_auth::mtls`]). What a connection has proven counts until
+//!   the authorities are read again: then its WebSocket is cut and what it asks is refused, and only answers that had begun go on to their end. Both
+//!   listeners name the same authorities. Certificates on a revocation list are not known here. Browsers sign in at the provider of
 //!   `[console.sign_in]`, whose ID tokens are no credentials for the gate; without one nobody can.
 //! - One process at a time has the database.
 //! - How many connections one address may have is not limited, nor how slowly a client reads a response: `connections` bounds all of them together.

@@ -193,6 +193,42 @@ async fn a_refusal_is_not_tried_again_and_not_for_ever() {
 }
 
 #[tokio::test]
+async fn who_learns_nothing_of_its_asking_asks_once_more_to_give_it_back() {
+    for losses in [
+        &[Loss::Answer; 5][..],
+        // What lasts says nothing of the try before.
+        &[Loss::Answer, Loss::Status(401)],
+    ] {
+        let world = start().await;
+        let (url, left) = way(&world, ASKING, losses).await;
+        let with = alice(&world, &url, &[&WITH[..], &["echo ran"]].concat()).await;
+        let with = with.ended(6, &[": released"]);
+        assert!(
+            with.out.is_empty() && !with.err.contains("may be open"),
+            "{with:?}"
+        );
+        assert_eq!(only(&world).await["state"], "released", "{losses:?}");
+        assert!(left.lock().unwrap().is_empty(), "{losses:?}");
+        world.end().await;
+    }
+    // If it does not learn that, it says so.
+    let world = start().await;
+    let losses = [Loss::Answer, Loss::Status(401), Loss::Answer];
+    let (url, left) = way(&world, ASKING, &losses).await;
+    let with = alice(&world, &url, &[&WITH[..], &["echo ran"]].concat()).await;
+    let told = [
+        "Access may be open",
+        "under the key jit-",
+        "jit requests --mine",
+        "jit release ID",
+    ];
+    assert!(with.ended(6, &told).out.is_empty());
+    assert_eq!(only(&world).await["state"], "active");
+    assert!(left.lock().unwrap().is_empty());
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_yet_is_waited_for() {
     let world = start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use crate::client::{Answer, send};
 
 /// A proxy to an upstream that answers one request with `answer`, and says what it was sent up to `end`.
-async fn proxy_to(answer: &'static str, end: &'static str) -> (String, JoinHandle<String>) {
+async fn proxy_to(answer: impl Into<String>, end: &'static str) -> (String, JoinHandle<String>) {
+    let answer = answer.into();
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = Proxy::new(upstream.local_addr().unwrap()).unwrap();
     let seen = tokio::spawn(async move {
@@ -159,4 +160,36 @@ async fn an_application_sets_none_of_the_gates_cookies() {
     let set = answer.headers.get_all("set-cookie").iter();
     let set: Vec<_> = set.map(|value| value.to_str().unwrap()).collect();
     assert_eq!(set, ["a=1", "__Host-jitter=2", "b=__Host-jit=3"]);
+}
+
+#[tokio::test]
+async fn an_application_has_no_cookies_cleared() {
+    for (sent, passed) in [
+        ("Clear-Site-Data: \"cookies\"\r\n", ""),
+        ("Clear-Site-Data: \"*\"\r\n", ""),
+        ("Clear-Site-Data: *,cookies,\r\n", ""),
+        (
+            "clear-site-data: \"cache\"\r\nclear-site-data: \"cookies\"\r\n",
+            "\"cache\"",
+        ),
+        (
+            "Clear-Site-Data: \"cache\",\"cookies\" , \"storage\", \"*\", \"Cookies\", \"new\"\r\n",
+            "\"cache\", \"storage\"",
+        ),
+        (
+            "Clear-Site-Data: \"executionContexts\"\r\n",
+            "\"executionContexts\"",
+        ),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{sent}\r\n");
+        let (proxy, seen) = proxy_to(answer, "\r\n\r\n").await;
+        let answer = send("GET", &proxy, &[], "").await;
+        seen.await.unwrap();
+        let fields: Vec<_> = answer.headers.get_all("clear-site-data").iter().collect();
+        let passed: Vec<_> = Some(passed)
+            .filter(|passed| !passed.is_empty())
+            .into_iter()
+            .collect();
+        assert_eq!(fields, passed, "{sent:?}");
+    }
 }

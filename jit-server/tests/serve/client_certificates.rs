@@ -1,23 +1,32 @@
 //! Clients that are known by their certificates, in real handshakes.
 
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::Request;
+use http_body_util::Empty;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::application::Application;
 use crate::client::Client;
+use crate::websocket::Echo;
 use crate::world::{ALICE, Authority, BOB, HOST, Served, World, in_time, people};
 
 const ISSUER: &str = "https://ca.example.com";
 
 /// A world whose gate asks clients for certificates of `clients.pem`, and the gate's own.
-fn world(app: &Application, certificates: &str) -> (World, String) {
+fn world(server: SocketAddr, certificates: &str) -> (World, String) {
     let world = World::new(&format!(
         "operator = {{ addr = \"127.0.0.1:0\" }}\n[listen]\naddr = \"127.0.0.1:0\"\nidle_timeout = \"1h\"\nhead_timeout = \"1h\"\n\
          tls = {{ cert = \"gate.pem\", key = \"gate.key\", client_ca_file = \"clients.pem\"{certificates} }}\n\
          [identity.mtls]\nissuer = \"{ISSUER}\"\nnames = [\"dns\"]\n\
-         [[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n",
-        app.at
+         [[upstreams]]\nname = \"app\"\nservers = [\"{server}\"]\n",
     ));
     let job = "[[people]]\nname = \"Job\"\nroles = [\"sre\"]\nprincipals = [\"https://ca.example.com|dns:job.example.com\"]\n";
     world.write("people.toml", &format!("{}{job}", people("\"sre\"")));
@@ -56,7 +65,7 @@ async fn approve(served: &Served, by: &Client, asked: &serde_json::Value) {
 #[tokio::test]
 async fn a_certificate_is_somebody_and_none_is_as_before() {
     let app = Application::start("app").await;
-    let (world, pem) = world(&app, OPTIONAL);
+    let (world, pem) = world(app.at, OPTIONAL);
     let (clients, others) = (world.authority("clients"), world.authority("others"));
     let policy = std::fs::read_to_string(world.path("policy.toml")).unwrap();
     world.write(
@@ -116,7 +125,7 @@ async fn a_certificate_is_somebody_and_none_is_as_before() {
 async fn where_a_certificate_is_required_nobody_gets_in_without() {
     let app = Application::start("app").await;
     for certificates in ["", ", client_certificates = \"required\""] {
-        let (world, pem) = world(&app, certificates);
+        let (world, pem) = world(app.at, certificates);
         let clients = world.authority("clients");
         let shown = client(&world, &clients, "job.example.com");
         let served = world.serve().await;
@@ -130,7 +139,7 @@ async fn where_a_certificate_is_required_nobody_gets_in_without() {
 #[tokio::test]
 async fn a_reload_brings_new_authorities_and_ends_what_the_old_ones_proved() {
     let app = Application::start("app").await;
-    let (world, pem) = world(&app, OPTIONAL);
+    let (world, pem) = world(app.at, OPTIONAL);
     let (clients, others) = (world.authority("clients"), world.authority("others"));
     let old = client(&world, &clients, "job.example.com");
     let new = client(&world, &others, "job.example.com");
@@ -184,5 +193,90 @@ async fn a_reload_brings_new_authorities_and_ends_what_the_old_ones_proved() {
         }
     })
     .await;
+    served.stop().await;
+}
+
+/// Over HTTP/2, by a client that hears neither that the connection ends nor what it would have to acknowledge of that.
+async fn deaf(client: &Client) -> SendRequest<Empty<Bytes>> {
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    let (mut from, mut to) = tokio::io::split(client.connect().await);
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (mut said, mut heard) = tokio::io::split(far);
+    tokio::spawn(async move { tokio::io::copy(&mut said, &mut to).await });
+    tokio::spawn(async move {
+        let mut head = [0; 9];
+        while from.read_exact(&mut head).await.is_ok() {
+            let [high, middle, low, kind, ..] = head;
+            let length = u32::from_be_bytes([0, high, middle, low]);
+            let mut frame = head.to_vec();
+            let payload = (&mut from).take(length.into()).read_to_end(&mut frame).await;
+            if payload.is_err() || (kind != PING && kind != GOAWAY && heard.write_all(&frame).await.is_err())
+            {
+                break;
+            }
+        }
+        let _ = heard.shutdown().await;
+    });
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn who_does_not_hear_of_the_end_is_nobody_all_the_same() {
+    let app = Application::start("app").await;
+    let (world, pem) = world(app.at, OPTIONAL);
+    let (clients, others) = (world.authority("clients"), world.authority("others"));
+    let shown = client(&world, &clients, "job.example.com");
+    let served = world.serve().await;
+    let mut sender = deaf(&served.gate().over_tls_as(&pem, "h2", Some(&shown))).await;
+    let mut ask = async |path: &str| {
+        let request = Request::get(format!("https://{HOST}{path}")).body(Empty::new());
+        let answer = in_time("an answer", sender.send_request(request.unwrap())).await?;
+        Ok::<_, hyper::Error>(answer.status().as_u16())
+    };
+    assert_eq!(ask("/_jit/v1/me").await.unwrap(), 200);
+    world.write("clients.pem", &others.pem());
+    served.signal("HUP").await;
+    served.event("reloaded").await;
+    for path in ["/_jit/v1/me", "/admin", "/"] {
+        assert_eq!(ask(path).await.unwrap(), 421, "{path}");
+    }
+    // However much it still asks, the connection ends.
+    in_time("the end", async {
+        while let Ok(status) = ask("/").await {
+            assert_eq!(status, 421);
+        }
+    })
+    .await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_cuts_the_websockets_of_whom_former_authorities_vouched_for() {
+    let mut server = Echo::start().await;
+    let (world, pem) = world(server.at, OPTIONAL);
+    let (clients, others) = (world.authority("clients"), world.authority("others"));
+    let shown = client(&world, &clients, "job.example.com");
+    let served = world.serve().await;
+    let proven = served.gate().over_tls_as(&pem, "http/1.1", Some(&shown));
+    let (mut proven, _) = proven.websocket("/").await.unwrap();
+    let unproven = served.gate().over_tls(&pem, "http/1.1");
+    let (mut unproven, _) = unproven.websocket("/").await.unwrap();
+    server.told().await;
+    server.told().await;
+    world.write("clients.pem", &others.pem());
+    served.signal("HUP").await;
+    let ended = in_time("the end", proven.next()).await;
+    assert!(!matches!(ended, Some(Ok(_))), "{ended:?}");
+    assert_eq!(server.told().await, "ended");
+    unproven.send(Message::text("hello")).await.unwrap();
+    let back = in_time("an echo", unproven.next()).await.unwrap().unwrap();
+    assert_eq!(back, Message::text("hello"));
+    drop(unproven);
     served.stop().await;
 }

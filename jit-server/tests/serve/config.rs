@@ -139,6 +139,13 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
             "spiffe",
         ),
         (
+            format!(
+                "{LISTEN}tls = {{ cert = \"c\", key = \"k\", client_ca_file = \"jobs.pem\" }}\n{UPSTREAM}[identity.mtls]\nissuer = \"https://ca.example.com\"\nnames = [\"dns\"]\n[console]\naddr = \"127.0.0.1:0\"\norigin = \"https://access.example.com\"\ntls = {{ cert = \"c\", key = \"k\", client_ca_file = \"staff.pem\" }}\n"
+            ),
+            &["jit.toml:16: the guarded listener has other authorities for clients"],
+            "the same `client_ca_file` at both",
+        ),
+        (
             format!("{LISTEN}{UPSTREAM}tls = {{ ca_file = \"ca.pem\" }}\n"),
             &["jit.toml:9: there is `tls`, and the servers are spoken to without"],
             "https://",

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_tungstenite::accept_hdr_async;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -19,13 +20,13 @@ use crate::upstream_tls::{NAMES, before, names};
 use crate::world::{ALICE, BOB, HOST, World, in_time};
 
 /// A server that says back what it is told. Tells of the head of each handshake, and of each end.
-struct Echo {
-    at: SocketAddr,
+pub(crate) struct Echo {
+    pub(crate) at: SocketAddr,
     told: mpsc::UnboundedReceiver<String>,
 }
 
 impl Echo {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (tell, told) = mpsc::unbounded_channel();
@@ -37,7 +38,7 @@ impl Echo {
         Self { at, told }
     }
 
-    async fn told(&mut self) -> String {
+    pub(crate) async fn told(&mut self) -> String {
         in_time("word of the server", self.told.recv()).await.unwrap()
     }
 }
@@ -71,13 +72,21 @@ where
 }
 
 async fn world(server: SocketAddr, listen: &str) -> (World, String) {
+    world_with(server, listen, "1h").await
+}
+
+async fn world_with(server: SocketAddr, listen: &str, grace: &str) -> (World, String) {
     let world = World::new(&format!(
-        "operator = {{ addr = \"127.0.0.1:0\" }}\nstop = {{ grace = \"100ms\" }}\n[listen]\naddr = \"127.0.0.1:0\"\n{listen}\n\
+        "operator = {{ addr = \"127.0.0.1:0\" }}\nstop = {{ grace = \"{grace}\" }}\n[listen]\naddr = \"127.0.0.1:0\"\n{listen}\n\
          [[upstreams]]\nname = \"app\"\nservers = [\"{server}\"]\n",
     ));
     let pem = world.certify("gate", &[HOST]);
     (world, pem)
 }
+
+const CUT: &str = "what was in flight did not end in time, and is cut";
+/// RFC 6455 §1.3.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 const TLS: &str = "tls = { cert = \"gate.pem\", key = \"gate.key\" }";
 
@@ -226,10 +235,49 @@ async fn no_other_protocol_gets_through() {
     let offered = alice
         .clone()
         .with("connection", "upgrade")
-        .with("upgrade", "websocket");
+        .with("upgrade", "websocket")
+        .with("sec-websocket-version", "13")
+        .with("sec-websocket-key", KEY);
     for path in ["/", "/admin"] {
         let answer = offered.get(path).await;
         assert_eq!((answer.status, answer.first_line()), (200, "app"), "{answer:?}");
+    }
+    // What does not ask for it in order asks for nothing.
+    for fields in [
+        &[("sec-websocket-version", "13")][..],
+        &[("sec-websocket-key", KEY)],
+        &[("sec-websocket-version", "12"), ("sec-websocket-key", KEY)],
+        &[("sec-websocket-version", "13"), ("sec-websocket-key", "AAAA")],
+        &[
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "no base64, but 24 octets"),
+        ],
+        &[
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", KEY),
+        ],
+        &[
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", KEY),
+            ("sec-websocket-key", KEY),
+        ],
+        &[("sec-websocket-version", "13"), ("sec-websocket-key", KEY)],
+    ] {
+        let mut asking = alice
+            .clone()
+            .with("connection", "upgrade")
+            .with("upgrade", "websocket");
+        for (name, value) in fields {
+            asking = asking.with(name, value);
+        }
+        let answer = asking.get("/").await;
+        let in_order = fields == [("sec-websocket-version", "13"), ("sec-websocket-key", KEY)];
+        assert_eq!(
+            (answer.status, answer.text.contains("\nupgrade: websocket\n")),
+            (200, in_order),
+            "{fields:?} {answer:?}"
+        );
     }
     // What has a body asks for something else.
     let body = offered.send("GET", "/", "body").await;
@@ -249,6 +297,12 @@ async fn a_server_that_changes_to_another_protocol_has_not_answered() {
         ("Upgrade: websocket\r\n", true),
         ("Connection: upgrade\r\n", true),
         ("Connection: upgrade\r\nUpgrade: websocket\r\n", false),
+        // None that answers the key, which is another each time.
+        ("Connection: upgrade\r\nUpgrade: websocket\r\n", true),
+        (
+            "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+            true,
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
@@ -289,18 +343,69 @@ async fn one_on_which_nothing_passes_is_closed() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_it_no_longer_than_the_grace() {
+async fn a_stop_is_told_and_waits_for_nothing_more() {
     let mut server = Echo::start().await;
     let (world, _) = world(server.at, "").await;
     let served = world.serve().await;
     let (mut socket, _) = served.gate().websocket("/").await.unwrap();
     server.told().await;
     served.signal("TERM").await;
+    let last = in_time("the last frame", socket.next()).await.unwrap().unwrap();
+    let Message::Close(Some(close)) = last else {
+        panic!("{last:?}");
+    };
+    assert_eq!(close.code, CloseCode::Away, "{close:?}");
+    assert!(close.reason.contains("stopping"), "{close:?}");
+    in_time("the end", async {
+        while let Some(Ok(_)) = socket.next().await {}
+    })
+    .await;
+    assert_eq!(server.told().await, "ended");
     let (code, log) = served.ended().await;
     assert_eq!(code, Some(0), "{log:#?}");
-    let cut = "what was in flight did not end in time, and is cut";
-    assert!(log.iter().any(|event| event["message"] == cut), "{log:#?}");
+    assert!(!log.iter().any(|event| event["message"] == CUT), "{log:#?}");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_it_no_longer_than_the_grace() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (world, _) = world_with(listener.local_addr().unwrap(), "", "100ms").await;
+    let served = world.serve().await;
+    // It never comes to the end of its frame.
+    let talking = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut lines = head.lines();
+        let key = lines
+            .find_map(|line| line.strip_prefix("sec-websocket-key: "))
+            .unwrap();
+        let accept = derive_accept_key(key.as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        assert_ne!(stream.read(&mut [0; 64]).await.unwrap(), 0);
+        stream.write_all(b"\x82\x7dbegun").await.unwrap();
+        stream.read(&mut [0]).await
+    });
+    let (mut socket, _) = served.gate().websocket("/").await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(
+        in_time("the beginning", socket.get_mut().read_u8())
+            .await
+            .unwrap(),
+        0x82
+    );
+    served.signal("TERM").await;
+    let (code, log) = served.ended().await;
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert!(log.iter().any(|event| event["message"] == CUT), "{log:#?}");
     let ended = in_time("the end", socket.next()).await;
     assert!(!matches!(ended, Some(Ok(_))), "{ended:?}");
-    assert_eq!(server.told().await, "ended");
+    // However it ends.
+    let _ = in_time("the server's end", talking).await.unwrap();
 }

@@ -4,6 +4,8 @@ use crate::gate::cut::Cut;
 
 /// The close code for an end that a policy wants (RFC 6455 §7.4.1).
 const POLICY_VIOLATION: u16 = 1008;
+/// The close code of a server that stops (RFC 6455 §7.4.1).
+const GOING_AWAY: u16 = 1001;
 
 /// Follows what a server sends over a WebSocket: between two frames there is room for the one that closes it.
 #[derive(Debug)]
@@ -81,13 +83,22 @@ impl Frames {
 
     /// The frame that closes the connection (code 1008, with the reason), if there is room for one here: between two frames.
     pub fn close(&self, cut: Cut) -> Option<Vec<u8>> {
+        self.last(POLICY_VIOLATION, cut.sentence())
+    }
+
+    /// The frame that closes the connection because the server goes away (code 1001), if there is room for one here: between two frames.
+    pub fn going_away(&self) -> Option<Vec<u8>> {
+        self.last(GOING_AWAY, "the server is stopping")
+    }
+
+    fn last(&self, code: u16, reason: &str) -> Option<Vec<u8>> {
         let At::Header(_, 0) = self.at else { return None };
-        let reason = cut.sentence().as_bytes();
+        let reason = reason.as_bytes();
         let length = u8::try_from(reason.len() + 2)
             .ok()
             .filter(|length| *length <= 125)?;
         let mut frame = vec![0x88, length];
-        frame.extend_from_slice(&POLICY_VIOLATION.to_be_bytes());
+        frame.extend_from_slice(&code.to_be_bytes());
         frame.extend_from_slice(reason);
         Some(frame)
     }
@@ -160,5 +171,12 @@ mod tests {
         assert_eq!(&close[4..], b"the grant was revoked");
         // Without a head it begins between two frames.
         assert_eq!(Frames::after_head().close(Cut::Revoked), Some(close));
+        let away = frames.going_away().unwrap();
+        assert_eq!(
+            (&away[..4], &away[4..]),
+            (&[0x88, 24, 0x03, 0xe9][..], &b"the server is stopping"[..])
+        );
+        frames.sent(&[0x81]);
+        assert_eq!(frames.going_away(), None);
     }
 }

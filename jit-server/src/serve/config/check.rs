@@ -48,6 +48,20 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
         .map(|tls| check.tls(tls, identified));
     let asks = |tls: &Option<Tls>| tls.as_ref().is_some_and(|tls| tls.clients.is_some());
     let shown = asks(&gate_tls) || asks(&console_tls);
+    let vouches = |tls: &Option<Tls>| Some(tls.as_ref()?.clients.as_ref()?.ca_file.clone());
+    let at = file
+        .console
+        .as_ref()
+        .and_then(|console| console.tls.as_ref()?.client_ca_file.as_ref());
+    if let (Some(gate), Some(console), Some(at)) = (vouches(&gate_tls), vouches(&console_tls), at)
+        && gate != console
+    {
+        check.wrong(
+            at,
+            "the guarded listener has other authorities for clients, and one [identity.mtls] would take the names of both as the same",
+            "name the same `client_ca_file` at both listeners, or none at one of them",
+        );
+    }
     let listen = check.listen(&file.listen);
     let upstreams = check.upstreams(&file.upstreams);
     let issuers = check.issuers(&file.identity.jwt);

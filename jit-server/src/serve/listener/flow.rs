@@ -53,12 +53,20 @@ impl Drop for Held {
 /// A response's body, in flight until it is dropped.
 pub(super) struct Counted {
     body: Body,
-    _held: Held,
+    _held: Option<Held>,
 }
 
 impl Counted {
     pub(super) const fn new(body: Body, held: Held) -> Self {
-        Self { body, _held: held }
+        Self {
+            body,
+            _held: Some(held),
+        }
+    }
+
+    /// One that keeps no connection open.
+    pub(super) const fn not(body: Body) -> Self {
+        Self { body, _held: None }
     }
 }
 
