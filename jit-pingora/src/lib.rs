@@ -82,6 +82,8 @@
 //!   upstream see the same; a balancer in front may have seen something else.
 //! - A cache is shared by all who are admitted to a path. Revalidation in the background has no credential, and is refused on protected paths.
 //! - The peer's address is the connection's. Forwarding headers are dropped and never believed.
+//! - Pingora 0.9 now and then closes a WebSocket right after its 101, when the upstream's answer comes before pingora has seen that the
+//!   request has no body (cloudflare/pingora#946). The gate has no part in it; a client that connects again gets through.
 //! - Pingora's features `patched_http1` and `upstream_modules` are not supported: the one reads headers without checks, the other adds
 //!   filters that [`Jit`] does not hand on.
 
