@@ -27,9 +27,9 @@ use jit_core::gate::hygiene::SIGN_IN_COOKIE;
 use jit_core::id::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::cookies::{cookie, cookies, set_cookie};
 use super::failure::Failure;
 use super::handoff::Return;
-use super::session::{cookie, cookies, set_cookie};
 use super::slips::random;
 
 /// How long somebody may take to sign in.

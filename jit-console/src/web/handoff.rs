@@ -23,9 +23,10 @@ use jit_core::policy::terms::MfaTerms;
 use serde::{Deserialize, Serialize};
 
 use super::Console;
+use super::cookies::{GUARDED_COOKIE, cookie, set_cookie};
 use super::failure::Failure;
 use super::frame::finish;
-use super::session::{GUARDED_COOKIE, Session, cookie, set_cookie};
+use super::session::Session;
 use super::slips::random;
 use crate::extract::Params;
 

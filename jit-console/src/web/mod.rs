@@ -35,11 +35,13 @@
 //!   [API](crate::api) over a clone of the same broker ends them.
 //! - Without scripts a list that stands open loads itself again as a whole, which counts as use: its session lives for 12 hours.
 
+mod cookies;
 #[cfg(feature = "oidc")]
 mod departures;
 mod errands;
 mod failure;
 mod frame;
+mod guarded;
 mod handoff;
 mod pages;
 #[cfg(feature = "passkeys")]
@@ -64,8 +66,9 @@ use jit_core::broker::passkeys::Proofs;
 use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use tower_http::csrf::CsrfLayer;
 
+pub use cookies::CONSOLE_COOKIE;
+pub use guarded::GuardedSessions;
 pub use handoff::Landing;
-pub use session::{CONSOLE_COOKIE, GuardedSessions};
 #[cfg(feature = "passkeys")]
 pub use settings::PasskeysError;
 pub use settings::{ConsoleSettings, DemoPerson, OriginError};

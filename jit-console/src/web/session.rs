@@ -14,27 +14,19 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use chrono::TimeDelta;
-use http::HeaderMap;
-use http::header::COOKIE;
-use http::request::Parts;
 use jit_core::approval::ask::Assurance;
 use jit_core::broker::passkeys::Proofs;
-use jit_core::gate::authenticate::{AuthError, Authenticator, CredentialSource, Presented, Subject};
-use jit_core::gate::hygiene::{self, GATE_COOKIE};
+use jit_core::gate::authenticate::Subject;
 use jit_core::id::{Digest, PersonId, Timestamp};
 use tokio::sync::watch;
 
-use super::handoff::{Return, authority};
+use super::handoff::Return;
 use super::slips::random;
-
-pub use jit_core::gate::hygiene::CONSOLE_COOKIE;
 
 /// How long a session lives without being used.
 pub(super) const IDLE: TimeDelta = TimeDelta::minutes(30);
@@ -119,7 +111,8 @@ impl Session {
         end.signed_duration_since(now).to_std().unwrap_or_default()
     }
 
-    fn proofs(&self, now: Timestamp) -> impl Iterator<Item = &Proof> {
+    /// What was proven since the sign-in and still counts.
+    pub(super) fn proofs(&self, now: Timestamp) -> impl Iterator<Item = &Proof> {
         self.proofs.iter().filter(move |proof| now < proof.until)
     }
 
@@ -279,6 +272,11 @@ impl Sessions {
         }
     }
 
+    /// Whether there is such a session at a guarded origin. Never waits.
+    pub(super) fn is_guarded(&self, key: &Digest) -> bool {
+        self.guarded.load().contains(key)
+    }
+
     fn has(&self, key: &Digest) -> bool {
         self.lock().contains_key(key)
     }
@@ -386,7 +384,7 @@ impl Proofs for Sessions {
 }
 
 /// What proves a session at a guarded origin: the cookie, and the host and port that it was sent to.
-fn bound(cookie: &str, host: &str) -> Vec<u8> {
+pub(super) fn bound(cookie: &str, host: &str) -> Vec<u8> {
     let host = host.to_ascii_lowercase();
     [cookie.as_bytes(), b"\0", host.as_bytes()].concat()
 }
@@ -397,103 +395,18 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// The value of the one cookie of this name. `None` when there is none, or more than one.
-pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let fields = headers.get_all(COOKIE).iter();
-    // Octets: one cookie that is not ASCII, which a sibling domain can set, hides no other.
-    let mut values = fields
-        .flat_map(|field| field.as_bytes().split(|b| *b == b';'))
-        .filter_map(|pair| {
-            pair.trim_ascii()
-                .strip_prefix(name.as_bytes())?
-                .strip_prefix(b"=")
-        });
-    let value = values.next().filter(|_| values.next().is_none())?;
-    std::str::from_utf8(value).ok()
-}
-
-/// Every cookie whose name begins so, by what follows: those that are text.
-#[cfg(feature = "oidc")]
-pub(super) fn cookies<'h>(headers: &'h HeaderMap, prefix: &str) -> impl Iterator<Item = (&'h str, &'h str)> {
-    let fields = headers.get_all(COOKIE).iter();
-    let pairs = fields.flat_map(|field| field.as_bytes().split(|b| *b == b';'));
-    pairs.filter_map(move |pair| {
-        let rest = pair.trim_ascii().strip_prefix(prefix.as_bytes())?;
-        std::str::from_utf8(rest).ok()?.split_once('=')
-    })
-}
-
-/// Sets a cookie that scripts can't read, until the browser is closed; an empty value takes it away.
-pub(super) fn set_cookie(name: &str, value: &str) -> String {
-    let life = if value.is_empty() { "; Max-Age=0" } else { "" };
-    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax{life}")
-}
-
-/// Who is signed in at the guarded origins: an authenticator that reads the gate's own cookie.
-#[derive(Debug, Clone)]
-pub struct GuardedSessions(Arc<Sessions>);
-
-impl GuardedSessions {
-    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
-        Self(sessions)
-    }
-}
-
-#[async_trait]
-impl Authenticator for GuardedSessions {
-    fn present<'r>(&self, head: &'r Parts, _peer: Option<IpAddr>) -> Presented<'r> {
-        let host = authority(&head.uri, &head.headers);
-        match hygiene::gate_cookie(&head.headers).zip(host) {
-            None => Presented::Nothing,
-            // A cookie from before a restart, or of something else: nobody is signed in by it, and nothing is wrong with the request.
-            Some((value, _)) if value.len() != COOKIE_LEN => Presented::Nothing,
-            Some((value, host)) => Presented::Credential {
-                bytes: bound(value, host).into(),
-                source: CredentialSource::Cookie,
-            },
-        }
-    }
-
-    async fn verify(
-        &self,
-        credential: &[u8],
-        source: CredentialSource,
-        now: Timestamp,
-    ) -> Result<Subject, AuthError> {
-        match self.0.find(credential, Place::Guarded, now) {
-            Some(session) if source == CredentialSource::Cookie => {
-                // Looked up again when something that was proven counts no more.
-                let until = session.proofs(now).map(|proof| proof.until).min();
-                let ends_at = session.subject.expires_at;
-                let expires_at = until.map_or(ends_at, |until| ends_at.map(|end| end.min(until)));
-                Ok(Subject {
-                    expires_at,
-                    ..session.subject
-                })
-            }
-            _ => Err(AuthError::Invalid),
-        }
-    }
-
-    fn revoked(&self, credential: &Digest) -> bool {
-        !self.0.guarded.load().contains(credential)
-    }
-}
-
-/// The cookie of a guarded origin.
-pub(super) const GUARDED_COOKIE: &str = GATE_COOKIE;
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::pin::pin;
 
     use futures_util::FutureExt as _;
-    use http::HeaderValue;
+    use jit_core::gate::authenticate::{Authenticator as _, CredentialSource};
     use jit_core::id::Principal;
 
     use super::*;
     use crate::sample;
+    use crate::web::guarded::GuardedSessions;
 
     /// So many seconds on.
     fn at(seconds: i64) -> Timestamp {
@@ -727,30 +640,5 @@ mod tests {
             assert!(!session.expects(&token, action, what), "{action} {what}");
         }
         assert!(!session.expects("", "review", "digest-1"));
-    }
-
-    #[test]
-    fn a_doubled_cookie_is_none() {
-        for (fields, want) in [
-            (&["a=1; b=2"][..], Some("1")),
-            (&["b=2;a=1"], Some("1")),
-            (&["b=2", "a=1"], Some("1")),
-            (&["a=1; a=1"], None),
-            (&["a=1", "a=2"], None),
-            (&["aa=1"], None),
-            // Whoever shares a parent domain can set cookies of their own, and hides nobody's.
-            (&["a=1; b=\u{e9}"], Some("1")),
-            (&["b=\u{e9}", "a=1"], Some("1")),
-            (&["\u{2003}a=1"], None),
-            (&["\u{2003}a=2; a=1"], Some("1")),
-            (&["a=\u{e9}"], Some("\u{e9}")),
-            (&[], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for field in fields {
-                headers.append(COOKIE, HeaderValue::from_bytes(field.as_bytes()).unwrap());
-            }
-            assert_eq!(cookie(&headers, "a"), want, "{fields:?}");
-        }
     }
 }

@@ -8,10 +8,11 @@ use jit_core::approval::ask::Actor;
 use jit_core::broker::Powers;
 
 use super::Console;
+use super::cookies::{CONSOLE_COOKIE, cookie};
 use super::failure::Failure;
 use super::frame::Frame;
 use super::handoff::{PATH_MAX, Return};
-use super::session::{CONSOLE_COOKIE, Place, Session, cookie};
+use super::session::{Place, Session};
 
 /// Someone signed in at the console, known to the Directory.
 #[derive(Debug, Clone)]

@@ -7,12 +7,7 @@ use crate::world::World;
 #[tokio::test]
 async fn following_every_link_changes_nothing() {
     let world = World::new().await;
-    let (alice, bob, carol, erin) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-        world.visit("erin").await,
-    );
+    let [alice, bob, carol, erin] = world.visits(["alice", "bob", "carol", "erin"]).await;
     let open = alice.ask(&[]).await;
     bob.decide(&open, &[("decision", "approve")]).await.is(303);
     let waits = world.visit("frank").await.ask(&[]).await;

@@ -19,7 +19,7 @@ async fn state(world: &World, path: &str) -> State {
 #[tokio::test]
 async fn one_page_holds_all_that_is_needed_to_decide() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let earlier = alice.ask(&[("reason", "the first time")]).await;
     bob.decide(&earlier, &[("decision", "approve")]).await.is(303);
     alice
@@ -67,7 +67,7 @@ async fn one_page_holds_all_that_is_needed_to_decide() {
 #[tokio::test]
 async fn a_reviewer_approves_less() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let asked = alice.ask(&[]).await;
     let before = world.end().await;
     for (field, value) in [("duration", "31m"), ("paths", "/wiki"), ("max_requests", "0")] {
@@ -105,7 +105,7 @@ async fn a_reviewer_approves_less() {
 #[tokio::test]
 async fn one_no_ends_it() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let asked = alice.ask(&[]).await;
     bob.decide(&asked, &[("decision", "deny"), ("comment", "not today")])
         .await
@@ -123,7 +123,7 @@ async fn one_no_ends_it() {
 #[tokio::test]
 async fn a_review_of_something_else_decides_nothing() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let (erin, asked) = (world.visit("erin").await, alice.ask(&[]).await);
     let other = erin.ask(&[]).await;
     let before = world.end().await;
@@ -153,11 +153,7 @@ async fn a_review_of_something_else_decides_nothing() {
 #[tokio::test]
 async fn the_queue_is_of_what_the_visitor_may_decide() {
     let world = World::new().await;
-    let (alice, frank, bob) = (
-        world.visit("alice").await,
-        world.visit("frank").await,
-        world.visit("bob").await,
-    );
+    let [alice, frank, bob] = world.visits(["alice", "frank", "bob"]).await;
     let (of_alice, of_frank) = (alice.ask(&[]).await, frank.ask(&[]).await);
     for (browser, sees) in [
         (&bob, [&of_alice, &of_frank].as_slice()),
@@ -182,11 +178,7 @@ async fn the_queue_is_of_what_the_visitor_may_decide() {
 #[tokio::test]
 async fn nobody_is_told_of_a_decision_that_they_did_not_make() {
     let world = World::new().await;
-    let (alice, bob, carol) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-    );
+    let [alice, bob, carol] = world.visits(["alice", "bob", "carol"]).await;
     let frank = world.visit("frank").await;
     for (browser, decision) in [(&alice, "deny"), (&frank, "approve")] {
         let asked = browser.ask(&[]).await;

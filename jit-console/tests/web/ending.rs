@@ -5,7 +5,7 @@ use crate::world::World;
 #[tokio::test]
 async fn a_requester_takes_back_and_gives_back() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let asked = alice.ask(&[]).await;
     bob.get(&asked).await.lacks("/withdraw\"");
     alice
@@ -26,7 +26,7 @@ async fn a_requester_takes_back_and_gives_back() {
 #[tokio::test]
 async fn a_reviewer_takes_away_and_says_why() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let asked = alice.ask(&[]).await;
     bob.decide(&asked, &[("decision", "approve")]).await.is(303);
     let grants = bob.get("/grants").await;
@@ -54,7 +54,7 @@ async fn a_reviewer_takes_away_and_says_why() {
 #[tokio::test]
 async fn broken_glass_is_looked_into_by_someone_else() {
     let world = World::new().await;
-    let (erin, bob) = (world.visit("erin").await, world.visit("bob").await);
+    let [erin, bob] = world.visits(["erin", "bob"]).await;
     let fields = [("reason", "all is down"), ("kind", "break_glass")];
     let broken = erin.fill("/ask?resource=admin", "/ask", &fields).await;
     broken.is(303);
@@ -73,11 +73,7 @@ async fn broken_glass_is_looked_into_by_someone_else() {
 #[tokio::test]
 async fn those_who_may_lock_down_and_lift() {
     let world = World::new().await;
-    let (alice, bob, carol) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-    );
+    let [alice, bob, carol] = world.visits(["alice", "bob", "carol"]).await;
     let asked = alice.ask(&[]).await;
     bob.decide(&asked, &[("decision", "approve")]).await.is(303);
     bob.get("/lockdowns").await.is(403);

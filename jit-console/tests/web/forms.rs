@@ -58,11 +58,7 @@ async fn refused_without_token(
 #[tokio::test]
 async fn a_form_without_its_token_changes_nothing() {
     let world = World::new().await;
-    let (alice, bob, carol) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-    );
+    let [alice, bob, carol] = world.visits(["alice", "bob", "carol"]).await;
     let typed = [("reason", "look into INC-42"), ("kind", "ask")];
     refused_without_token(&world, &alice, "/ask?resource=admin", "/ask", &typed).await;
     let page = alice.ask(&[]).await;
@@ -100,7 +96,7 @@ async fn a_form_without_its_token_changes_nothing() {
 #[tokio::test]
 async fn a_token_is_of_one_session_and_one_thing() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let again = world.visit("bob").await;
     let asked = alice.ask(&[]).await;
     let review = format!("{asked}/review");
@@ -122,7 +118,7 @@ async fn a_token_is_of_one_session_and_one_thing() {
 #[tokio::test]
 async fn a_stranger_sees_what_is_not_there() {
     let world = World::new().await;
-    let (alice, mallory) = (world.visit("alice").await, world.visit("mallory").await);
+    let [alice, mallory] = world.visits(["alice", "mallory"]).await;
     let asked = alice.ask(&[]).await;
     let id = asked.rsplit('/').next().unwrap();
     let before = world.end().await;

@@ -12,11 +12,7 @@ const HOSTILE: &str = "look <script>alert(1)</script> \" onmouseover=\"x' style=
 #[tokio::test]
 async fn what_people_type_is_inert_everywhere() {
     let world = World::new().await;
-    let (alice, bob, carol) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-    );
+    let [alice, bob, carol] = world.visits(["alice", "bob", "carol"]).await;
     let asked = alice.ask(&[("reason", HOSTILE)]).await;
     let id = asked.rsplit('/').next().unwrap().to_owned();
     let escaped = "&#60;script&#62;alert(1)&#60;/script&#62;";

@@ -54,11 +54,7 @@ async fn what_htmx_may_do_is_set() {
 #[tokio::test]
 async fn only_parts_without_fields_are_shown_anew() {
     let world = World::new().await;
-    let (alice, bob, carol) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-    );
+    let [alice, bob, carol] = world.visits(["alice", "bob", "carol"]).await;
     let asked = alice.ask(&[]).await;
     // A reviewer types: no part with a form, no refresh, and a word when the forms are out of date.
     let sheet = bob.get(&asked).await;
@@ -87,7 +83,7 @@ async fn only_parts_without_fields_are_shown_anew() {
 #[tokio::test]
 async fn countdowns_begin_at_the_servers_now() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let asked = alice.ask(&[]).await;
     world.advance(120);
     let waits = "role=\"timer\" aria-live=\"off\" datetime=\"2026-03-01T10:00:00Z\" data-now=\"2026-03-01T09:02:00Z\" data-says=\"left\">58 min left</time>";
@@ -110,7 +106,7 @@ async fn countdowns_begin_at_the_servers_now() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_decided_is_looked_at_again() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let asked = alice.ask(&[]).await;
     let live = told_at(&alice, &asked).await;
     let mut told = pin!(alice.get(&live));
@@ -135,7 +131,7 @@ async fn a_request_that_is_decided_is_looked_at_again() {
 #[tokio::test(start_paused = true)]
 async fn the_queue_is_looked_at_again_when_something_was_written() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let live = told_at(&bob, "/approvals").await;
     bob.get(&live).await.lacks("event: changed");
     alice.ask(&[]).await;
@@ -161,7 +157,7 @@ async fn one_person_takes_a_bounded_number_of_places() {
 #[tokio::test(start_paused = true)]
 async fn what_is_done_under_grants_makes_no_list_look_again() {
     let world = World::new().await;
-    let (alice, bob) = (world.visit("alice").await, world.visit("bob").await);
+    let [alice, bob] = world.visits(["alice", "bob"]).await;
     let asked = alice.ask(&[]).await;
     bob.decide(&asked, &[("decision", "approve")]).await.is(303);
     for list in ["/requests", "/approvals", "/grants"] {

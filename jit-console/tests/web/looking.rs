@@ -7,11 +7,7 @@ use crate::world::World;
 #[tokio::test]
 async fn an_auditor_reads_what_happened_in_sentences() {
     let world = World::new().await;
-    let (alice, bob, carol) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-    );
+    let [alice, bob, carol] = world.visits(["alice", "bob", "carol"]).await;
     let asked = alice.ask(&[]).await;
     world.advance(60);
     bob.decide(&asked, &[("decision", "approve"), ("comment", "go on")])
@@ -65,11 +61,7 @@ async fn an_auditor_reads_what_happened_in_sentences() {
 #[tokio::test]
 async fn what_was_done_is_part_of_the_story() {
     let world = World::new().await;
-    let (alice, bob, carol) = (
-        world.visit("alice").await,
-        world.visit("bob").await,
-        world.visit("carol").await,
-    );
+    let [alice, bob, carol] = world.visits(["alice", "bob", "carol"]).await;
     let asked = alice.ask(&[]).await;
     bob.decide(&asked, &[("decision", "approve")]).await.is(303);
     world.use_grant("alice", "/admin/users?secret=1").await;
@@ -103,7 +95,7 @@ async fn what_was_done_is_part_of_the_story() {
 #[tokio::test]
 async fn the_download_is_the_chain() {
     let world = World::new().await;
-    let (alice, carol) = (world.visit("alice").await, world.visit("carol").await);
+    let [alice, carol] = world.visits(["alice", "carol"]).await;
     for _ in 0..3 {
         let asked = alice.ask(&[]).await;
         alice

@@ -267,6 +267,18 @@ impl World {
         browser
     }
 
+    /// A browser for each of them.
+    pub(crate) async fn visits<const N: usize>(&self, names: [&str; N]) -> [Browser<'_>; N] {
+        let mut browsers = Vec::with_capacity(N);
+        for name in names {
+            browsers.push(self.visit(name).await);
+        }
+        let Ok(browsers) = browsers.try_into() else {
+            unreachable!("there is one for each name");
+        };
+        browsers
+    }
+
     /// Where a browser goes that a gate refused, with the slip's name.
     pub(crate) fn refused(&self, path: &str) -> String {
         let refusal = Refusal::ApprovalRequired {

@@ -14,6 +14,7 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert::{self, Text};
 use super::page;
+use super::requests::List;
 use super::screen::{Shown, is_attended, is_confirmed, print, table, tell};
 use super::show::{read, sheet, show};
 
@@ -103,41 +104,15 @@ pub(super) async fn run(command: &AfterReviewCommand) -> Result<(), Failure> {
 }
 
 async fn list(args: &ListArgs) -> Result<(), Failure> {
-    let query = [("after_reviewable", "true".to_owned())];
-    let (items, more) = page::read(&args.connect.client()?, "v1/requests", &query, args.limit.into()).await?;
-    if args.shown.is_json() {
-        return print(&inert::json(&page::json(&items)));
-    }
-    let requests: Vec<Request> = page::items(&items)?;
-    print(&table(
-        [
-            "ID",
-            "STATE",
-            "REQUESTER",
-            "RESOURCE",
-            "ASKED AT",
-            "DUE",
-            "REASON",
-        ],
-        requests.into_iter().map(|request| {
-            [
-                request.id.to_string(),
-                request.state.to_string(),
-                request.requester.name.to_string(),
-                request.resource.to_string(),
-                request.asked_at.to_string(),
-                (request.break_glass.as_ref()).map_or_else(String::new, |glass| glass.review_by.to_string()),
-                request.reason.to_string(),
-            ]
-        }),
-    ))?;
-    if more {
-        tell(&format!(
-            "There are more than {}; see them with --limit.",
-            args.limit
-        ));
-    }
-    Ok(())
+    let due = |request: &Request| {
+        (request.break_glass.as_ref()).map_or_else(String::new, |glass| glass.review_by.to_string())
+    };
+    let list = List {
+        query: vec![("after_reviewable", "true".to_owned())],
+        limit: args.limit,
+        column: ("DUE", due),
+    };
+    list.print(&args.connect, &args.shown).await
 }
 
 async fn look(args: &LookArgs) -> Result<(), Failure> {

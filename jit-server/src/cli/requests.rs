@@ -53,38 +53,51 @@ pub(super) async fn run(args: &RequestsArgs) -> Result<(), Failure> {
     if let Some(resource) = &args.resource {
         query.push(("resource", resource.to_string()));
     }
-    let (items, more) = page::read(&args.connect.client()?, "v1/requests", &query, args.limit.into()).await?;
-    if args.shown.is_json() {
-        return print(&json(&page::json(&items)));
+    let list = List {
+        query,
+        limit: args.limit,
+        column: ("DURATION", |request| request.duration.to_string()),
+    };
+    list.print(&args.connect, &args.shown).await
+}
+
+/// Which requests are listed, and with what in the column that is not the same for all lists.
+pub(super) struct List {
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) limit: u16,
+    pub(super) column: (&'static str, fn(&Request) -> String),
+}
+
+impl List {
+    /// Reads them and prints them; says so if there are more.
+    pub(super) async fn print(&self, connect: &Connect, shown: &Shown) -> Result<(), Failure> {
+        let client = connect.client()?;
+        let (items, more) = page::read(&client, "v1/requests", &self.query, self.limit.into()).await?;
+        if shown.is_json() {
+            return print(&json(&page::json(&items)));
+        }
+        let requests: Vec<Request> = page::items(&items)?;
+        let (name, column) = self.column;
+        print(&table(
+            ["ID", "STATE", "REQUESTER", "RESOURCE", name, "ASKED AT", "REASON"],
+            requests.into_iter().map(|request| {
+                [
+                    request.id.to_string(),
+                    request.state.to_string(),
+                    request.requester.name.to_string(),
+                    request.resource.to_string(),
+                    column(&request),
+                    request.asked_at.to_string(),
+                    request.reason.to_string(),
+                ]
+            }),
+        ))?;
+        if more {
+            tell(&format!(
+                "There are more than {}; see them with --limit.",
+                self.limit
+            ));
+        }
+        Ok(())
     }
-    let requests: Vec<Request> = page::items(&items)?;
-    print(&table(
-        [
-            "ID",
-            "STATE",
-            "REQUESTER",
-            "RESOURCE",
-            "DURATION",
-            "ASKED AT",
-            "REASON",
-        ],
-        requests.into_iter().map(|request| {
-            [
-                request.id.to_string(),
-                request.state.to_string(),
-                request.requester.name.to_string(),
-                request.resource.to_string(),
-                request.duration.to_string(),
-                request.asked_at.to_string(),
-                request.reason.to_string(),
-            ]
-        }),
-    ))?;
-    if more {
-        tell(&format!(
-            "There are more than {}; see them with --limit.",
-            args.limit
-        ));
-    }
-    Ok(())
 }

@@ -20,11 +20,12 @@ use super::words;
 use super::{acts, parts, step_up};
 use crate::problem::Problem;
 use crate::web::Console;
+use crate::web::cookies::{CONSOLE_COOKIE, set_cookie};
 use crate::web::errands::TYPED_MAX;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::passkeys::{Begun, METHODS, Purpose, Shown, Signing};
-use crate::web::session::{CONSOLE_COOKIE, Place, set_cookie};
+use crate::web::session::Place;
 use crate::web::visitor::Visitor;
 
 #[derive(Template)]

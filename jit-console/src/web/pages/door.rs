@@ -14,10 +14,11 @@ use serde::Deserialize;
 use super::form::Posted;
 use crate::extract::Params;
 use crate::web::Console;
+use crate::web::cookies::{CONSOLE_COOKIE, cookie, set_cookie};
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
 use crate::web::handoff::{Guarded, Return, Why};
-use crate::web::session::{self, CONSOLE_COOKIE, Place, set_cookie};
+use crate::web::session::Place;
 use crate::web::visitor::Visitor;
 
 #[derive(Debug, Deserialize)]
@@ -105,7 +106,7 @@ pub(super) fn signed_in(
     let now = console.0.broker.now();
     let sessions = &console.0.sessions;
     // Whoever was signed in here before is not any longer, here and at guarded origins.
-    if let Some(before) = session::cookie(headers, CONSOLE_COOKIE) {
+    if let Some(before) = cookie(headers, CONSOLE_COOKIE) {
         sessions.end(before);
     }
     let cookie = sessions.sign_in(subject, now)?;
@@ -135,7 +136,7 @@ pub(super) async fn sign_out(
     form: Result<Posted<SignOutForm>, Failure>,
 ) -> Result<Response, Failure> {
     let sessions = &console.0.sessions;
-    if let Some(known) = session::cookie(&headers, CONSOLE_COOKIE) {
+    if let Some(known) = cookie(&headers, CONSOLE_COOKIE) {
         let judged = headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN);
         let live = sessions.find(known, Place::Console, console.0.broker.now());
         if let Some(session) = live.filter(|_| !judged)

@@ -14,10 +14,11 @@ use super::words::{self, Moment};
 use crate::extract::Params;
 use crate::problem::Problem;
 use crate::web::Console;
+use crate::web::cookies::{CONSOLE_COOKIE, set_cookie};
 use crate::web::errands::Factors;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
-use crate::web::session::{CONSOLE_COOKIE, Proof, set_cookie};
+use crate::web::session::Proof;
 use crate::web::visitor::Visitor;
 
 /// Where one goes on when nothing was kept.
