@@ -309,7 +309,7 @@ impl LockdownBody {
         let principal = self.principal.map(|raw| {
             Principal::new(&raw.issuer, &raw.subject)
                 .map(Target::Principal)
-                .map_err(|error| Problem::invalid("principal", format!("is not right: {error}")))
+                .map_err(|error| Problem::invalid("principal", error.problem()))
         });
         let all = self.all.map(|all| {
             all.then_some(Target::All).ok_or_else(|| {

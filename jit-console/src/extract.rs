@@ -117,9 +117,8 @@ impl Params {
 
 /// One query parameter's value, parsed.
 pub(crate) fn parameter<T: FromStr<Err: ToString>>(name: &str, value: &str) -> Result<T, Problem> {
-    value
-        .parse()
-        .map_err(|error: T::Err| Problem::invalid(name, format!("is not right: {}", error.to_string())))
+    let read = value.parse();
+    read.map_err(|error: T::Err| Problem::invalid(name, format!("can't be taken: {}", error.to_string())))
 }
 
 /// A position in the log or in a list. Stores count in signed 64 bits, so a larger one can't be meant.
@@ -226,7 +225,7 @@ fn told(path: Option<&str>, message: &str, whole: &str) -> Problem {
     };
     // Errors in a query lead with the path already.
     let message = message.strip_prefix(&format!("{field}: ")).unwrap_or(message);
-    Problem::invalid(field, format!("is not right: {message}"))
+    Problem::invalid(field, format!("can't be taken: {message}"))
 }
 
 /// The `Idempotency-Key` header, if there is one.
@@ -402,7 +401,7 @@ mod tests {
         let unknown = Params("/?afer=5".parse().unwrap()).read::<Known>().unwrap_err();
         assert_eq!(
             unknown.detail(),
-            "`afer` is not right: unknown field `afer`, expected `after`"
+            "`afer` can't be taken: unknown field `afer`, expected `after`"
         );
     }
 

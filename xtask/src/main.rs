@@ -12,6 +12,7 @@ mod bench;
 mod corpus;
 mod crash;
 mod mutants;
+mod openapi;
 mod schedules;
 mod tally;
 mod test;
@@ -24,6 +25,7 @@ const COMMANDS: &[Command] = &[
     corpus::COMMAND,
     schedules::COMMAND,
     mutants::COMMAND,
+    openapi::COMMAND,
     bench::COMMAND,
 ];
 

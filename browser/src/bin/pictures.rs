@@ -51,7 +51,7 @@ async fn open_access(
     alice.fill("reason", long).await?;
     alice.fill("duration", "a while").await?;
     alice.press_words("Request access").await?;
-    alice.says("duration").await?;
+    alice.says("This must read like").await?;
     take(alice, folder, name, "ask-wrong").await?;
     alice.fill("duration", "90s").await?;
     alice.press_words("Request access").await?;

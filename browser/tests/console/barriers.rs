@@ -32,7 +32,7 @@ async fn every_page(look: Look) -> Result<(), BoxError> {
     alice.fill("duration", "a while").await?;
     alice.fill("reason", "look into the failed import").await?;
     alice.press_words("Request access").await?;
-    alice.says("duration").await?;
+    alice.says("This must read like").await?;
     look_at(&alice, "asking, with an error", &mut wrong).await?;
     alice.fill("duration", "5m").await?;
     alice.press_words("Request access").await?;

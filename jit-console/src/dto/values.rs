@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use jit_core::id::Timestamp;
+use jit_core::id::{ParseError, Timestamp};
 use jit_core::policy::text::{self, REASON_MAX};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -78,13 +78,13 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-pub(super) fn field<T: FromStr<Err: ToString>>(name: &str, value: &str) -> Result<T, Problem> {
+pub(super) fn field<T: FromStr<Err = ParseError>>(name: &str, value: &str) -> Result<T, Problem> {
     value
         .parse()
-        .map_err(|error: T::Err| Problem::invalid(name, format!("is not right: {}", error.to_string())))
+        .map_err(|error: ParseError| Problem::invalid(name, error.problem()))
 }
 
-pub(super) fn optional<T: FromStr<Err: ToString>>(
+pub(super) fn optional<T: FromStr<Err = ParseError>>(
     name: &str,
     value: Option<&str>,
 ) -> Result<Option<T>, Problem> {

@@ -82,7 +82,7 @@ async fn what_was_typed_is_kept_and_what_is_wrong_is_said_at_its_field() {
             "5h",
             "id=\"duration-error\">This is 5h; this policy allows at most 4h.",
         ),
-        ("duration", "soon", "id=\"duration-error\">This is not right:"),
+        ("duration", "soon", "id=\"duration-error\">This must read like"),
         ("ticket", "CHG-1", "id=\"ticket-error\">This does not match"),
         ("start", "2026-02-01T09:00", "id=\"start-error\">"),
         ("methods", "GET /", "id=\"methods-error\">"),

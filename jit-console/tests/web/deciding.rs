@@ -46,7 +46,7 @@ async fn one_page_holds_all_that_is_needed_to_decide() {
         "/admin",
         "GET, HEAD",
         "1 h 30 min",
-        "if approved now, it ends",
+        "from the moment that it is approved",
         "at the latest it ends",
         "look into INC-42",
         "INC-7",

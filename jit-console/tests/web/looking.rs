@@ -182,7 +182,14 @@ async fn policies_say_who_can_get_what() {
     ] {
         page.says(said);
     }
+    page.lacks("For others");
+    // Whoever decides sees what comes to them, and has nothing to ask for there.
     let page = world.visit("bob").await.get("/policies").await;
-    page.lacks("admin-for-sre");
-    page.says("wiki-for-all");
+    let (own, others) = page.text.split_once("For others").unwrap();
+    assert!(own.contains("wiki-for-all") && !own.contains("admin-for-sre"));
+    assert!(others.contains("admin-for-sre") && !others.contains("/ask?"));
+    // Whoever reads the log sees all.
+    let page = world.visit("carol").await.get("/policies").await;
+    page.says("For others");
+    page.says("admin-for-sre");
 }

@@ -19,6 +19,11 @@ impl ParseError {
         Self { what, problem }
     }
 
+    /// What is wrong with it, in words that go on after its name: "is empty".
+    pub const fn problem(&self) -> &'static str {
+        self.problem
+    }
+
     pub(crate) const fn span(problem: &'static str) -> Self {
         Self::new("duration", problem)
     }

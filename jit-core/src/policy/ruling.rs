@@ -144,19 +144,33 @@ impl Policy {
 
     /// Everything that `person` may ask for, by resource and then policy in file order.
     pub fn offers(&self, person: &Person) -> Vec<Offer> {
+        self.every(|terms, break_glass| eligible(terms, person, break_glass))
+    }
+
+    /// What others may ask for and `person` may not, as far as `person` would see what becomes of it: whoever could review it in some stage;
+    /// auditors and revokers see all of it. In the same order.
+    pub fn overseen(&self, person: &Person) -> Vec<Offer> {
+        let control = self.control();
+        let all = control.is_auditor(person) || control.is_revoker(person);
+        self.every(|terms, break_glass| {
+            let there_is = !break_glass || terms.break_glass.is_some();
+            let sees = all || terms.stages.iter().any(|stage| stage.could_review(person));
+            there_is && sees && !eligible(terms, person, break_glass)
+        })
+    }
+
+    /// What may be asked for under such terms, or by breaking the glass under them, as `wanted` is told.
+    fn every(&self, wanted: impl Fn(&Terms, bool) -> bool) -> Vec<Offer> {
         let mut offers = Vec::new();
         for resource in self.resources() {
             for terms in self.policies_of(&resource.name) {
                 let kinds = [false, true].into_iter();
-                offers.extend(
-                    kinds
-                        .filter(|break_glass| eligible(terms, person, *break_glass))
-                        .map(|break_glass| Offer {
-                            resource: resource.clone(),
-                            terms: terms.clone(),
-                            break_glass,
-                        }),
-                );
+                let wanted = kinds.filter(|break_glass| wanted(terms, *break_glass));
+                offers.extend(wanted.map(|break_glass| Offer {
+                    resource: resource.clone(),
+                    terms: terms.clone(),
+                    break_glass,
+                }));
             }
         }
         offers
@@ -693,6 +707,33 @@ mod tests {
         );
         assert_eq!(offers(&["ops"]), [row("second", true)]);
         assert_eq!(offers(&["other"]), []);
+    }
+
+    #[test]
+    fn what_others_may_ask_for_is_seen_by_who_would_see_their_requests() {
+        let source = TWO.replace(
+            "approvers = { roles = [\"lead\"]",
+            "approvers = { roles = [\"lead\", \"boss\"]",
+        );
+        let control = "[control]\nauditors = [\"audit\"]\nrevokers = [\"guard\"]";
+        let policy = policy(&format!("{source}\n{control}"));
+        let overseen = |roles: &[&str]| -> Vec<(String, bool)> {
+            let offers = policy.overseen(&actor("x", roles).person);
+            offers
+                .iter()
+                .map(|offer| (offer.terms.policy.to_string(), offer.break_glass))
+                .collect()
+        };
+        let [first, second, glass] = [("first", false), ("second", false), ("second", true)]
+            .map(|(name, break_glass)| (name.to_owned(), break_glass));
+        assert_eq!(overseen(&["boss"]), [second.clone(), glass.clone()]);
+        for all in ["audit", "guard"] {
+            assert_eq!(overseen(&[all]), [first.clone(), second.clone(), glass.clone()]);
+        }
+        assert_eq!(overseen(&["audit", "ops"]), [first, second]);
+        for none in ["lead", "ops", "dev", "other"] {
+            assert_eq!(overseen(&[none]), [], "{none}");
+        }
     }
 
     #[test]

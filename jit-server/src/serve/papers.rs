@@ -76,7 +76,11 @@ fn policy((path, format): &(std::path::PathBuf, Format)) -> Result<(Policy, Rule
 }
 
 fn people((path, format): &(std::path::PathBuf, Format)) -> Result<PeopleFile, Problems> {
-    let source = text(path, 0o007, "write the people file, and name it as `people`")?;
+    let source = text(
+        path,
+        0o007,
+        "write the people file, as the README shows, and name it as `people`",
+    )?;
     let people = PeopleFile::parse(&source, *format, &name(path)).map_err(|errors| all(&errors))?;
     let mut problems = Problems::default();
     for token in people.tokens() {

@@ -35,6 +35,8 @@ const INSIDERS: Bounds = Bounds {
     websocket_idle: None,
 };
 
+const NO_SIGN_IN: &str = "nobody can sign in at the console's pages, and only tokens decide; name a provider under [console.sign_in]";
+
 /// Serves until the process is told to stop.
 ///
 /// # Errors
@@ -45,11 +47,17 @@ pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     let papers = Papers::read(&config.files, &clock)?;
     if args.check {
         say_good(&args.config, &config, papers.policy.warnings());
+        if config.has_no_sign_in() {
+            eprintln!("{NO_SIGN_IN}");
+        }
         return Ok(());
     }
     log::begin(args.log_format)?;
     for warning in papers.policy.warnings() {
         tracing::warn!(%warning, "the policy file");
+    }
+    if config.has_no_sign_in() {
+        tracing::warn!("{NO_SIGN_IN}");
     }
     // Before anything is open: who stops it meanwhile stops it in order.
     let mut signals = Signals::listen()?;
@@ -222,6 +230,9 @@ fn say_good(path: &Path, config: &Config, warnings: &[Lint]) {
     for warning in warnings {
         eprintln!("{}", log::inert(&warning.to_string()));
     }
-    let upstreams = config.upstreams.len();
-    println!("{} is right: {upstreams} upstreams", path.display());
+    let upstreams = match config.upstreams.len() {
+        1 => "1 upstream".to_owned(),
+        several => format!("{several} upstreams"),
+    };
+    println!("{} is right: {upstreams}", path.display());
 }

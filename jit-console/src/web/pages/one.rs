@@ -111,7 +111,7 @@ struct OnePage {
     opens: Option<Moment>,
     closes: Option<Moment>,
     latest: Option<Moment>,
-    if_now: Option<Moment>,
+    from_approval: bool,
     asked: Moment,
     reason: String,
     ticket: Option<String>,
@@ -271,7 +271,7 @@ pub(super) async fn show(
         .map(|at| Moment::new(at, now)),
         latest: (pending && ruling.start.is_none())
             .then(|| Moment::new(length.after(request.pending_until), now)),
-        if_now: (pending && ruling.start.is_none()).then(|| Moment::new(length.after(now), now)),
+        from_approval: pending && ruling.start.is_none(),
         asked: Moment::new(request.asked_at, now),
         reason: clean(&ruling.reason),
         ticket: ruling.ticket.as_deref().map(clean),

@@ -1,4 +1,4 @@
-//! Who can get what: everything that the visitor may ask for, and under which terms.
+//! Who can get what: everything that the visitor may ask for, and what others may whose requests the visitor would see.
 
 use askama::Template;
 use axum::extract::State;
@@ -22,6 +22,12 @@ struct NoParams {}
 #[template(path = "policies.html")]
 struct PoliciesPage {
     frame: Frame,
+    groups: [Group; 2],
+}
+
+struct Group {
+    /// Of one's own.
+    own: bool,
     cards: Vec<Card>,
 }
 
@@ -76,16 +82,24 @@ impl Card {
     }
 }
 
-/// What may I ask for?
+/// What may I ask for, and what may others?
 pub(super) async fn policies(
     State(console): State<Console>,
     visitor: Visitor,
     params: Params,
 ) -> Result<Response, Failure> {
     let NoParams {} = params.read()?;
-    let offers = console.0.broker.offers(&visitor.actor);
+    let broker = &console.0.broker;
+    let group = |own, offers: Vec<Offer>| Group {
+        own,
+        cards: offers.iter().map(Card::new).collect(),
+    };
+    let groups = [
+        group(true, broker.offers(&visitor.actor)),
+        group(false, broker.overseen(&visitor.actor)),
+    ];
     page(&PoliciesPage {
         frame: visitor.frame("policies", "Policies"),
-        cards: offers.iter().map(Card::new).collect(),
+        groups,
     })
 }

@@ -21,16 +21,16 @@ pub(super) struct Moment {
     pub(super) now: String,
     pub(super) near: String,
     at: String,
+    clock: String,
     today: bool,
 }
 
 impl Moment {
     pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         let today = at.date_naive() == now.date_naive();
-        let form = if today {
-            "%H:%M UTC"
-        } else {
-            "%-d %b %Y, %H:%M UTC"
+        let told = |time: &str| {
+            let day = if today { "" } else { "%-d %b %Y, " };
+            at.format(&format!("{day}{time} UTC")).to_string()
         };
         let text = |at: Timestamp| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let seconds = at.signed_duration_since(now).num_seconds();
@@ -43,7 +43,8 @@ impl Moment {
                 -59..0 => "just now".to_owned(),
                 _ => format!("{} ago", far(seconds.unsigned_abs() / 60 * 60)),
             },
-            at: at.format(form).to_string(),
+            at: told("%H:%M"),
+            clock: told("%H:%M:%S"),
             today,
         }
     }
@@ -53,7 +54,12 @@ impl Moment {
         &self.at
     }
 
-    /// The same in a sentence.
+    /// The same to the second, for what is read beside other logs.
+    pub(super) fn clock(&self) -> &str {
+        &self.clock
+    }
+
+    /// Without how far away it is, in a sentence.
     pub(super) fn when(&self) -> String {
         let word = if self.today { "at" } else { "on" };
         format!("{word} {}", self.at)

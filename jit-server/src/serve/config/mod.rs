@@ -101,6 +101,15 @@ pub(super) struct Listen {
     pub(super) websocket_idle_timeout: Duration,
 }
 
+impl Config {
+    /// Whether there is a console that people can't sign in at.
+    pub(super) fn has_no_sign_in(&self) -> bool {
+        self.console
+            .as_ref()
+            .is_some_and(|console| console.sign_in.is_none())
+    }
+}
+
 /// The console's listener.
 #[derive(Debug)]
 pub(super) struct Console {
