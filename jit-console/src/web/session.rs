@@ -277,6 +277,11 @@ impl Sessions {
         self.guarded.load().contains(key)
     }
 
+    /// Whether there is a session of this cookie of the console's.
+    pub(super) fn knows(&self, cookie: &str) -> bool {
+        self.has(&Digest::plain(cookie.as_bytes()))
+    }
+
     fn has(&self, key: &Digest) -> bool {
         self.lock().contains_key(key)
     }

@@ -5,6 +5,8 @@ mod crawl;
 mod deciding;
 mod ending;
 mod forms;
+#[cfg(feature = "passkeys")]
+mod halting;
 mod hostile;
 mod live;
 mod looking;

@@ -519,3 +519,41 @@ async fn clearing_a_passkey_ends_what_it_has_proven() {
     erin.get("/security").await.says("You have none yet.");
     carol.get("/security").await.is(200);
 }
+
+#[tokio::test]
+async fn what_is_enrolled_while_passkeys_are_cleared_is_not_kept() {
+    let world = World::strict().await;
+    let (lost, own, theirs) = (Token::new(1), Token::new(2), Token::new(3));
+    let mut erin = world.visit("erin").await;
+    erin.enrols(&lost, "lost").await.leads_to("/security");
+    let mut thief = world.visit("erin").await;
+    let page = thief.fill("/step-up", "/step-up/passkey", &[]).await;
+    thief.answers(&page, &lost.get(&options(&page))).await.is(303);
+    let half = thief.fill("/security", "/security", &[("name", "theirs")]).await;
+    let made = theirs.create(&options(&half));
+
+    let mut carol = world.visit("carol").await;
+    carol.enrols(&own, "own").await.leads_to("/security");
+    let page = carol.fill("/step-up", "/step-up/passkey", &[]).await;
+    carol.answers(&page, &own.get(&options(&page))).await.is(303);
+    // Their session was looked at, and then everything of erin's is ended.
+    let (reached, go_on) = world.passkeys.halt();
+    let clears = async {
+        reached.await.unwrap();
+        let typed = [("person", "erin"), ("reason", "it is in the sea")];
+        let cleared = carol.fill("/security/clear", "/security/clear", &typed).await;
+        cleared.says("One passkey of erin was cleared");
+        go_on.send(()).unwrap();
+    };
+    let (late, ()) = tokio::join!(thief.answers(&half, &made), clears);
+    assert_ne!(
+        late.headers.get("location").map(|to| to.as_bytes()),
+        Some(&b"/security"[..])
+    );
+    world
+        .visit("erin")
+        .await
+        .get("/security")
+        .await
+        .says("You have none yet.");
+}

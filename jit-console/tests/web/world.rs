@@ -10,8 +10,6 @@ use http::{HeaderMap, Request, StatusCode};
 use jit_console::web::{Console, ConsoleSettings, DemoPerson};
 use jit_core::approval::audit::Tail;
 use jit_core::broker::Broker;
-#[cfg(feature = "passkeys")]
-use jit_core::broker::passkeys::StoredPasskeys;
 use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::gate::flight::{Direction, Flight};
@@ -27,6 +25,9 @@ use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
 use jit_core::testing::ManualClock;
 use tower::ServiceExt;
+
+#[cfg(feature = "passkeys")]
+use crate::halting::Halting;
 
 const NAMES: [&str; 6] = ["alice", "bob", "carol", "erin", "frank", "mallory"];
 
@@ -142,6 +143,8 @@ pub(crate) struct World {
     gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) step_ups: Arc<StepUps>,
+    #[cfg(feature = "passkeys")]
+    pub(crate) passkeys: Arc<Halting>,
     host: String,
 }
 
@@ -196,11 +199,11 @@ impl World {
             .unwrap()
             .dangerous_with_demo_people(demo);
         #[cfg(feature = "passkeys")]
+        let passkeys = Arc::new(Halting::new(store.clone()));
+        #[cfg(feature = "passkeys")]
         let settings = match origin {
             "http://127.0.0.1:8081" => settings,
-            _ => settings
-                .with_passkeys(Arc::new(StoredPasskeys::new(store.clone())))
-                .unwrap(),
+            _ => settings.with_passkeys(passkeys.clone()).unwrap(),
         };
         let console = Console::new(broker.clone(), settings);
         Self {
@@ -211,6 +214,8 @@ impl World {
             gate,
             clock,
             step_ups,
+            #[cfg(feature = "passkeys")]
+            passkeys,
             host: origin.trim_start_matches("http://").to_owned(),
         }
     }

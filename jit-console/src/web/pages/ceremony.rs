@@ -191,7 +191,9 @@ pub(super) async fn answer(
             Ok(Redirect::to(SECURITY).into_response())
         }
         Purpose::Enrol { name, state } => {
-            match passkeys.enrolled(&visitor.actor, name, state, answer, now).await {
+            let lives = || console.0.sessions.knows(&visitor.cookie);
+            let enrolled = passkeys.enrolled(&visitor.actor, lives, name, state, answer, now);
+            match enrolled.await {
                 Ok(()) => Ok(Redirect::to(SECURITY).into_response()),
                 Err(error) => show(&console, &visitor, shown(name), Some(said(error, now))).await,
             }

@@ -28,9 +28,13 @@ const TRIES: usize = 8;
 
 impl Passkeys {
     /// Keeps the passkey that an authenticator has made.
+    ///
+    /// `lives` says whether the session that asks for it still does: looked at after what is to be changed was read, since whoever clears a person's
+    /// passkeys ends their sessions first.
     pub(in crate::web) async fn enrolled(
         &self,
         by: &Actor,
+        lives: impl Fn() -> bool,
         name: &str,
         state: &PasskeyRegistration,
         answer: &str,
@@ -48,6 +52,9 @@ impl Passkeys {
             data: serde_json::to_string(&made).map_err(unavailable)?,
         };
         self.change(person, |items| {
+            if !lives() {
+                return Err(FactorError::Wrong);
+            }
             let known = items.iter().any(|known| known.id == passkey.id);
             if known || items.len() >= EACH_MAX {
                 return Err(FactorError::Wrong);
