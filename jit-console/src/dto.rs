@@ -3,6 +3,7 @@
 //! 1. Unknown and doubled fields are refused. An optional field that is `null` counts as absent.
 //! 2. Values arrive as text and numbers and are parsed here, so that each refusal can name its field.
 //! 3. What a policy says about a value is the broker's to check.
+//! 4. Prose is measured as it will be kept, cleaned. JSON Schema has no word for that, so its length is told in the description.
 
 mod values;
 
@@ -27,8 +28,8 @@ pub(crate) struct AskBody {
     /// The resource's name.
     #[schema(example = "admin")]
     pub(crate) resource: String,
-    /// Why, for the people who decide. The policy says whether there must be one.
-    #[schema(max_length = 500, example = "INC-4711: reset the stuck import")]
+    /// Why, for the people who decide. The policy says whether there must be one. At most 500 characters, not counting what can't be printed.
+    #[schema(example = "INC-4711: reset the stuck import")]
     pub(crate) reason: Option<String>,
     /// How long, such as `30m`; the policy's default if absent.
     #[schema(example = "30m")]
@@ -105,8 +106,7 @@ pub(crate) struct ReviewBody {
     pub(crate) decision: DecisionName,
     /// The digest of the request as you saw it.
     pub(crate) digest: String,
-    /// In words, for the requester and the log.
-    #[schema(max_length = 500)]
+    /// In words, for the requester and the log. At most 500 characters, not counting what can't be printed.
     pub(crate) comment: Option<String>,
     /// Approve a shorter window.
     #[schema(example = "15m")]
@@ -166,8 +166,7 @@ impl TryFrom<ReviewBody> for Opinion {
 #[serde(deny_unknown_fields)]
 #[schema(as = OptionalReason)]
 pub(crate) struct NoteBody {
-    /// Why.
-    #[schema(max_length = 500)]
+    /// Why. At most 500 characters, not counting what can't be printed.
     pub(crate) reason: Option<String>,
 }
 
@@ -188,8 +187,8 @@ pub(crate) struct NothingBody {}
 #[serde(deny_unknown_fields)]
 #[schema(as = Reason)]
 pub(crate) struct ReasonBody {
-    /// Why.
-    #[schema(min_length = 1, max_length = 500)]
+    /// Why. At most 500 characters, not counting what can't be printed.
+    #[schema(min_length = 1)]
     pub(crate) reason: String,
 }
 
@@ -207,8 +206,8 @@ pub(crate) struct ClearBody {
     /// The id of the person who has lost theirs.
     #[schema(min_length = 1, max_length = 256)]
     pub(crate) person: String,
-    /// Why, for the log.
-    #[schema(min_length = 1, max_length = 500)]
+    /// Why, for the log. At most 500 characters, not counting what can't be printed.
+    #[schema(min_length = 1)]
     pub(crate) reason: String,
 }
 
@@ -226,8 +225,7 @@ impl ClearBody {
 #[schema(as = AfterReviewRequest)]
 pub(crate) struct AfterReviewBody {
     pub(crate) finding: FindingName,
-    /// In words.
-    #[schema(max_length = 500)]
+    /// In words. At most 500 characters, not counting what can't be printed.
     pub(crate) comment: Option<String>,
 }
 
@@ -287,8 +285,8 @@ pub(crate) struct LockdownBody {
     pub(crate) resource: Option<String>,
     /// `true`: everything and everyone.
     pub(crate) all: Option<bool>,
-    /// Why. Shown to those who are locked out.
-    #[schema(min_length = 1, max_length = 500)]
+    /// Why. Shown to those who are locked out. At most 500 characters, not counting what can't be printed.
+    #[schema(min_length = 1)]
     pub(crate) reason: String,
 }
 
