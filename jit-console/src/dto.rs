@@ -28,7 +28,7 @@ pub(crate) struct AskBody {
     /// The resource's name.
     #[schema(example = "admin")]
     pub(crate) resource: String,
-    /// Why, for the people who decide. The policy says whether there must be one. At most 500 characters, not counting what can't be printed.
+    /// Why, for the people who decide. The policy says whether there must be one. At most 500 characters, once trimmed and cleaned.
     #[schema(example = "INC-4711: reset the stuck import")]
     pub(crate) reason: Option<String>,
     /// How long, such as `30m`; the policy's default if absent.
@@ -36,7 +36,7 @@ pub(crate) struct AskBody {
     pub(crate) duration: Option<String>,
     /// Under which policy; the first that you are eligible for if absent.
     pub(crate) policy: Option<String>,
-    /// A ticket.
+    /// A ticket. At most 500 characters, once trimmed and cleaned.
     pub(crate) ticket: Option<String>,
     /// When the window opens; as soon as approved if absent.
     #[schema(format = DateTime)]
@@ -106,7 +106,7 @@ pub(crate) struct ReviewBody {
     pub(crate) decision: DecisionName,
     /// The digest of the request as you saw it.
     pub(crate) digest: String,
-    /// In words, for the requester and the log. At most 500 characters, not counting what can't be printed.
+    /// In words, for the requester and the log. At most 500 characters, once trimmed and cleaned.
     pub(crate) comment: Option<String>,
     /// Approve a shorter window.
     #[schema(example = "15m")]
@@ -166,7 +166,7 @@ impl TryFrom<ReviewBody> for Opinion {
 #[serde(deny_unknown_fields)]
 #[schema(as = OptionalReason)]
 pub(crate) struct NoteBody {
-    /// Why. At most 500 characters, not counting what can't be printed.
+    /// Why. At most 500 characters, once trimmed and cleaned.
     pub(crate) reason: Option<String>,
 }
 
@@ -187,7 +187,7 @@ pub(crate) struct NothingBody {}
 #[serde(deny_unknown_fields)]
 #[schema(as = Reason)]
 pub(crate) struct ReasonBody {
-    /// Why. At most 500 characters, not counting what can't be printed.
+    /// Why. At most 500 characters, once trimmed and cleaned.
     #[schema(min_length = 1)]
     pub(crate) reason: String,
 }
@@ -206,7 +206,7 @@ pub(crate) struct ClearBody {
     /// The id of the person who has lost theirs.
     #[schema(min_length = 1, max_length = 256)]
     pub(crate) person: String,
-    /// Why, for the log. At most 500 characters, not counting what can't be printed.
+    /// Why, for the log. At most 500 characters, once trimmed and cleaned.
     #[schema(min_length = 1)]
     pub(crate) reason: String,
 }
@@ -225,7 +225,7 @@ impl ClearBody {
 #[schema(as = AfterReviewRequest)]
 pub(crate) struct AfterReviewBody {
     pub(crate) finding: FindingName,
-    /// In words. At most 500 characters, not counting what can't be printed.
+    /// In words. At most 500 characters, once trimmed and cleaned.
     pub(crate) comment: Option<String>,
 }
 
@@ -285,7 +285,7 @@ pub(crate) struct LockdownBody {
     pub(crate) resource: Option<String>,
     /// `true`: everything and everyone.
     pub(crate) all: Option<bool>,
-    /// Why. Shown to those who are locked out. At most 500 characters, not counting what can't be printed.
+    /// Why. Shown to those who are locked out. At most 500 characters, once trimmed and cleaned.
     #[schema(min_length = 1)]
     pub(crate) reason: String,
 }
@@ -307,7 +307,7 @@ impl LockdownBody {
         let principal = self.principal.map(|raw| {
             Principal::new(&raw.issuer, &raw.subject)
                 .map(Target::Principal)
-                .map_err(|error| Problem::invalid("principal", error.problem()))
+                .map_err(|error| Problem::invalid("principal", format!("can't be taken: {error}")))
         });
         let all = self.all.map(|all| {
             all.then_some(Target::All).ok_or_else(|| {

@@ -327,7 +327,13 @@ impl Drop for Server {
 }
 
 /// One HTTP/1.1 call over its own connection. `None`: it was not answered in full.
-fn call(at: SocketAddr, method: &str, path: &str, token: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+pub(crate) fn call(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: Option<&Value>,
+) -> Option<(u16, Value)> {
     let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     let body = body.map(Value::to_string).unwrap_or_default();

@@ -2,28 +2,32 @@
 //!
 //! What it sends is made from the OpenAPI file that the server hands out: valid and invalid, examples, boundaries, random input, and sequences in
 //! which one answer's ids go into the next request. What fails is an answer of 500 or more, and one that the file does not describe: its status,
-//! content type, headers or body. Every person of the demo sees another part of the API, so each has a turn, with a demo of their own.
+//! content type, headers or body. Every person of the demo sees another part of the API, so each has a turn, with a demo of their own in which
+//! alice waits for access already.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
+use serde_json::json;
+
 use crate::Result;
 use crate::args::Args;
+use crate::crash::call;
 use crate::workspace::{Workspace, cargo};
 
 pub(crate) const COMMAND: crate::Command = crate::Command {
     name: "openapi",
     usage: "[--seconds N] [--seed S]",
-    about: "Has schemathesis try a demo's control API by its OpenAPI file, as three people, N seconds (120) each; the first run installs it with pip.",
+    about: "Has schemathesis try a demo's control API by its OpenAPI file, as four people, N seconds (120) each; the first run installs it with pip.",
     in_test: None,
     run,
 };
 
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
-/// One who asks, one who decides, one who also reads the log and locks down.
-const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+/// One who asks, one who decides, one who also reads the log and locks down, and one who may do nothing.
+const PEOPLE: [&str; 4] = ["alice", "bob", "carol", "mallory"];
 /// Not looked for: what the file allows may still be refused, as a position in the log that nobody was given is.
 const UNFIT: &str = "positive_data_acceptance";
 /// In seconds. A client that waits for a change is answered after 30.
@@ -46,6 +50,7 @@ fn run(mut args: Args) -> Result<ExitCode> {
     let mut failed = false;
     for person in PEOPLE {
         let demo = Demo::start(&jit)?;
+        demo.is_asked(person)?;
         let log = folder.join(format!("{person}.log"));
         let tried = Command::new(&schemathesis)
             .arg("run")
@@ -58,8 +63,9 @@ fn run(mut args: Args) -> Result<ExitCode> {
             .stdout(File::create(&log)?)
             .status()?;
         let report = std::fs::read_to_string(&log)?;
-        println!("openapi, as {person}: {}", cases(&report));
-        if !tried.success() {
+        let cases = cases(&report);
+        println!("openapi, as {person}: {}", cases.unwrap_or("no report"));
+        if !tried.success() || cases.is_none() {
             failed = true;
             println!("{report}\nthat is {}", log.display());
         }
@@ -73,7 +79,7 @@ fn run(mut args: Args) -> Result<ExitCode> {
 
 /// Where schemathesis is, once it is there.
 fn install(folder: &Path) -> Result<PathBuf> {
-    let place = folder.join("venv");
+    let place = folder.join(SCHEMATHESIS);
     let program = place.join("bin").join("schemathesis");
     if !program.exists() {
         let run = |command: &mut Command| command.status().is_ok_and(|status| status.success());
@@ -87,9 +93,9 @@ fn install(folder: &Path) -> Result<PathBuf> {
 }
 
 /// What the report says of how many requests there were, and of those that failed.
-fn cases(report: &str) -> &str {
+fn cases(report: &str) -> Option<&str> {
     let mut lines = report.lines().skip_while(|line| line.trim() != "Test cases:");
-    lines.nth(1).map_or("it ended without a report", str::trim)
+    lines.nth(1).map(str::trim)
 }
 
 /// A demo that runs until it is dropped.
@@ -97,6 +103,7 @@ struct Demo {
     child: Child,
     /// Kept open: it writes to it.
     stdout: BufReader<ChildStdout>,
+    application: String,
     /// The console's address, where the control API is too.
     console: String,
 }
@@ -118,10 +125,14 @@ impl Demo {
         let mut demo = Self {
             child,
             stdout: BufReader::new(stdout),
+            application: String::new(),
             console: String::new(),
         };
         let mut line = String::new();
         while demo.stdout.read_line(&mut line)? > 0 {
+            if let Some(application) = line.trim().strip_prefix("guarded application ") {
+                demo.application = application.trim().to_owned();
+            }
             if let Some(console) = line.trim().strip_prefix("console ") {
                 demo.console = console.trim().to_owned();
                 return Ok(demo);
@@ -129,6 +140,22 @@ impl Demo {
             line.clear();
         }
         Err("the demo did not start".into())
+    }
+
+    /// Has alice ask for what somebody has to agree to, and sees that this person is let in.
+    fn is_asked(&self, person: &str) -> Result<()> {
+        let at = self.application.trim_start_matches("http://").parse()?;
+        for resource in ["admin", "payroll"] {
+            let asking = json!({"resource": resource, "reason": "look into INC-42"});
+            match call(at, "POST", "/_jit/v1/requests", "demo-alice", Some(&asking)) {
+                Some((201, _)) => {}
+                other => return Err(format!("alice could not ask for {resource}: {other:?}").into()),
+            }
+        }
+        match call(at, "GET", "/_jit/v1/me", &format!("demo-{person}"), None) {
+            Some((200, _)) => Ok(()),
+            other => Err(format!("{person} was not let in: {other:?}").into()),
+        }
     }
 }
 
@@ -147,7 +174,7 @@ mod tests {
     #[test]
     fn the_number_of_cases_is_found_in_a_report() {
         let report = "SUMMARY\n\nTest cases:\n  4936 generated, 12 found 12 unique failures\n\nSeed: 1\n";
-        assert_eq!(cases(report), "4936 generated, 12 found 12 unique failures");
-        assert_eq!(cases("Network Error\n"), "it ended without a report");
+        assert_eq!(cases(report), Some("4936 generated, 12 found 12 unique failures"));
+        assert_eq!(cases("Network Error\n"), None);
     }
 }

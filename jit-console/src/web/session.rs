@@ -70,7 +70,7 @@ pub(super) struct Session {
     place: Place,
     /// The same for all sessions that came from one sign-in.
     sign_in: Digest,
-    /// Whose it is, as the Directory said last.
+    /// Whose it is, as the Directory said last. `None`: it was not asked yet.
     person: Option<PersonId>,
     /// What forms are bound to the session with.
     secret: Digest,
@@ -277,9 +277,11 @@ impl Sessions {
         self.guarded.load().contains(key)
     }
 
-    /// Whether there is a session of this cookie of the console's.
-    pub(super) fn knows(&self, cookie: &str) -> bool {
-        self.has(&Digest::plain(cookie.as_bytes()))
+    /// Whether somebody is still signed in at the console by the sign-in that this session is of, under whichever cookie.
+    #[cfg(feature = "passkeys")]
+    pub(super) fn has_not_ended(&self, session: &Session) -> bool {
+        let same = |other: &Session| other.place == Place::Console && other.sign_in == session.sign_in;
+        self.lock().values().any(same)
     }
 
     fn has(&self, key: &Digest) -> bool {
@@ -378,9 +380,10 @@ impl Sessions {
 impl Proofs for Sessions {
     fn end_of(&self, person: &PersonId) {
         let mut sessions = self.lock();
+        // Whose a sign-in is that has shown no page yet is not known: it may be theirs.
         let theirs = sessions
             .values()
-            .filter(|session| session.person.as_ref() == Some(person));
+            .filter(|session| session.person.as_ref().is_none_or(|whose| whose == person));
         let theirs: HashSet<Digest> = theirs.map(|session| session.sign_in).collect();
         sessions.retain(|_, session| !theirs.contains(&session.sign_in));
         self.publish(&sessions);
@@ -521,11 +524,12 @@ mod tests {
         let host = "app.example.com";
         let guarded = sessions.carry(&session, host, at(1)).unwrap().unwrap();
         let gate = GuardedSessions::new(sessions.clone());
+        let (unseen, _) = signed_in(&sessions, at(0));
         let mut waiting = pin!(sessions.ended(&cookie));
         assert!((&mut waiting).now_or_never().is_none());
         sessions.end_of(&alice);
         waiting.await;
-        for cookie in [&cookie, &again] {
+        for cookie in [&cookie, &again, &unseen] {
             assert!(sessions.find(cookie, Place::Console, at(2)).is_none());
         }
         assert!(gate.revoked(&Digest::plain(&bound(&guarded, host))));

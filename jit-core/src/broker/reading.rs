@@ -184,11 +184,6 @@ impl Broker {
         self.policy().offers(&actor.person)
     }
 
-    /// What only others may ask for, as far as `actor` [sees](Broker::view) their requests.
-    pub fn overseen(&self, actor: &Actor) -> Vec<Offer> {
-        self.policy().overseen(&actor.person)
-    }
-
     /// The latest use of a request's grant that any gate has told of; only asked where it can end the grant.
     pub(super) async fn last_use(&self, request: &Request) -> Result<Option<Timestamp>, Rejection> {
         let Some(grant) = request.grant.as_ref().filter(|_| request.state == State::Active) else {

@@ -341,6 +341,8 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     } else if path.ends_with("/mute") {
         std::future::pending::<()>().await;
     } else if path.ends_with("/socket") {
+        // Time for pingora to see that the request has no body: cloudflare/pingora#946.
+        tokio::time::sleep(Duration::from_millis(50)).await;
         stream
             .write_all(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",

@@ -35,7 +35,7 @@ const INSIDERS: Bounds = Bounds {
     websocket_idle: None,
 };
 
-const NO_SIGN_IN: &str = "nobody can sign in at the console's pages, and only tokens decide; name a provider under [console.sign_in]";
+const NO_SIGN_IN: &str = "nobody can sign in at the console's pages, only programs can use its API; name a provider under [console.sign_in]";
 
 /// Serves until the process is told to stop.
 ///

@@ -334,7 +334,7 @@ async fn show(
         others,
         default: words::length(terms.duration.default),
         longest: words::length(terms.duration.max),
-        agreement: words::agreement(terms),
+        agreement: words::agreement(terms, true),
         sign_in: terms.mfa.as_ref().map(words::sign_in),
         reason_required: terms.reason.required,
         reason_least: terms.reason.min_length,

@@ -191,10 +191,14 @@ pub(super) async fn answer(
             Ok(Redirect::to(SECURITY).into_response())
         }
         Purpose::Enrol { name, state } => {
-            let lives = || console.0.sessions.knows(&visitor.cookie);
+            let lives = || console.0.sessions.has_not_ended(&visitor.session);
             let enrolled = passkeys.enrolled(&visitor.actor, lives, name, state, answer, now);
             match enrolled.await {
                 Ok(()) => Ok(Redirect::to(SECURITY).into_response()),
+                Err(_) if !lives() => {
+                    tracing::warn!(%person, "a session was ended while a passkey was enrolled by it");
+                    Err(Failure::signed_out())
+                }
                 Err(error) => show(&console, &visitor, shown(name), Some(said(error, now))).await,
             }
         }

@@ -50,7 +50,8 @@ struct Card {
 }
 
 impl Card {
-    fn new(offer: &Offer) -> Self {
+    /// `own` is the visitor's: on what nobody is asked is for those to know who may ask.
+    fn new(offer: &Offer, own: bool) -> Self {
         let (resource, terms) = (&offer.resource, &offer.terms);
         let whole = Scope::default();
         let glass = terms.break_glass.as_ref().filter(|_| offer.break_glass);
@@ -74,7 +75,7 @@ impl Card {
             })),
             longest: words::length(glass.map_or(terms.duration.max, |glass| glass.max)),
             in_all: words::length(glass.map_or(terms.duration.max_total, |glass| glass.max)),
-            agreement: words::agreement(terms),
+            agreement: words::agreement(terms, own),
             automatic: terms.automatic.always,
             glass: glass.map(words::glass),
             sign_in: mfa.map(words::sign_in),
@@ -89,14 +90,14 @@ pub(super) async fn policies(
     params: Params,
 ) -> Result<Response, Failure> {
     let NoParams {} = params.read()?;
-    let broker = &console.0.broker;
+    let (policy, person) = (console.0.broker.policy(), &visitor.actor.person);
     let group = |own, offers: Vec<Offer>| Group {
         own,
-        cards: offers.iter().map(Card::new).collect(),
+        cards: offers.iter().map(|offer| Card::new(offer, own)).collect(),
     };
     let groups = [
-        group(true, broker.offers(&visitor.actor)),
-        group(false, broker.overseen(&visitor.actor)),
+        group(true, policy.offers(person)),
+        group(false, policy.overseen(person)),
     ];
     page(&PoliciesPage {
         frame: visitor.frame("policies", "Policies"),

@@ -307,8 +307,8 @@ pub(super) fn sign_in(terms: &MfaTerms) -> String {
     said
 }
 
-/// Who must agree, one line for each stage.
-pub(super) fn agreement(terms: &Terms) -> Vec<String> {
+/// Who must agree, one line for each stage. `whole`: with the conditions under which nobody has to.
+pub(super) fn agreement(terms: &Terms, whole: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if terms.automatic.always {
         lines.push("Nobody has to agree: it is granted at once.".to_owned());
@@ -320,6 +320,10 @@ pub(super) fn agreement(terms: &Terms) -> Vec<String> {
         } else {
             format!("{}: {}", each.name, stage(each))
         });
+    }
+    if !whole && !terms.automatic.rules.is_empty() {
+        lines.push("At once in some cases.".to_owned());
+        return lines;
     }
     for rule in &terms.automatic.rules {
         let most = rule
