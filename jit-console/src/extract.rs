@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jit_core::approval::ask::Actor;
-use jit_core::broker::store::Position;
+use jit_core::broker::store::{Position, Version};
 use jit_core::gate::authenticate::Subject;
 use jit_core::gate::step_up::CredentialId;
 use serde::de::DeserializeOwned;
@@ -121,12 +121,20 @@ pub(crate) fn parameter<T: FromStr<Err: ToString>>(name: &str, value: &str) -> R
     read.map_err(|error: T::Err| Problem::invalid(name, format!("can't be taken: {}", error.to_string())))
 }
 
-/// A position in the log or in a list. Stores count in signed 64 bits, so a larger one can't be meant.
+/// A position in the log or in a list.
 pub(crate) fn position(name: &str, value: &str) -> Result<Position, Problem> {
-    match value.parse::<i64>().map(Position::try_from) {
-        Ok(Ok(position)) if !value.starts_with('+') => Ok(position),
-        _ => Err(Problem::invalid(name, "must be a position that the API gave you")),
-    }
+    counted(value).ok_or_else(|| Problem::invalid(name, "must be a position that the API gave you"))
+}
+
+/// How often something was written to.
+pub(crate) fn version(name: &str, value: &str) -> Result<Version, Problem> {
+    counted(value).ok_or_else(|| Problem::invalid(name, "must be a version that the API gave you"))
+}
+
+/// Stores count in signed 64 bits, so a larger number can't be meant.
+fn counted(value: &str) -> Option<u64> {
+    let number = value.parse::<i64>().ok()?;
+    u64::try_from(number).ok().filter(|_| !value.starts_with('+'))
 }
 
 /// The body, unread.

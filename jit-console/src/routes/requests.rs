@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::dto::{AskBody, NoteBody, NothingBody, ReasonBody};
-use crate::extract::{Caller, Id, Params, Sent, idempotency_key, parameter, position};
+use crate::extract::{Caller, Id, Params, Sent, idempotency_key, parameter, position, version};
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{IssuedView, Page, RequestView};
@@ -177,7 +177,7 @@ pub(crate) async fn one(
     let params: OneParams = params.read()?;
     let known = params
         .version
-        .map(|version| parameter::<u64>("version", &version))
+        .map(|known| version("version", &known))
         .transpose()?;
     let Some(wait) = params
         .wait
