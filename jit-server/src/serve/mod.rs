@@ -39,6 +39,7 @@ mod operator;
 mod papers;
 mod reload;
 mod run;
+mod seats;
 mod signals;
 mod tls;
 mod upstreams;

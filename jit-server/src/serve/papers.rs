@@ -12,8 +12,8 @@ use jit_core::policy::{Format, Policy};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::config::{Files, Problems, text};
-use super::tls;
 use super::upstreams::trust;
+use super::{seats, tls};
 use crate::proxy::Trust;
 
 /// Everything that was read.
@@ -57,6 +57,16 @@ impl Papers {
             }),
             _ => Err(problems),
         }
+    }
+}
+
+impl Papers {
+    /// What is right, and still not what anybody would want.
+    pub(super) fn warnings(&self, clock: &dyn Clock) -> Vec<String> {
+        let lints = self.policy.warnings().iter().map(ToString::to_string);
+        lints
+            .chain(seats::short(&self.policy, &self.people.persons(clock.now())))
+            .collect()
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) async fn reload(files: &Files, current: &Current) {
 }
 
 async fn put_in_force(papers: Papers, current: &Current) {
-    for warning in papers.policy.warnings() {
-        tracing::warn!(%warning, "the policy file");
+    for warning in papers.warnings(&*current.clock) {
+        tracing::warn!(warning, "policy and people");
     }
     current.gate.set_rules(papers.rules);
     let mappings = papers.policy.mappings().clone();

@@ -9,7 +9,6 @@ use std::time::Duration;
 use jit_core::broker::store::Store;
 use jit_core::broker::verify_log;
 use jit_core::clock::{Clock, SystemClock};
-use jit_core::policy::Lint;
 use jit_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -46,15 +45,12 @@ pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let papers = Papers::read(&config.files, &clock)?;
     if args.check {
-        say_good(&args.config, &config, papers.policy.warnings());
-        if config.has_no_sign_in() {
-            eprintln!("{NO_SIGN_IN}");
-        }
+        say_good(&args.config, &config, &papers.warnings(&*clock));
         return Ok(());
     }
     log::begin(args.log_format)?;
-    for warning in papers.policy.warnings() {
-        tracing::warn!(%warning, "the policy file");
+    for warning in papers.warnings(&*clock) {
+        tracing::warn!(warning, "policy and people");
     }
     if config.has_no_sign_in() {
         tracing::warn!("{NO_SIGN_IN}");
@@ -226,9 +222,12 @@ async fn bare(name: &'static str, addr: SocketAddr) -> Result<Door, BoxError> {
     })
 }
 
-fn say_good(path: &Path, config: &Config, warnings: &[Lint]) {
+fn say_good(path: &Path, config: &Config, warnings: &[String]) {
     for warning in warnings {
-        eprintln!("{}", log::inert(&warning.to_string()));
+        eprintln!("{}", log::inert(warning));
+    }
+    if config.has_no_sign_in() {
+        eprintln!("{NO_SIGN_IN}");
     }
     let upstreams = match config.upstreams.len() {
         1 => "1 upstream".to_owned(),

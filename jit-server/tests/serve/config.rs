@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::world::{HOST, World, shown};
+use crate::world::{HOST, World, people, shown};
 
 const UPSTREAM: &str = "[[upstreams]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n";
 const LISTEN: &str = "[listen]\naddr = \"127.0.0.1:0\"\n";
@@ -332,6 +332,27 @@ async fn the_example_is_right() {
     assert_eq!((output.status.code(), err.as_str()), (Some(0), ""));
     assert!(out.ends_with("jit.toml is right: 2 upstreams\n"), "{out}");
     assert!(!world.path("jit.db").exists());
+}
+
+#[tokio::test]
+async fn what_would_only_disappoint_is_told_and_is_no_error() {
+    let console = "[console]\naddr = \"127.0.0.1:0\"\norigin = \"http://localhost:8081\"\n";
+    let world = World::new(&format!("{LISTEN}{UPSTREAM}{console}"));
+    let (code, out, err) = world.run(&["--check"]).await;
+    assert!(out.ends_with("jit.toml is right: 1 upstream\n"), "{out}");
+    let told: Vec<&str> = err.lines().collect();
+    assert!(
+        matches!(told[..], [line] if line.contains("name a provider under [console.sign_in]")),
+        "{err}"
+    );
+    // Bob loses his role, who alone could approve what Alice asks for.
+    world.write("people.toml", &people("\"sre\"").replace("sre-lead", "sre"));
+    let (again, _, err) = world.run(&["--check"]).await;
+    assert_eq!((code, again), (Some(0), Some(0)), "{err}");
+    assert!(
+        err.contains("what everybody (2) may ask for under the policy"),
+        "{err}"
+    );
 }
 
 #[tokio::test]
