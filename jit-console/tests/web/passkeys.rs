@@ -481,23 +481,48 @@ async fn who_has_lost_the_only_passkey_has_it_cleared_and_adds_another() {
     assert_eq!(world.end().await, before);
 }
 
-#[tokio::test]
-async fn clearing_a_passkey_ends_what_it_has_proven() {
-    let world = World::strict().await;
+/// Erin has lost her only passkey, and somebody has found it.
+struct Found<'w> {
+    /// Has proven to be her by it.
+    thief: Browser<'w>,
+    /// Where a passkey of the thief's own is half enrolled.
+    half: Answer,
+    /// What would enrol it.
+    made: String,
+    /// May clear hers.
+    carol: Browser<'w>,
+}
+
+async fn found<'w>(world: &'w World, erin: &mut Browser<'_>) -> Found<'w> {
     let (lost, own, theirs) = (Token::new(1), Token::new(2), Token::new(3));
-    let mut erin = world.visit("erin").await;
     erin.enrols(&lost, "lost").await.leads_to("/security");
-    // Whoever has found it proves themselves by it, and has a passkey of their own half enrolled.
     let mut thief = world.visit("erin").await;
     let page = thief.fill("/step-up", "/step-up/passkey", &[]).await;
     thief.answers(&page, &lost.get(&options(&page))).await.is(303);
     let half = thief.fill("/security", "/security", &[("name", "theirs")]).await;
     let made = theirs.create(&options(&half));
-
     let mut carol = world.visit("carol").await;
     carol.enrols(&own, "own").await.leads_to("/security");
     let page = carol.fill("/step-up", "/step-up/passkey", &[]).await;
     carol.answers(&page, &own.get(&options(&page))).await.is(303);
+    Found {
+        thief,
+        half,
+        made,
+        carol,
+    }
+}
+
+#[tokio::test]
+async fn clearing_a_passkey_ends_what_it_has_proven() {
+    let world = World::strict().await;
+    let mut erin = world.visit("erin").await;
+    let Found {
+        mut thief,
+        half,
+        made,
+        carol,
+    } = found(&world, &mut erin).await;
     let typed = [("person", "erin"), ("reason", "it is in the sea")];
     let form = carol.get("/security/clear").await;
     form.says("It signs them out everywhere");
@@ -523,19 +548,13 @@ async fn clearing_a_passkey_ends_what_it_has_proven() {
 #[tokio::test]
 async fn what_is_enrolled_while_passkeys_are_cleared_is_not_kept() {
     let world = World::strict().await;
-    let (lost, own, theirs) = (Token::new(1), Token::new(2), Token::new(3));
     let mut erin = world.visit("erin").await;
-    erin.enrols(&lost, "lost").await.leads_to("/security");
-    let mut thief = world.visit("erin").await;
-    let page = thief.fill("/step-up", "/step-up/passkey", &[]).await;
-    thief.answers(&page, &lost.get(&options(&page))).await.is(303);
-    let half = thief.fill("/security", "/security", &[("name", "theirs")]).await;
-    let made = theirs.create(&options(&half));
-
-    let mut carol = world.visit("carol").await;
-    carol.enrols(&own, "own").await.leads_to("/security");
-    let page = carol.fill("/step-up", "/step-up/passkey", &[]).await;
-    carol.answers(&page, &own.get(&options(&page))).await.is(303);
+    let Found {
+        mut thief,
+        half,
+        made,
+        carol,
+    } = found(&world, &mut erin).await;
     // Their session was looked at, and then everything of erin's is ended.
     let (reached, go_on) = world.passkeys.halt();
     let clears = async {
