@@ -26,7 +26,7 @@ use jit_core::gate::interactions::Interactions;
 use jit_core::gate::rules::RuleSet;
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::policy::{Format, Policy};
-use jit_store_sqlite::SqliteStore;
+use jit_store_sqlite::{OpenError, SqliteStore};
 use jit_tower::connection::{Accepted, SeverableListener};
 use jit_tower::{JitLayer, Permitted};
 use tokio::net::TcpListener;
@@ -76,7 +76,10 @@ async fn serve(args: Args) -> Result<(), BoxError> {
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("{}: {error}; choose another address with --listen", args.listen))?;
-    let store = Arc::new(SqliteStore::open(&args.db).await?);
+    let store = Arc::new(SqliteStore::open(&args.db).await.map_err(|error| match error {
+        OpenError::InUse { .. } => BoxError::from(format!("{error}, or name another file with --db")),
+        error => error.into(),
+    })?);
     verify_log(&*store).await.map_err(|error| {
         format!(
             "{}: {error}; keep the file, and go on from a copy that is whole",

@@ -304,7 +304,8 @@ async fn what_keeps_it_from_starting_is_said_with_its_mend() {
     let _other = SqliteStore::open(db).await.unwrap();
     let error = fails(&["--listen", "127.0.0.1:0", "--db", db]).await;
     assert!(
-        error.contains("is in use by process ") && error.contains("stop that one first"),
+        error.contains("is in use by process ")
+            && error.contains("stop that one first, or name another file with --db"),
         "{error}"
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

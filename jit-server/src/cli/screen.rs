@@ -92,15 +92,23 @@ fn has_colour() -> bool {
     !unwanted && !dumb && io::stderr().is_terminal()
 }
 
-/// Asks whoever sits there to type `yes`.
+/// Asks whoever sits there to type `yes`; once more if it was a `y`.
 pub(super) fn is_confirmed(question: &str) -> Result<bool, Failure> {
+    let answer = answered(&format!("{} Type yes to do so: ", inert(question)))?;
+    if matches!(&*answer, "y" | "Y") {
+        return Ok(answered("Type all of yes to do so: ")? == "yes");
+    }
+    Ok(answer == "yes")
+}
+
+fn answered(prompt: &str) -> Result<String, Failure> {
     let mut err = io::stderr().lock();
-    let asked = write!(err, "{} Type yes to do so: ", inert(question)).and_then(|()| err.flush());
+    let asked = write!(err, "{prompt}").and_then(|()| err.flush());
     asked.map_err(|error| Failure::failed(format!("standard error: {error}")))?;
     let mut line = String::new();
     let read = io::BufRead::read_line(&mut io::Read::take(io::stdin().lock(), 64), &mut line);
     read.map_err(|error| Failure::failed(format!("standard input: {error}")))?;
-    Ok(line.trim() == "yes")
+    Ok(line.trim().to_owned())
 }
 
 /// Rows under headings, aligned. Cells must be inert.

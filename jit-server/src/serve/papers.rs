@@ -89,7 +89,7 @@ fn people((path, format): &(std::path::PathBuf, Format)) -> Result<PeopleFile, P
     let source = text(
         path,
         0o007,
-        "write the people file, as the README shows, and name it as `people`",
+        "write it, as [[people]] with id, name, roles and token_sha256 (see `jit token`), and name it as `people`",
     )?;
     let people = PeopleFile::parse(&source, *format, &name(path)).map_err(|errors| all(&errors))?;
     let mut problems = Problems::default();
