@@ -49,6 +49,19 @@ impl Client {
         self.send("GET", path, fields, None).await.unwrap()
     }
 
+    /// A GET on a connection of its own. RFC 9110 §9.2.2: one whose connection ends before there was an answer may be sent
+    /// again. A Caddy that has just taken a new configuration answers before its former servers are shut down, and a
+    /// connection that one of those still accepts is closed without a word.
+    pub(crate) async fn get_anew(address: SocketAddr, host: &str, path: &str, fields: Fields<'_>) -> Answer {
+        for _ in 0..5 {
+            let mut client = Self::connect(address, host).await;
+            if let Some(answer) = client.send("GET", path, fields, None).await {
+                return answer;
+            }
+        }
+        panic!("five connections ended without an answer to GET {path}")
+    }
+
     /// `None` when the connection ended before there was an answer.
     pub(crate) async fn send(
         &mut self,
