@@ -1,7 +1,7 @@
 //! A broker, a pingora server with the gate in it, and an upstream that does what its path says.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +19,14 @@ use jit_core::memory::MemoryStore;
 use jit_core::policy::{Format, Policy};
 use jit_pingora::{Jit, JitGate, Severing, Ticket};
 use pingora::apps::HttpServerOptions;
+use pingora::listeners::TcpSocketOptions;
 use pingora::proxy::{ProxyHttp, Session, http_proxy, http_proxy_service};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use pingora::services::listening::Service;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 const POLICY: &str = r#"
@@ -266,7 +267,13 @@ impl Client {
 }
 
 fn start(served: Served, gate: Gate, to: To) -> SocketAddr {
-    let at = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Pingora takes an address, not a listener: a bound socket that never listens keeps the port from everybody else until then.
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseport(true).unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let at = held.local_addr().unwrap();
+    let mut listen = TcpSocketOptions::default();
+    listen.so_reuseport = Some(true);
     let conf = ServerConf {
         threads: 2,
         work_stealing: served != Served::NoSteal,
@@ -277,11 +284,12 @@ fn start(served: Served, gate: Gate, to: To) -> SocketAddr {
         gate = gate.introducing();
     }
     std::thread::spawn(move || {
+        let _held = held;
         let mut server = Server::new_with_opt_and_conf(None, conf);
         let conf = server.configuration.clone();
         if served == Served::Plain {
             let mut service = http_proxy_service(&conf, Jit::new(gate, to));
-            service.add_tcp(&at.to_string());
+            service.add_tcp_with_settings(&at.to_string(), listen);
             server.add_service(service);
         } else {
             let mut options = HttpServerOptions::default();
@@ -289,7 +297,7 @@ fn start(served: Served, gate: Gate, to: To) -> SocketAddr {
             let mut proxy = http_proxy(&conf, Jit::new(gate, to));
             proxy.server_options = Some(options);
             let mut service = Service::new("jit".to_owned(), Severing::new(proxy));
-            service.add_tcp(&at.to_string());
+            service.add_tcp_with_settings(&at.to_string(), listen);
             server.add_service(service);
         }
         server.bootstrap();
