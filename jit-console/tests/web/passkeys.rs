@@ -483,6 +483,7 @@ async fn who_has_lost_the_only_passkey_has_it_cleared_and_adds_another() {
 
 /// Erin has lost her only passkey, and somebody has found it.
 struct Found<'w> {
+    erin: Browser<'w>,
     /// Has proven to be her by it.
     thief: Browser<'w>,
     /// Where a passkey of the thief's own is half enrolled.
@@ -493,7 +494,8 @@ struct Found<'w> {
     carol: Browser<'w>,
 }
 
-async fn found<'w>(world: &'w World, erin: &mut Browser<'_>) -> Found<'w> {
+async fn found(world: &World) -> Found<'_> {
+    let mut erin = world.visit("erin").await;
     let (lost, own, theirs) = (Token::new(1), Token::new(2), Token::new(3));
     erin.enrols(&lost, "lost").await.leads_to("/security");
     let mut thief = world.visit("erin").await;
@@ -506,6 +508,7 @@ async fn found<'w>(world: &'w World, erin: &mut Browser<'_>) -> Found<'w> {
     let page = carol.fill("/step-up", "/step-up/passkey", &[]).await;
     carol.answers(&page, &own.get(&options(&page))).await.is(303);
     Found {
+        erin,
         thief,
         half,
         made,
@@ -516,55 +519,50 @@ async fn found<'w>(world: &'w World, erin: &mut Browser<'_>) -> Found<'w> {
 #[tokio::test]
 async fn clearing_a_passkey_ends_what_it_has_proven() {
     let world = World::strict().await;
-    let mut erin = world.visit("erin").await;
-    let Found {
-        mut thief,
-        half,
-        made,
-        carol,
-    } = found(&world, &mut erin).await;
+    let mut found = found(&world).await;
     let typed = [("person", "erin"), ("reason", "it is in the sea")];
-    let form = carol.get("/security/clear").await;
+    let form = found.carol.get("/security/clear").await;
     form.says("It signs them out everywhere");
     let refused = [("person", "erin"), ("reason", " ")];
-    carol
+    found
+        .carol
         .fill("/security/clear", "/security/clear", &refused)
         .await
         .is(400);
-    thief.get("/security").await.is(200);
-    let cleared = carol.fill("/security/clear", "/security/clear", &typed).await;
+    found.thief.get("/security").await.is(200);
+    let cleared = found
+        .carol
+        .fill("/security/clear", "/security/clear", &typed)
+        .await;
     cleared.says("they are signed out here and of guarded pages");
 
-    let late = thief.answers(&half, &made).await;
+    let late = found.thief.answers(&found.half, &found.made).await;
     late.is(401);
-    for gone in [&thief, &erin] {
+    for gone in [&found.thief, &found.erin] {
         assert!(gone.get("/security").await.location().starts_with("/login"));
     }
     let erin = world.visit("erin").await;
     erin.get("/security").await.says("You have none yet.");
-    carol.get("/security").await.is(200);
+    found.carol.get("/security").await.is(200);
 }
 
 #[tokio::test]
 async fn what_is_enrolled_while_passkeys_are_cleared_is_not_kept() {
     let world = World::strict().await;
-    let mut erin = world.visit("erin").await;
-    let Found {
-        mut thief,
-        half,
-        made,
-        carol,
-    } = found(&world, &mut erin).await;
+    let mut found = found(&world).await;
     // Their session was looked at, and then everything of erin's is ended.
     let (reached, go_on) = world.passkeys.halt();
     let clears = async {
         reached.await.unwrap();
         let typed = [("person", "erin"), ("reason", "it is in the sea")];
-        let cleared = carol.fill("/security/clear", "/security/clear", &typed).await;
+        let cleared = found
+            .carol
+            .fill("/security/clear", "/security/clear", &typed)
+            .await;
         cleared.says("One passkey of erin was cleared");
         go_on.send(()).unwrap();
     };
-    let (late, ()) = tokio::join!(thief.answers(&half, &made), clears);
+    let (late, ()) = tokio::join!(found.thief.answers(&found.half, &found.made), clears);
     late.is(401);
     world
         .visit("erin")
