@@ -11,6 +11,7 @@ mod args;
 mod bench;
 mod corpus;
 mod crash;
+mod http;
 mod mutants;
 mod openapi;
 mod schedules;

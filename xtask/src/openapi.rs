@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::Result;
 use crate::args::Args;
-use crate::crash::call;
+use crate::http::call;
 use crate::workspace::{Workspace, cargo};
 
 pub(crate) const COMMAND: crate::Command = crate::Command {
