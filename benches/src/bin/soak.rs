@@ -41,6 +41,10 @@ const SENDERS: usize = 4;
 const STREAMS: usize = 200;
 /// Those who make grants and take them back.
 const MAKERS: usize = 4;
+/// How many others ask once before it begins, and how many of them at a time. Each writes two streams: the store's writer remembers 65,536,
+/// and forgets all when it is full. Memory is compared from then on.
+const BEFORE: usize = 33_000;
+const BEFORE_AT_ONCE: usize = 64;
 /// How late a stream may be cut on a machine whose processors are all busy.
 const LATE_MAX: Duration = Duration::from_millis(500);
 /// How much memory may grow between the second quarter of the time and the last one: allocators and caches settle.
@@ -218,9 +222,35 @@ async fn make(world: Arc<World>, maker: usize) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// Fills what the store remembers.
+async fn fill(world: &Arc<World>) -> Result<(), BoxError> {
+    let mut asking: JoinSet<Result<(), BoxError>> = JoinSet::new();
+    for n in USERS..USERS + BEFORE {
+        if asking.len() == BEFORE_AT_ONCE
+            && let Some(done) = asking.join_next().await
+        {
+            done??;
+        }
+        let world = world.clone();
+        asking.spawn(async move {
+            let actor = world.broker.identify(&subject(requester(n)?)).await?;
+            world.broker.ask(&actor, wanted()?, None).await?;
+            Ok(())
+        });
+    }
+    while let Some(done) = asking.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+fn wanted() -> Result<Ask, BoxError> {
+    let ask = serde_json::json!({ "resource": "admin", "reason": "soak" });
+    Ok(serde_json::from_value(ask)?)
+}
+
 async fn ask(world: &World, actor: &Actor, user: usize) -> Result<Option<RequestId>, BoxError> {
-    let ask: Ask = serde_json::from_value(serde_json::json!({ "resource": "admin", "reason": "soak" }))?;
-    let asked = world.broker.ask(actor, ask, None).await?.view.request;
+    let asked = world.broker.ask(actor, wanted()?, None).await?.view.request;
     let grant = asked.grant.as_ref().filter(|_| asked.state == State::Active);
     let grant = grant.ok_or_else(|| format!("asked for a grant and got {}", asked.state))?;
     Counts::add(&world.counts.made);
@@ -360,6 +390,9 @@ async fn main() -> Result<ExitCode, BoxError> {
     let seconds = minutes()? * 60.0;
     let folder = tempfile::tempdir()?;
     let world = world(&folder.path().join("soak.db")).await?;
+    let running = world.broker.clone();
+    let loops = tokio::spawn(async move { running.run().await });
+    fill(&world).await?;
     let mut tasks = JoinSet::new();
     for n in 0..MAKERS {
         tasks.spawn(make(world.clone(), n));
@@ -370,8 +403,6 @@ async fn main() -> Result<ExitCode, BoxError> {
     for n in 0..STREAMS {
         tasks.spawn(stream(world.clone(), n));
     }
-    let running = world.broker.clone();
-    let loops = tokio::spawn(async move { running.run().await });
     let watch = Stopwatch::start();
     let mut footprints = Vec::new();
     while watch.elapsed().as_secs_f64() < seconds {
