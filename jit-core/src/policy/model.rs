@@ -133,7 +133,7 @@ enum OnFull {
 pub(super) struct Open {
     /// Host names in lower case without a port, or `*.` and a parent name.
     pub(super) hosts: Vec<String>,
-    /// Decoded paths; each stands for itself and everything below it.
+    /// Decoded paths without patterns; each stands for itself and everything below it.
     pub(super) paths: Vec<String>,
     /// Only these methods. Absent: every method.
     #[serde(default)]
@@ -150,7 +150,7 @@ pub(super) struct Resource {
     pub(super) name: String,
     /// Host names in lower case without a port, or `*.` and a parent name.
     pub(super) hosts: Vec<String>,
-    /// Decoded paths; each stands for itself and everything below it.
+    /// Decoded paths without patterns; each stands for itself and everything below it.
     pub(super) paths: Vec<String>,
     /// Only these methods. Absent: every method.
     #[serde(default)]

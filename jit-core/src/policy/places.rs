@@ -63,6 +63,12 @@ pub(super) fn check_path(path: &str) -> Result<(), Problem> {
     }
     // A server behind the gate may fold compatibility forms: what only then becomes a separator or a dot segment is refused as well.
     let folded: String = path.nfkc().collect();
+    if folded.contains('*') {
+        return Err(problem(
+            "holds `*`, and paths have no patterns",
+            "write the path above it alone; a path covers itself and everything below it",
+        ));
+    }
     if folded.contains(['%', '?', '#', ';', '\\']) || folded.matches('/').count() != path.matches('/').count()
     {
         return Err(problem(
@@ -233,6 +239,9 @@ mod tests {
             assert_eq!(check_path(path), Ok(()), "{path}");
         }
         for (path, what) in [
+            ("/admin/*", "holds `*`, and paths have no patterns"),
+            ("/**", "holds `*`, and paths have no patterns"),
+            ("/\u{ff0a}", "holds `*`, and paths have no patterns"),
             ("", "does not start with `/`"),
             ("admin", "does not start with `/`"),
             ("/admin/", "ends with `/`"),
