@@ -10,6 +10,7 @@ pub mod cli;
 pub mod demo;
 pub mod proxy;
 pub mod refusal;
+mod seats;
 pub mod serve;
 
 /// Why a command could not do what it is for.

@@ -39,7 +39,6 @@ mod operator;
 mod papers;
 mod reload;
 mod run;
-mod seats;
 mod signals;
 mod tls;
 mod upstreams;

@@ -12,14 +12,17 @@ use jit_core::policy::{Format, Policy};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::config::{Files, Problems, text};
+use super::tls;
 use super::upstreams::trust;
-use super::{seats, tls};
 use crate::proxy::Trust;
+use crate::seats;
 
 /// Everything that was read.
 #[derive(Debug)]
 pub(super) struct Papers {
     pub(super) policy: Policy,
+    /// As it is shown.
+    policy_name: String,
     pub(super) rules: RuleSet,
     pub(super) people: PeopleFile,
     pub(super) gate_tls: Option<Arc<ServerConfig>>,
@@ -49,6 +52,7 @@ impl Papers {
         match (policy, people) {
             (Some((policy, rules)), Some(people)) if problems.is_empty() => Ok(Self {
                 policy,
+                policy_name: name(&files.policy.0),
                 rules,
                 people,
                 gate_tls,
@@ -61,12 +65,21 @@ impl Papers {
 }
 
 impl Papers {
-    /// What is right, and still not what anybody would want.
+    /// What is right, and still not what anybody would want. Of people nothing where the policy gives roles for claims as well: then there
+    /// may be some whom nobody knows of.
     pub(super) fn warnings(&self, clock: &dyn Clock) -> Vec<String> {
         let lints = self.policy.warnings().iter().map(ToString::to_string);
-        lints
-            .chain(seats::short(&self.policy, &self.people.persons(clock.now())))
-            .collect()
+        let mut warnings: Vec<String> = lints.collect();
+        if self.policy.mappings().is_empty() {
+            let file = &self.policy_name;
+            let unfulfilled = seats::unfulfilled(&self.policy, &self.people, clock.now());
+            warnings.extend(
+                unfulfilled
+                    .iter()
+                    .map(|problem| format!("{file}: warning: {problem}")),
+            );
+        }
+        warnings
     }
 }
 

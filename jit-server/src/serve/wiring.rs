@@ -71,6 +71,7 @@ pub(super) async fn wire(
         gate_tls,
         console_tls,
         mut trusts,
+        ..
     } = papers;
     let sign_in = config.console.as_mut().and_then(|console| console.sign_in.take());
     let mappings = policy.mappings().clone();

@@ -350,7 +350,9 @@ async fn what_would_only_disappoint_is_told_and_is_no_error() {
     let (again, _, err) = world.run(&["--check"]).await;
     assert_eq!((code, again), (Some(0), Some(0)), "{err}");
     assert!(
-        err.contains("what everybody (2) may ask for under the policy"),
+        err.contains(
+            "policy.toml: warning: policy \"admin-for-sre\": what everybody (2) may ask for can't be approved"
+        ),
         "{err}"
     );
 }

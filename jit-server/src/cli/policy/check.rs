@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use jit_core::broker::directory::Person;
-use jit_core::policy::terms::{StageTerms, Terms};
 
 use super::super::exit::Failure;
 use super::super::inert::lines;
 use super::super::screen::print;
 use super::files::{self, Ruled};
+use crate::seats::unfulfilled;
 
 /// What `jit policy check` is told.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +30,6 @@ pub struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let people = args.people.as_deref().map(files::people).transpose()?;
-    let persons = people.map(|people| people.persons(files::now()));
     let mut wrong = Vec::new();
     let mut warnings = 0;
     for file in &args.files {
@@ -50,8 +48,13 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
             .iter()
             .map(|lint| lines(&lint.to_string()))
             .collect();
-        if let Some(persons) = &persons {
-            found.extend(unfulfilled(&ruled, persons).map(|problem| format!("{name}: warning: {problem}")));
+        if let Some(people) = &people {
+            let problems = unfulfilled(&ruled.policy, people, files::now());
+            found.extend(
+                problems
+                    .iter()
+                    .map(|problem| format!("{name}: warning: {problem}")),
+            );
         }
         warnings += found.len();
         for lint in &found {
@@ -80,43 +83,4 @@ fn summary(name: &str, ruled: &Ruled, warnings: usize) -> String {
         policy.mappings().len(),
         policy.digest()
     )
-}
-
-/// What the people whom there are can't do.
-fn unfulfilled(ruled: &Ruled, persons: &[Person]) -> impl Iterator<Item = String> {
-    ruled.policy.policies().flat_map(move |terms| {
-        let asks = |person: &&Person| terms.requesters.includes(person);
-        let askers: Vec<&Person> = persons.iter().filter(asks).collect();
-        let nobody = askers.is_empty().then(|| {
-            format!(
-                "policy {:?}: nobody can ask; mend: give somebody one of its roles",
-                terms.policy.as_str()
-            )
-        });
-        let short = terms
-            .stages
-            .iter()
-            .filter_map(move |stage| lacking(terms, stage, persons, &askers));
-        nobody.into_iter().chain(short)
-    })
-}
-
-/// Who asks can't review, so each of them needs enough others.
-fn lacking(terms: &Terms, stage: &StageTerms, persons: &[Person], askers: &[&Person]) -> Option<String> {
-    let reviewers: Vec<&Person> = persons
-        .iter()
-        .filter(|person| stage.could_review(person))
-        .collect();
-    let others = |asker: &&&Person| reviewers.iter().filter(|person| person.id != asker.id).count();
-    let stuck = askers
-        .iter()
-        .find(|asker| others(asker) < usize::from(stage.quorum))?;
-    Some(format!(
-        "policy {:?}: stage {:?} needs {}, and {} besides {} could approve; mend: give the roles to more people, or lower the quorum",
-        terms.policy.as_str(),
-        stage.name.as_str(),
-        stage.quorum,
-        others(&stuck),
-        stuck.id
-    ))
 }

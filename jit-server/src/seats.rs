@@ -1,0 +1,242 @@
+//! Whether the people of a people file can do what a policy wants of them.
+//!
+//! What nobody could ever fulfil is no error: the people may still come. But whoever asks for it waits in vain, and finds out last; and the
+//! glass that can't be broken is found out in the emergency.
+//!
+//! A second factor can be had by a code, of a secret in the people file, and by whoever signs in elsewhere: at a provider, and with a passkey at
+//! a console that they can sign in at. Who has no principal but the people file's own comes by a token alone.
+
+use std::collections::BTreeSet;
+
+use jit_core::approval::ask::Assurance;
+use jit_core::broker::directory::Person;
+use jit_core::broker::people::PeopleFile;
+use jit_core::id::{PersonId, Timestamp};
+use jit_core::policy::Policy;
+use jit_core::policy::terms::{MfaTerms, StageTerms, Terms};
+
+/// Most names that a line tells.
+const NAMES_MAX: usize = 5;
+/// The issuer of who is known by the people file alone.
+const OWN_ISSUER: &str = "people";
+/// RFC 8176 §2, of a code.
+const CODE: &str = "otp";
+const SECOND_FACTOR: &str =
+    "give them totp_secret_file in the people file, or principals at the provider where they sign in";
+
+/// A line for each thing that the people of `people` can't do, as far as `policy` wants it of them, with what would mend it.
+pub(crate) fn unfulfilled(policy: &Policy, people: &PeopleFile, now: Timestamp) -> Vec<String> {
+    let persons = people.persons(now);
+    let those = |wanted: &dyn Fn(&PersonId) -> bool| -> BTreeSet<PersonId> {
+        let ids = persons.iter().map(|person| &person.id);
+        ids.filter(|id| wanted(id)).cloned().collect()
+    };
+    let crew = Crew {
+        codes: those(&|id| people.totp_secret(id).is_some()),
+        elsewhere: those(&|id| {
+            people
+                .principals(id)
+                .iter()
+                .any(|known| known.issuer() != OWN_ISSUER)
+        }),
+        persons,
+    };
+    policy.policies().flat_map(|terms| crew.lines(terms)).collect()
+}
+
+struct Crew {
+    persons: Vec<Person>,
+    /// Who can enter a code.
+    codes: BTreeSet<PersonId>,
+    /// Who can sign in at a provider.
+    elsewhere: BTreeSet<PersonId>,
+}
+
+impl Crew {
+    fn lines(&self, terms: &Terms) -> Vec<String> {
+        let policy = terms.policy.as_str();
+        let askers: Vec<&Person> = (self.persons.iter())
+            .filter(|person| terms.requesters.includes(person))
+            .collect();
+        let mut lines = Vec::new();
+        if askers.is_empty() {
+            lines.push("nobody can ask; mend: give somebody one of its roles".to_owned());
+        }
+        if let Some(who) = self.without(terms.mfa.as_ref(), &askers) {
+            lines.push(format!(
+                "{who} can't ask: it wants a second factor, and there is none they could have; mend: {SECOND_FACTOR}"
+            ));
+        }
+        lines.extend(terms.stages.iter().filter_map(|stage| self.vain(stage, &askers)));
+        if let Some(glass) = &terms.break_glass {
+            let users: Vec<&Person> = (self.persons.iter())
+                .filter(|person| glass.requesters.includes(person))
+                .collect();
+            if let Some(who) = self.without(glass.mfa.as_ref(), &users) {
+                lines.push(format!(
+                    "{who} can't break the glass: that wants a second factor, and there is none they could have; mend: {SECOND_FACTOR}, or write mfa = {{ required = false }} into break_glass"
+                ));
+            }
+        }
+        lines
+            .into_iter()
+            .map(|line| format!("policy {policy:?}: {line}"))
+            .collect()
+    }
+
+    /// Who of them can't have the factor that is wanted.
+    fn without(&self, wanted: Option<&MfaTerms>, of: &[&Person]) -> Option<String> {
+        let wanted = wanted?;
+        let lacking: Vec<&str> = (of.iter())
+            .filter(|person| !self.can_prove(person, wanted))
+            .map(|person| person.id.as_str())
+            .collect();
+        named(&lacking, of.len())
+    }
+
+    fn can_prove(&self, person: &Person, wanted: &MfaTerms) -> bool {
+        let code = Assurance {
+            methods: vec![CODE.to_owned()],
+            context: None,
+            authenticated_at: None,
+        };
+        self.elsewhere.contains(&person.id) || (self.codes.contains(&person.id) && code.is_strong(wanted))
+    }
+
+    /// A stage that can't be passed, now or after escalation, for some who ask: nobody approves their own.
+    fn vain(&self, stage: &StageTerms, askers: &[&Person]) -> Option<String> {
+        let could: Vec<&Person> = (self.persons.iter())
+            .filter(|person| stage.could_review(person))
+            .collect();
+        let (name, quorum) = (stage.name.as_str(), stage.quorum);
+        if let Some(who) = short(&could, quorum, askers) {
+            return Some(format!(
+                "what {who} may ask for can't be approved: stage {name:?} takes {quorum} who did not ask for it, and there are fewer; mend: give more people its roles, or lower the quorum"
+            ));
+        }
+        let wanted = stage.mfa.as_ref()?;
+        let able: Vec<&Person> = (could.iter().copied())
+            .filter(|person| self.can_prove(person, wanted))
+            .collect();
+        let who = short(&able, quorum, askers)?;
+        Some(format!(
+            "what {who} may ask for can't be approved: stage {name:?} wants a second factor of {quorum} who did not ask for it, and fewer could have one; mend: {SECOND_FACTOR}"
+        ))
+    }
+}
+
+/// For whom of those who ask there are too few others.
+fn short(could: &[&Person], quorum: u16, askers: &[&Person]) -> Option<String> {
+    let in_vain: Vec<&str> = (askers.iter())
+        .filter(|asker| could.iter().filter(|person| person.id != asker.id).count() < usize::from(quorum))
+        .map(|asker| asker.id.as_str())
+        .collect();
+    named(&in_vain, askers.len())
+}
+
+fn named(some: &[&str], of: usize) -> Option<String> {
+    match some {
+        [] => None,
+        all if all.len() == of && of > 1 => Some(format!("everybody ({of})")),
+        few if few.len() <= NAMES_MAX => Some(few.join(", ")),
+        many => Some(format!("{} of {of}", many.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jit_core::policy::Format;
+
+    use super::*;
+
+    const POLICY: &str = r#"
+        [[resources]]
+        name = "admin"
+        hosts = ["app.example.com"]
+        paths = ["/"]
+        [[policies]]
+        name = "admin-for-sre"
+        resources = ["admin"]
+        requesters = { roles = ["sre"] }
+        duration = { default = "5m", max = "1h" }
+        stages = [
+            { name = "lead", approvers = { roles = ["lead"] }, escalate_after = "10m", escalate_to = { roles = ["boss"] } },
+            { name = "pair", approvers = { roles = ["guard"] }, quorum = 2 },
+        ]
+    "#;
+    const SECRET: &str = "totp_secret = \"JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP\"\n";
+    const GUARDS: [(&str, &str); 2] = [("gus", "[\"guard\"]"), ("gil", "[\"guard\"]")];
+
+    fn told(source: &str, people: &[(&str, &str)], more: &str) -> Vec<String> {
+        let policy = Policy::parse(source, Format::Toml, "policy.toml").unwrap();
+        let file: String = people
+            .iter()
+            .map(|(name, roles)| format!("[[people]]\nname = \"{name}\"\nroles = {roles}\n"))
+            .collect();
+        let file = PeopleFile::parse(&format!("{file}{more}"), Format::Toml, "people.toml").unwrap();
+        unfulfilled(&policy, &file, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn what_nobody_could_approve_is_told() {
+        let alone = [("ana", "[\"sre\", \"lead\"]"), ("bob", "[\"sre\"]")];
+        let lines = told(POLICY, &[&alone[..], &GUARDS[..]].concat(), "");
+        assert_eq!(
+            lines,
+            [
+                "policy \"admin-for-sre\": what ana may ask for can't be approved: stage \"lead\" takes 1 who did not ask for it, \
+              and there are fewer; mend: give more people its roles, or lower the quorum"
+            ]
+        );
+        let lines = told(POLICY, &[&alone[..], &GUARDS[..1]].concat(), "");
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].contains("what everybody (2) may ask for"), "{lines:?}");
+        assert!(lines[1].contains("stage \"pair\" takes 2"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_somebody_could_approve_is_not() {
+        for other in ["[\"lead\"]", "[\"boss\"]"] {
+            let people = [("ana", "[\"sre\", \"lead\"]"), ("bob", other)];
+            let lines = told(POLICY, &[&people[..], &GUARDS[..]].concat(), "");
+            assert_eq!(lines, [""; 0], "{other}");
+        }
+        let nobody = "policy \"admin-for-sre\": nobody can ask; mend: give somebody one of its roles";
+        assert_eq!(told(POLICY, &GUARDS, ""), [nobody]);
+    }
+
+    #[test]
+    fn a_second_factor_that_nobody_could_have_is_told() {
+        let people = [("ana", "[\"sre\"]"), ("bob", "[\"lead\"]"), GUARDS[0], GUARDS[1]];
+        let stage = "approvers = { roles = [\"lead\"] }";
+        let strict = POLICY.replace(stage, &format!("{stage}, mfa = {{ required = true }}"));
+        let asking = format!("{POLICY}\nmfa = {{ required = true }}");
+        let glass =
+            format!("{POLICY}\nbreak_glass = {{ requesters = {{ roles = [\"sre\"] }}, max = \"5m\" }}");
+        for (source, said) in [
+            (
+                &strict,
+                "stage \"lead\" wants a second factor of 1 who did not ask",
+            ),
+            (&asking, "ana can't ask: it wants a second factor"),
+            (&glass, "ana can't break the glass: that wants a second factor"),
+        ] {
+            let lines = told(source, &people, "");
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert!(lines[0].contains(said), "{lines:?}");
+            assert!(lines[0].contains("totp_secret_file"), "{lines:?}");
+        }
+        // Whoever signs in elsewhere proves it there; a code is one, unless a class of sign-in is wanted that no code has.
+        let lead = "[[people]]\nname = \"lea\"\nroles = [\"lead\"]\n";
+        let elsewhere = format!("{lead}principals = [\"https://idp.example.com|1\"]\n");
+        let code = format!("{lead}{SECRET}");
+        for more in [&elsewhere, &code] {
+            assert_eq!(told(&strict, &people, more), [""; 0], "{more}");
+        }
+        let class = strict.replace("{ required = true }", "{ acr = [\"phr\"] }");
+        assert_eq!(told(&class, &people, &elsewhere), [""; 0]);
+        assert_eq!(told(&class, &people, &code).len(), 1);
+        let none = glass.replace("max = \"5m\"", "max = \"5m\", mfa = { required = false }");
+        assert_eq!(told(&none, &people, ""), [""; 0]);
+    }
+}
