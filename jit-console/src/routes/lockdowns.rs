@@ -6,6 +6,7 @@ use http::StatusCode;
 use jit_core::approval::lockdown::{Lockdown, Target};
 use jit_core::approval::refused::Refused;
 use jit_core::id::LockdownId;
+use jit_core::policy::Policy;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +16,9 @@ use crate::extract::{Caller, Id, Params, Sent};
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{Page, PrincipalView, Time, text};
+
+/// Most resources that a warning names.
+const NAMES_MAX: usize = 20;
 
 /// A lockdown in force. Exactly one of `principal`, `person`, `role`, `resource` and `all` is there.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,6 +31,9 @@ pub(crate) struct LockdownView {
     /// Who declared it.
     declared_by: DeclarerView,
     at: Time,
+    /// What about it may be a mistake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// Who declared a lockdown.
@@ -54,8 +61,8 @@ pub(crate) enum TargetView {
     All(bool),
 }
 
-impl From<&Lockdown> for LockdownView {
-    fn from(lockdown: &Lockdown) -> Self {
+impl LockdownView {
+    fn new(lockdown: &Lockdown, policy: &Policy) -> Self {
         Self {
             id: text(lockdown.id),
             target: match &lockdown.target {
@@ -71,6 +78,7 @@ impl From<&Lockdown> for LockdownView {
                 principal: (&lockdown.principal).into(),
             },
             at: Time(lockdown.at),
+            warning: unmatched(policy, &lockdown.target),
         }
     }
 }
@@ -95,8 +103,12 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<LockdownView>>, Problem> {
     let lockdowns = shared.broker.lockdowns(&caller.actor).await?;
     let NoParams {} = params.read()?;
+    let policy = shared.broker.policy();
     Ok(Json(Page {
-        items: lockdowns.iter().map(Into::into).collect(),
+        items: lockdowns
+            .iter()
+            .map(|lockdown| LockdownView::new(lockdown, &policy))
+            .collect(),
         next: None,
     }))
 }
@@ -113,7 +125,23 @@ pub(crate) async fn declare(
     may_lock_down(&shared, &caller)?;
     let (target, reason) = sent.json::<LockdownBody>().await?.read()?;
     let lockdown = shared.broker.lock_down(&caller.actor, target, &reason).await?;
-    Ok((StatusCode::CREATED, Json((&lockdown).into())))
+    let view = LockdownView::new(&lockdown, &shared.broker.policy());
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// A resource that the policy does not name is a slip more often than not. It is locked down all the same: another node may know it.
+pub(crate) fn unmatched(policy: &Policy, target: &Target) -> Option<String> {
+    let Target::Resource(name) = target else {
+        return None;
+    };
+    let names = || policy.resources().iter().map(|resource| resource.name.as_str());
+    (!names().any(|known| known == name.as_str())).then(|| {
+        let known: Vec<&str> = names().take(NAMES_MAX).collect();
+        format!(
+            "the policy names no resource `{name}`, so this shuts nothing that it guards; there are: {}",
+            known.join(", ")
+        )
+    })
 }
 
 /// Lift a lockdown. What it ended stays ended.

@@ -111,6 +111,8 @@ async fn what_is_locked_is_shut_and_stays_ended() {
             "{target}"
         );
 
+        assert_eq!(lockdown.get("warning"), None, "{target}");
+
         // The control API stays reachable, and so does the way back.
         world.get("alice", "/v1/me").await.is(200);
         let listed = world.get("carol", "/v1/lockdowns").await;

@@ -98,6 +98,7 @@ async fn those_who_may_lock_down_and_lift() {
     let page = carol.get("/lockdowns").await;
     page.says("alice, under every identity");
     page.says("stolen laptop");
+    page.lacks("Is that what was meant?");
     alice.get(&asked).await.says("A lockdown ended it.");
     let locked = alice
         .fill(
@@ -120,4 +121,11 @@ async fn those_who_may_lock_down_and_lift() {
         .await
         .leads_to("/lockdowns");
     carol.get("/lockdowns").await.says("None is in force.");
+    let typed = [
+        ("kind", "resource"),
+        ("name", "admn"),
+        ("reason", "stolen laptop"),
+    ];
+    carol.fill("/lockdowns", "/lockdowns", &typed).await.is(303);
+    carol.get("/lockdowns").await.says("Is that what was meant?");
 }

@@ -94,6 +94,6 @@ impl FromStr for State {
         Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
-            .ok_or(ParseError::new("state", "is none of the twelve"))
+            .ok_or(ParseError::new("state", "is none of pending, scheduled, active, denied, withdrawn, timed_out, expired, idle_expired, unused, exhausted, released, revoked"))
     }
 }

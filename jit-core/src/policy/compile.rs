@@ -252,11 +252,11 @@ fn compile_on_full(interactions: &model::Interactions, at: At<'_>, lints: &mut L
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::EXAMPLE;
     use crate::policy::Severity;
     use crate::policy::terms::MfaTerms;
     use crate::span::Span;
 
-    const EXAMPLE: &str = include_str!("example.toml");
     const BASE: &str = "[[resources]]\nname = \"a\"\nhosts = [\"h\"]\npaths = [\"/\"]\n";
 
     fn parse(source: &str) -> Result<Policy, Report> {

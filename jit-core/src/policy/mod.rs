@@ -70,6 +70,9 @@ pub use ruling::Offer;
 pub use source::{Format, SOURCE_MAX};
 pub use standing::Standing;
 
+/// A policy file in TOML that shows what can be said in one. Its conditions need the feature `cel`.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
 /// The JSON Schema (draft 2020-12) of the policy file, for editors and for checks before a policy is deployed. It says less than
 /// [`Policy::parse`] checks.
 #[cfg(feature = "schema")]

@@ -397,9 +397,8 @@ mod tests {
     use super::*;
     use crate::approval::ask::{Assurance, Selector};
     use crate::id::{PersonId, PolicyName, Principal, RequestId, ResourceName, Role};
+    use crate::policy::EXAMPLE;
     use crate::policy::source::Format;
-
-    const EXAMPLE: &str = include_str!("example.toml");
 
     fn policy(source: &str) -> Policy {
         Policy::parse(source, Format::Toml, "p.toml").unwrap_or_else(|report| panic!("{report}"))

@@ -98,7 +98,8 @@ impl<'t> At<'t> {
     }
 }
 
-const SEE_KEYS: &str = "the keys and their types are in the policy file's JSON Schema";
+const SEE_KEYS: &str =
+    "`jit policy schema` prints the keys and their types, `jit policy example` a file with most of them";
 
 /// The model and the lines, or `None` with the reasons in `lints`.
 pub(super) fn parse(source: &str, format: Format, lints: &mut Lints) -> Option<(File, Tree)> {

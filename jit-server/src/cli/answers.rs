@@ -33,6 +33,35 @@ pub(super) struct People {
     pub(super) persons: Vec<Text>,
 }
 
+/// What may be asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Offer {
+    pub(super) resource: Text,
+    pub(super) definition: Definition,
+    pub(super) policy: Text,
+    pub(super) duration: OfferedDuration,
+    pub(super) stages: Vec<OfferedStage>,
+    pub(super) automatic: Text,
+    pub(super) break_glass: Option<OfferedBreakGlass>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OfferedDuration {
+    pub(super) default: Text,
+    pub(super) max: Text,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OfferedStage {
+    pub(super) quorum: u16,
+    pub(super) approvers: People,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OfferedBreakGlass {
+    pub(super) max: Text,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Stage {
     pub(super) name: Text,
@@ -180,6 +209,7 @@ pub(super) struct Lockdown {
     pub(super) reason: Text,
     pub(super) declared_by: Declarer,
     pub(super) at: Text,
+    pub(super) warning: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -309,13 +309,14 @@ fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failur
         _ if status.is_client_error() => Exit::Refused,
         _ => Exit::Failed,
     };
-    let mut text = match &problem.title {
-        Some(title) => title.to_string(),
-        None => format!("the control API answers {status}"),
+    let mut text = match (&problem.title, &problem.detail) {
+        (Some(title), Some(detail)) => match rest(detail, title) {
+            Some(rest) => format!("{title}{rest}"),
+            None => format!("{title}\n  {detail}"),
+        },
+        (Some(text), None) | (None, Some(text)) => text.to_string(),
+        (None, None) => format!("the control API answers {status}"),
     };
-    if let Some(detail) = &problem.detail {
-        let _ = write!(text, "\n  {detail}");
-    }
     let mut mend = |mend: String| {
         let _ = write!(text, "\n  {mend}");
     };
@@ -327,6 +328,10 @@ fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failur
             let id = about.map_or_else(|| "ID".to_owned(), |id| id.to_string());
             mend(format!("Read it again: jit show {id}"));
         }
+        "not-eligible" => mend(
+            "What you may ask for: jit policies. The log, revoking and lockdowns are for the roles under [control] in the policy file."
+                .to_owned(),
+        ),
         "step-up-required" => problem.factors().into_iter().for_each(&mut mend),
         "no-second-factor" => {
             if let Some(url) = &problem.console_url {
@@ -346,11 +351,43 @@ fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failur
     Failure::new(exit, text)
 }
 
+/// What a detail says after the title, if it begins by saying that again.
+fn rest<'t>(detail: &'t Text, title: &Text) -> Option<&'t str> {
+    let (start, rest) = detail.as_str().split_at_checked(title.as_str().len())?;
+    start.eq_ignore_ascii_case(title.as_str()).then_some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_the_title_says_is_not_said_twice() {
+        for (title, detail, said) in [
+            (
+                "You are not eligible",
+                "you are not eligible for this",
+                "You are not eligible for this",
+            ),
+            (
+                "There is no such thing",
+                "There is no such thing, or none",
+                "There is no such thing, or none",
+            ),
+            (
+                "The request is past that",
+                "the request is denied",
+                "The request is past that\n  the request is denied",
+            ),
+            ("Né", "N", "Né\n  N"),
+        ] {
+            let (title, detail) = (json!(title), json!(detail));
+            let value = json!({"type": "/_jit/problems/x", "title": title, "detail": detail});
+            assert_eq!(problem(StatusCode::CONFLICT, value, None).text, said);
+        }
+    }
 
     #[test]
     fn each_kind_of_problem_has_its_exit_code() {

@@ -16,6 +16,8 @@ use super::client::Client;
 use super::exit::Failure;
 use super::inert::inert;
 
+/// What these stand under in a command's help; the command's own options stand under `Options`.
+const HEADING: &str = "Control API";
 /// Where the control API's URL is, if no option names it.
 const URL_VARIABLE: &str = "JIT_URL";
 /// Where the token is, if no file is named.
@@ -27,20 +29,19 @@ const CA_MAX: u64 = 1024 * 1024;
 
 /// What every command that talks to a control API is told.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Control API")]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct Connect {
     /// Where the control API is, without its /_jit: scheme, host and port.
-    #[arg(long, env = URL_VARIABLE, value_name = "URL")]
+    #[arg(long, env = URL_VARIABLE, value_name = "URL", help_heading = HEADING)]
     pub url: Option<String>,
     /// The file that holds your token. Without it the token is taken from the environment, JIT_TOKEN.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub token_file: Option<PathBuf>,
     /// More certificate authorities to trust, in PEM.
-    #[arg(long, env = "JIT_CA_FILE", value_name = "FILE")]
+    #[arg(long, env = "JIT_CA_FILE", value_name = "FILE", help_heading = HEADING)]
     pub ca_file: Option<PathBuf>,
     /// Send the token in clear to another machine: whoever is on the way can then act as you.
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub dangerous_plain_http: bool,
 }
 
@@ -76,7 +77,7 @@ fn base(text: &str, plain: bool) -> Result<(Url, bool), Failure> {
     let wrong = |why: &str| {
         let shown = inert(text);
         Failure::usage(format!(
-            "--url {shown:?} {why}; write something like https://jit.example.com"
+            "the control API's URL, --url or {URL_VARIABLE}, {shown:?}, {why}; write something like https://jit.example.com or http://localhost:8081"
         ))
     };
     let mut url = Url::parse(text).map_err(|error| wrong(&format!("is no URL ({error})")))?;

@@ -10,7 +10,7 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert;
 use super::page;
-use super::screen::{Shown, print, table};
+use super::screen::{Shown, print, table, tell};
 
 /// What `jit lockdown` does.
 #[derive(Debug, Clone, Subcommand)]
@@ -43,7 +43,7 @@ pub struct SetArgs {
     /// What is locked down.
     #[command(flatten)]
     pub target: Target,
-    /// Why. Shown to those who are locked out.
+    /// Why. Shown to whoever asks for what is locked down.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// Where, and as whom.
@@ -139,7 +139,14 @@ async fn set(args: &SetArgs) -> Result<(), Failure> {
     if args.shown.is_json() {
         return print(&inert::json(&answer));
     }
-    shown(&[parsed(&answer)?])
+    let lockdown: Lockdown = parsed(&answer)?;
+    if let Some(warning) = &lockdown.warning {
+        tell(&format!(
+            "warning: {warning}; to lift it again: jit lockdown lift {}",
+            lockdown.id
+        ));
+    }
+    shown(&[lockdown])
 }
 
 async fn lift(args: &LiftArgs) -> Result<(), Failure> {

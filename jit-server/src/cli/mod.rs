@@ -18,6 +18,7 @@ mod grants;
 mod inert;
 mod lockdown;
 mod page;
+mod policies;
 mod policy;
 mod request;
 mod requests;
@@ -46,6 +47,7 @@ pub use events::EventsArgs;
 pub use exit::EXIT_CODES;
 pub use grants::GrantsArgs;
 pub use lockdown::{LiftArgs, ListArgs, LockdownCommand, SetArgs, Target};
+pub use policies::PoliciesArgs;
 pub use policy::{CheckArgs, ExplainArgs, LogFormat, PolicyCommand, ReplayArgs, TestArgs, Who};
 pub use request::{AskArgs, RequestArgs, Selector};
 pub use requests::RequestsArgs;
@@ -62,6 +64,8 @@ use exit::{Exit, Failure};
 #[derive(Debug, Clone, Subcommand)]
 #[expect(clippy::exhaustive_enums, reason = "a command line is its options")]
 pub enum Command {
+    /// Lists what you may ask for, and who must agree.
+    Policies(PoliciesArgs),
     /// Asks for access, and may wait for it.
     Request(RequestArgs),
     /// Lists the requests that you may see.
@@ -128,6 +132,7 @@ pub async fn run(command: Command, whole: clap::Command) -> ExitCode {
 
 async fn done(command: &Command, whole: clap::Command) -> Result<(), Failure> {
     match command {
+        Command::Policies(args) => policies::run(args).await,
         Command::Request(args) => request::run(args).await,
         Command::Requests(args) => requests::run(args).await,
         Command::Show(args) => show::run(args).await,

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use jit_core::id::RequestId;
+use jit_core::span::Span;
 use serde_json::Value;
 
 use super::answers::{Definition, People, Request, Review, Stage, Standing};
@@ -10,13 +11,20 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert::{Text, json};
 use super::screen::{Shown, facts, print};
+use super::wait::{Until, wait};
 
 /// What `jit show` is told.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "With --wait it exits with 0 when access is granted, 4 when it is not, 5 when nobody has decided in time."
+)]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct ShowArgs {
     /// The request's id, req_….
     pub id: RequestId,
+    /// Wait until it is decided; for as long as that takes, or for at most this long.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
+    pub wait: Option<Option<Span>>,
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
@@ -26,7 +34,11 @@ pub struct ShowArgs {
 }
 
 pub(super) async fn run(args: &ShowArgs) -> Result<(), Failure> {
-    let answer = read(&args.connect.client()?, args.id).await?;
+    let client = args.connect.client()?;
+    let mut answer = read(&client, args.id).await?;
+    if let Some(limit) = args.wait {
+        answer = wait(&client, answer, Until::Granted, limit).await?;
+    }
     show(&answer, args.shown.is_json())
 }
 
@@ -177,7 +189,7 @@ fn stage(stage: &Stage) -> String {
     )
 }
 
-fn people(people: &People) -> String {
+pub(super) fn people(people: &People) -> String {
     let roles = people.roles.iter().map(|role| format!("role {role}"));
     let all: Vec<String> = roles.chain(people.persons.iter().map(Text::to_string)).collect();
     all.join(" or ")

@@ -75,8 +75,11 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
     };
     let opened = match opened {
         Ok(opened) => opened,
-        Err(failure) => {
+        Err(mut failure) => {
             give_back(&client, id).await;
+            if failure.exit == Exit::StillPending {
+                failure.text = format!("access was not open after {}; the command did not run", args.wait);
+            }
             return Err(failure);
         }
     };

@@ -95,6 +95,13 @@ async fn waiting_ends_with_what_was_decided() {
 
     let page = world.jit("alice", &["requests", "-o", "json"]).await.json();
     let first = id(&page["items"][0]).to_owned();
+    let on = format!("wait on: jit show {first} --wait");
+    let offers = world.jit("alice", &["policies"]).await;
+    offers.done(&["admin ", "1 of role sre-lead", "staging ", "nobody"]);
+    world
+        .jit("alice", &["show", &first, "--wait=10ms"])
+        .await
+        .ended(5, &[&on]);
     let waiter = tokio::spawn(ran(waiting("")));
     world
         .jit("bob", &["deny", &first, "--yes", "--comment", "not today"])
@@ -104,6 +111,11 @@ async fn waiting_ends_with_what_was_decided() {
         4,
         &["is denied: there is no access", "Bob denied it: “not today”"],
     );
+
+    world
+        .jit("alice", &["show", &first, "--wait"])
+        .await
+        .ended(4, &["is denied: there is no access"]);
 
     // What needs nobody's agreement is there at once.
     let args = ["request", "-r", "staging", "--reason", "x", "--wait=30s"];
@@ -198,7 +210,12 @@ async fn each_way_to_fail_has_its_code() {
             3,
             &["error: You are not eligible"],
         ),
-        ("alice", &["events"], 3, &["error: You are not eligible"]),
+        (
+            "alice",
+            &["events"],
+            3,
+            &["error: You are not eligible", "jit policies"],
+        ),
         (
             "alice",
             &["grants", "--url", "http://example.com"],

@@ -118,6 +118,8 @@ async fn what_others_wrote_is_inert() {
     ] {
         real.push((path, world.jit("carol", args).await.done(&[]).json()));
     }
+    let offers = world.jit("alice", &["policies", "-o", "json"]).await.done(&[]);
+    real.push(("/policies", offers.json()));
     let events = world.jit("carol", &["events", "-o", "json"]).await.done(&[]);
     let events: Vec<Value> = events
         .out
@@ -145,6 +147,7 @@ async fn what_others_wrote_is_inert() {
             &["requests"],
             &["grants"],
             &["lockdown", "list"],
+            &["policies"],
             &["events"],
         ] {
             let shown = against(&url, args).await.done(&[]);

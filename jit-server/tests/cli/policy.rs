@@ -90,6 +90,25 @@ impl Folder {
 }
 
 #[tokio::test]
+async fn the_example_and_its_schema_are_printed() {
+    let folder = Folder::new();
+    let example = folder.policy(&["example"]).await.done(&["break_glass = "]);
+    folder.write("example.toml", example.out);
+    folder
+        .policy(&["check", "example.toml", "--deny-warnings"])
+        .await
+        .done(&["warnings: 0"]);
+    let schema = folder.policy(&["schema"]).await.done(&[]).json();
+    assert_eq!(schema["title"], "PolicyFile");
+    folder.write("wrong.toml", "[[resource]]");
+    let wrong = folder.policy(&["check", "wrong.toml"]).await;
+    assert!(
+        wrong.out.contains("`jit policy schema` prints the keys"),
+        "{wrong:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_check_names_file_line_and_mend() {
     let folder = Folder::new();
     folder
@@ -120,7 +139,7 @@ async fn a_check_names_file_line_and_mend() {
         .policy(&["check", "policy.toml", "--people", "people.toml"])
         .await;
     checked.done(&[
-        "warning: policy \"admin-for-sre\": stage \"lead\" needs 1, and 0 besides bob could approve",
+        "policy.toml: warning: policy \"admin-for-sre\": what bob may ask for can't be approved: stage \"lead\" takes 1",
     ]);
     let args = [
         "check",
@@ -383,7 +402,7 @@ async fn cases_pass_until_the_policy_says_something_else() {
         for part in failures {
             assert!(failed.out.contains(part), "no {part:?}: {failed:?}");
         }
-        failed.ended(1, &["cases do not come out as expected"]);
+        failed.ended(1, &["come out as expected"]);
     }
 }
 

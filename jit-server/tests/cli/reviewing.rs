@@ -72,6 +72,17 @@ async fn a_lockdown_ends_what_it_matches_until_it_is_lifted() {
     ] {
         world.jit("carol", args).await.ended(2, &["--all"]);
     }
+    // A slip of the pen is told, and shuts what it says.
+    let slip = ["lockdown", "set", "--resource", "admn", "--reason", "breach"];
+    let slip = world.jit("carol", &slip).await.done(&["resource admn"]);
+    assert!(
+        slip.err.contains("names no resource `admn`") && slip.err.contains("there are: admin"),
+        "{slip:?}"
+    );
+    let lift = slip.err.split("jit lockdown lift ").nth(1).unwrap().trim();
+    let lift = ["lockdown", "lift", lift, "--reason", "a slip"];
+    world.jit("carol", &lift).await.done(&["is lifted"]);
+    assert_eq!(world.state(id(&asked)).await, "active");
     let set = [
         "lockdown", "set", "--role", "sre", "--reason", "breach", "-o", "json",
     ];

@@ -7,6 +7,7 @@ use http::StatusCode;
 use jit_core::approval::lockdown::{Lockdown, Target};
 use jit_core::approval::refused::Refused;
 use jit_core::id::{LockdownId, Timestamp};
+use jit_core::policy::Policy;
 use jit_core::policy::text::clean;
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ use super::words::Moment;
 use crate::dto::{LockdownBody, ReasonBody};
 use crate::extract::{Id, Params};
 use crate::problem::Problem;
+use crate::routes::lockdowns::unmatched;
 use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
@@ -75,11 +77,13 @@ struct LockRow {
     reason: String,
     who: String,
     at: Moment,
+    /// What may be a mistake.
+    warning: Option<String>,
     lift: Option<String>,
 }
 
 impl LockRow {
-    fn new(lockdown: &Lockdown, visitor: &Visitor, now: Timestamp) -> Self {
+    fn new(lockdown: &Lockdown, policy: &Policy, visitor: &Visitor, now: Timestamp) -> Self {
         let id = lockdown.id.to_string();
         let may = visitor.powers.lockdown;
         Self {
@@ -88,6 +92,7 @@ impl LockRow {
             reason: clean(&lockdown.reason),
             who: lockdown.person.to_string(),
             at: Moment::new(lockdown.at, now),
+            warning: unmatched(policy, &lockdown.target),
             lift: may.then(|| visitor.session.token("lift", &id).to_string()),
         }
     }
@@ -124,13 +129,13 @@ async fn show(
 ) -> Result<Response, Failure> {
     let broker = &console.0.broker;
     let locks = broker.lockdowns(&visitor.actor).await?;
-    let now = broker.now();
+    let (now, policy) = (broker.now(), broker.policy());
     let may = visitor.powers.lockdown;
     let shown = page(&LockdownsPage {
         frame: visitor.frame("grants", "Lockdowns"),
         locks: locks
             .iter()
-            .map(|lock| LockRow::new(lock, visitor, now))
+            .map(|lock| LockRow::new(lock, &policy, visitor, now))
             .collect(),
         csrf: may.then(|| visitor.session.token("lock-down", "").to_string()),
         typed,

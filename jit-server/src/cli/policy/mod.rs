@@ -9,6 +9,7 @@ mod test;
 mod verdict;
 
 use clap::Subcommand;
+use jit_core::policy;
 
 pub use check::CheckArgs;
 pub use explain::ExplainArgs;
@@ -17,6 +18,7 @@ pub use replay::{LogFormat, ReplayArgs};
 pub use test::TestArgs;
 
 use super::exit::Failure;
+use super::screen::print;
 
 /// What `jit policy` does.
 #[derive(Debug, Clone, Subcommand)]
@@ -30,6 +32,10 @@ pub enum PolicyCommand {
     Explain(ExplainArgs),
     /// Reads an access log: who would have needed what, and which rules are never used.
     Replay(ReplayArgs),
+    /// Prints the JSON Schema of the policy file: every key, its type and what it means.
+    Schema,
+    /// Prints a policy file that shows what can be said in one.
+    Example,
 }
 
 pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
@@ -38,5 +44,7 @@ pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {
         PolicyCommand::Test(args) => test::run(args),
         PolicyCommand::Explain(args) => explain::run(args),
         PolicyCommand::Replay(args) => replay::run(args),
+        PolicyCommand::Schema => print(&format!("{:#}", policy::json_schema())),
+        PolicyCommand::Example => print(policy::EXAMPLE.trim_end()),
     }
 }

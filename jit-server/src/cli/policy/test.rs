@@ -173,9 +173,10 @@ pub(super) fn run(args: &TestArgs) -> Result<(), Failure> {
     }
     print(&format!("{passed} passed, {failed} failed"))?;
     if failed > 0 {
-        return Err(Failure::failed(format!(
-            "{failed} cases do not come out as expected"
-        )));
+        return Err(Failure::failed(match failed {
+            1 => "1 case does not come out as expected".to_owned(),
+            several => format!("{several} cases do not come out as expected"),
+        }));
     }
     Ok(())
 }
