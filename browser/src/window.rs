@@ -161,12 +161,17 @@ impl Window {
     /// Presses the button or link with these words.
     ///
     /// # Errors
-    /// The browser's: there is none, or it can't be pressed.
+    /// What is shown instead if there is none, or it can't be pressed, for 20 seconds.
     pub async fn press_words(&self, words: &str) -> Result<(), BoxError> {
         let path = format!("//main//*[self::button or self::a][contains(normalize-space(.), '{words}')]");
-        let found = self.client.find(Locator::XPath(&path)).await;
-        let found = found.map_err(|error| format!("{words:?}: {error}"))?;
-        Ok(found.click().await?)
+        // A list that shows what has changed puts other elements in the place of those that were found.
+        self.until(async || {
+            Ok(Some(
+                self.client.find(Locator::XPath(&path)).await?.click().await?,
+            ))
+        })
+        .await
+        .map_err(|error| format!("pressing {words:?}: {error}").into())
     }
 
     /// Types into the field of this name, in place of what is in it.

@@ -4,7 +4,8 @@
 //! glass that can't be broken is found out in the emergency.
 //!
 //! A second factor can be had by a code, of a secret in the people file, and by whoever signs in elsewhere: at a provider, and with a passkey at
-//! a console that they can sign in at. Who has no principal but the people file's own comes by a token alone.
+//! a console that they can sign in at. Who has no principal but the people file's own comes by a token alone. Any other principal counts as
+//! one that could prove it: whether its issuer does is not looked into.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +22,13 @@ const NAMES_MAX: usize = 5;
 const OWN_ISSUER: &str = "people";
 /// RFC 8176 §2, of a code.
 const CODE: &str = "otp";
-const SECOND_FACTOR: &str =
-    "give them totp_secret_file in the people file, or principals at the provider where they sign in";
 
-/// A line for each thing that the people of `people` can't do, as far as `policy` wants it of them, with what would mend it.
+/// A line for each thing that the people of `people` can't do, as far as `policy` wants it of them, with what would mend it. None where the
+/// policy gives roles for claims as well: then there may be people whom nobody knows of.
 pub(crate) fn unfulfilled(policy: &Policy, people: &PeopleFile, now: Timestamp) -> Vec<String> {
+    if !policy.mappings().is_empty() {
+        return Vec::new();
+    }
     let persons = people.persons(now);
     let those = |wanted: &dyn Fn(&PersonId) -> bool| -> BTreeSet<PersonId> {
         let ids = persons.iter().map(|person| &person.id);
@@ -59,24 +62,31 @@ impl Crew {
             .filter(|person| terms.requesters.includes(person))
             .collect();
         let mut lines = Vec::new();
-        if askers.is_empty() {
-            lines.push("nobody can ask; mend: give somebody one of its roles".to_owned());
+        let users: Vec<&Person> = (self.persons.iter())
+            .filter(|person| {
+                (terms.break_glass.as_ref()).is_some_and(|glass| glass.requesters.includes(person))
+            })
+            .collect();
+        if askers.is_empty() && users.is_empty() {
+            lines.push("nobody can ask; mend: give somebody one of its roles, or name them in it".to_owned());
         }
-        if let Some(who) = self.without(terms.mfa.as_ref(), &askers) {
+        if let Some(line) = self.without(terms.mfa.as_ref(), &askers) {
             lines.push(format!(
-                "{who} can't ask: it wants a second factor, and there is none they could have; mend: {SECOND_FACTOR}"
+                "asking wants a second factor, which can't be had by {line}"
             ));
         }
-        lines.extend(terms.stages.iter().filter_map(|stage| self.vain(stage, &askers)));
-        if let Some(glass) = &terms.break_glass {
-            let users: Vec<&Person> = (self.persons.iter())
-                .filter(|person| glass.requesters.includes(person))
-                .collect();
-            if let Some(who) = self.without(glass.mfa.as_ref(), &users) {
-                lines.push(format!(
-                    "{who} can't break the glass: that wants a second factor, and there is none they could have; mend: {SECOND_FACTOR}, or write mfa = {{ required = false }} into break_glass"
-                ));
-            }
+        let stages = terms.stages.iter();
+        let unless = if terms.automatic.rules.is_empty() {
+            ""
+        } else {
+            ", unless a condition under `automatic` holds"
+        };
+        lines.extend(stages.filter_map(|stage| self.vain(stage, &askers, unless)));
+        let glass = terms.break_glass.as_ref().and_then(|glass| glass.mfa.as_ref());
+        if let Some(line) = self.without(glass, &users) {
+            lines.push(format!(
+                "breaking the glass wants a second factor, which can't be had by {line}, or write mfa = {{ required = false }} into break_glass"
+            ));
         }
         lines
             .into_iter()
@@ -84,51 +94,66 @@ impl Crew {
             .collect()
     }
 
-    /// Who of them can't have the factor that is wanted.
+    /// Who of them can't have the factor that is wanted, and what would mend that.
     fn without(&self, wanted: Option<&MfaTerms>, of: &[&Person]) -> Option<String> {
         let wanted = wanted?;
         let lacking: Vec<&str> = (of.iter())
             .filter(|person| !self.can_prove(person, wanted))
             .map(|person| person.id.as_str())
             .collect();
-        named(&lacking, of.len())
+        let who = named(&lacking, of.len())?;
+        Some(format!("{who}; mend: {}", factor(wanted)))
     }
 
     fn can_prove(&self, person: &Person, wanted: &MfaTerms) -> bool {
-        let code = Assurance {
-            methods: vec![CODE.to_owned()],
-            context: None,
-            authenticated_at: None,
-        };
-        self.elsewhere.contains(&person.id) || (self.codes.contains(&person.id) && code.is_strong(wanted))
+        self.elsewhere.contains(&person.id) || (self.codes.contains(&person.id) && is_code_enough(wanted))
     }
 
     /// A stage that can't be passed, now or after escalation, for some who ask: nobody approves their own.
-    fn vain(&self, stage: &StageTerms, askers: &[&Person]) -> Option<String> {
-        let could: Vec<&Person> = (self.persons.iter())
-            .filter(|person| stage.could_review(person))
-            .collect();
+    fn vain(&self, stage: &StageTerms, askers: &[&Person], unless: &str) -> Option<String> {
+        let could = || self.persons.iter().filter(|person| stage.could_review(person));
         let (name, quorum) = (stage.name.as_str(), stage.quorum);
-        if let Some(who) = short(&could, quorum, askers) {
+        if let Some(who) = short(could(), quorum, askers) {
+            let lower = if quorum > 1 { ", or lower the quorum" } else { "" };
             return Some(format!(
-                "what {who} may ask for can't be approved: stage {name:?} takes {quorum} who did not ask for it, and there are fewer; mend: give more people its roles, or lower the quorum"
+                "what {who} may ask for can't be approved{unless}: stage {name:?} takes {quorum} who did not ask for it, and there are fewer; mend: let more people approve{lower}"
             ));
         }
         let wanted = stage.mfa.as_ref()?;
-        let able: Vec<&Person> = (could.iter().copied())
-            .filter(|person| self.can_prove(person, wanted))
-            .collect();
-        let who = short(&able, quorum, askers)?;
+        let who = short(
+            could().filter(|person| self.can_prove(person, wanted)),
+            quorum,
+            askers,
+        )?;
         Some(format!(
-            "what {who} may ask for can't be approved: stage {name:?} wants a second factor of {quorum} who did not ask for it, and fewer could have one; mend: {SECOND_FACTOR}"
+            "what {who} may ask for can't be approved{unless}: stage {name:?} wants a second factor of {quorum} who did not ask for it, and fewer could have one; mend: {}",
+            factor(wanted)
         ))
     }
 }
 
+fn is_code_enough(wanted: &MfaTerms) -> bool {
+    let code = Assurance {
+        methods: vec![CODE.to_owned()],
+        context: None,
+        authenticated_at: None,
+    };
+    code.is_strong(wanted)
+}
+
+fn factor(wanted: &MfaTerms) -> &'static str {
+    if is_code_enough(wanted) {
+        "give them totp_secret_file in the people file, or principals at the provider where they sign in"
+    } else {
+        "give them principals at a provider that proves the acr or amr that is wanted; no code does"
+    }
+}
+
 /// For whom of those who ask there are too few others.
-fn short(could: &[&Person], quorum: u16, askers: &[&Person]) -> Option<String> {
+fn short<'p>(could: impl Iterator<Item = &'p Person>, quorum: u16, askers: &[&Person]) -> Option<String> {
+    let could: BTreeSet<&PersonId> = could.map(|person| &person.id).collect();
     let in_vain: Vec<&str> = (askers.iter())
-        .filter(|asker| could.iter().filter(|person| person.id != asker.id).count() < usize::from(quorum))
+        .filter(|asker| could.len() - usize::from(could.contains(&asker.id)) < usize::from(quorum))
         .map(|asker| asker.id.as_str())
         .collect();
     named(&in_vain, askers.len())
@@ -185,13 +210,23 @@ mod tests {
             lines,
             [
                 "policy \"admin-for-sre\": what ana may ask for can't be approved: stage \"lead\" takes 1 who did not ask for it, \
-              and there are fewer; mend: give more people its roles, or lower the quorum"
+              and there are fewer; mend: let more people approve"
             ]
         );
         let lines = told(POLICY, &[&alone[..], &GUARDS[..1]].concat(), "");
         assert_eq!(lines.len(), 2);
         assert!(lines[1].contains("what everybody (2) may ask for"), "{lines:?}");
         assert!(lines[1].contains("stage \"pair\" takes 2"), "{lines:?}");
+        assert!(lines[1].ends_with(", or lower the quorum"), "{lines:?}");
+        // Where claims give roles as well, there may be people whom nobody knows of.
+        let mapping = "[[mappings]]\nissuer = \"https://ci.example.com\"\nroles = [\"lead\"]\nclaims = { repository = \"a/b\" }\n";
+        assert_eq!(told(&format!("{POLICY}\n{mapping}"), &alone, ""), [""; 0]);
+        let rule = "automatic = [ { when = 'subject.id == \"ana\"' } ]";
+        let lines = told(&format!("{POLICY}\n{rule}"), &alone, "");
+        assert!(
+            lines[0].contains("can't be approved, unless a condition"),
+            "{lines:?}"
+        );
     }
 
     #[test]
@@ -201,8 +236,10 @@ mod tests {
             let lines = told(POLICY, &[&people[..], &GUARDS[..]].concat(), "");
             assert_eq!(lines, [""; 0], "{other}");
         }
-        let nobody = "policy \"admin-for-sre\": nobody can ask; mend: give somebody one of its roles";
+        let nobody = "policy \"admin-for-sre\": nobody can ask; mend: give somebody one of its roles, or name them in it";
         assert_eq!(told(POLICY, &GUARDS, ""), [nobody]);
+        let glass = "break_glass = { requesters = { roles = [\"guard\"] }, max = \"5m\", mfa = { required = false } }";
+        assert_eq!(told(&format!("{POLICY}\n{glass}"), &GUARDS, ""), [""; 0]);
     }
 
     #[test]
@@ -218,8 +255,11 @@ mod tests {
                 &strict,
                 "stage \"lead\" wants a second factor of 1 who did not ask",
             ),
-            (&asking, "ana can't ask: it wants a second factor"),
-            (&glass, "ana can't break the glass: that wants a second factor"),
+            (&asking, "asking wants a second factor, which can't be had by ana"),
+            (
+                &glass,
+                "breaking the glass wants a second factor, which can't be had by ana",
+            ),
         ] {
             let lines = told(source, &people, "");
             assert_eq!(lines.len(), 1, "{lines:?}");
@@ -235,7 +275,11 @@ mod tests {
         }
         let class = strict.replace("{ required = true }", "{ acr = [\"phr\"] }");
         assert_eq!(told(&class, &people, &elsewhere), [""; 0]);
-        assert_eq!(told(&class, &people, &code).len(), 1);
+        let lines = told(&class, &people, &code);
+        assert!(
+            matches!(&lines[..], [line] if line.contains("no code does") && !line.contains("totp_secret")),
+            "{lines:?}"
+        );
         let none = glass.replace("max = \"5m\"", "max = \"5m\", mfa = { required = false }");
         assert_eq!(told(&none, &people, ""), [""; 0]);
     }

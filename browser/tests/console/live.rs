@@ -60,7 +60,7 @@ async fn what_an_approver_types_outlives_a_change() -> Result<(), BoxError> {
     );
     // Sent all the same, it decides nothing.
     bob.press("button[value=deny]").await?;
-    bob.says("The request is past that").await?;
+    bob.says("The request's state does not allow that").await?;
     for window in [alice, bob, carol] {
         window.close().await?;
     }

@@ -105,7 +105,7 @@ impl Kind {
             Self::NotEligible => "You are not eligible",
             Self::SelfReview => "Nobody reviews a request of their own",
             Self::StaleDigest => "The request has changed",
-            Self::AlreadyDecided => "The request is past that",
+            Self::AlreadyDecided => "The request's state does not allow that",
             Self::LimitReached => "A limit is reached",
             Self::LockedDown => "A lockdown is in force",
             Self::StepUpRequired => challenge::STEP_UP_DESCRIPTION,

@@ -17,9 +17,6 @@ use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{Page, PrincipalView, Time, text};
 
-/// Most resources that a warning names.
-const NAMES_MAX: usize = 20;
-
 /// A lockdown in force. Exactly one of `principal`, `person`, `role`, `resource` and `all` is there.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Lockdown)]
@@ -134,14 +131,8 @@ pub(crate) fn unmatched(policy: &Policy, target: &Target) -> Option<String> {
     let Target::Resource(name) = target else {
         return None;
     };
-    let names = || policy.resources().iter().map(|resource| resource.name.as_str());
-    (!names().any(|known| known == name.as_str())).then(|| {
-        let known: Vec<&str> = names().take(NAMES_MAX).collect();
-        format!(
-            "the policy names no resource `{name}`, so this shuts nothing that it guards; there are: {}",
-            known.join(", ")
-        )
-    })
+    let known = policy.resources().iter().any(|resource| resource.name == *name);
+    (!known).then(|| format!("the policy names no resource `{name}`, so this shuts nothing that it guards"))
 }
 
 /// Lift a lockdown. What it ended stays ended.

@@ -243,6 +243,7 @@ async fn an_approval_may_be_of_less() {
         (json!({"max_requests": 101}), "max_requests"),
         (json!({"max_requests": 0}), "max_requests"),
         (json!({"paths": ["/admin/../etc"]}), "paths"),
+        (json!({"paths": ["/admin/*"]}), "paths"),
     ] {
         world
             .refused("bob", &path, &with(more), (400, "invalid"))

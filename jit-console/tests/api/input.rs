@@ -146,6 +146,7 @@ async fn what_is_out_of_bounds_names_the_field() {
         (json!({"methods": vec!["GET"; 33]}), "methods"),
         (json!({"paths": ["/other"]}), "paths"),
         (json!({"paths": ["/admin/../wiki"]}), "paths"),
+        (json!({"paths": ["/admin/*"]}), "paths"),
         (json!({"paths": ["/admin/%2e"]}), "paths"),
         (json!({"resource": "no such name"}), "resource"),
         (json!({"extends": "req_1"}), "extends"),

@@ -29,7 +29,7 @@ pub enum Refused {
         current: Digest,
     },
     /// The request is in a state in which this can't be done.
-    #[error("the request is {state}; that can't be done {}", if *state == State::Pending { "before it is decided" } else { "any more" })]
+    #[error("the request is {state}; that can't be done now")]
     AlreadyDecided {
         /// The state.
         state: State,

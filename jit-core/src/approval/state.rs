@@ -97,3 +97,17 @@ impl FromStr for State {
             .ok_or(ParseError::new("state", "is none of pending, scheduled, active, denied, withdrawn, timed_out, expired, idle_expired, unused, exhausted, released, revoked"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_state_is_told_all_of_them() {
+        let error = "foo".parse::<State>().unwrap_err().to_string();
+        for state in State::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+            assert!(error.contains(state.as_str()), "{state}");
+        }
+    }
+}

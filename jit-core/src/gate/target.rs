@@ -206,6 +206,11 @@ pub enum BadTarget {
     /// A control character or a delimiter in decoded text.
     #[error(r"the path holds a control character or one of / \ % ; ? # where only text may stand")]
     Encoded,
+    /// `*` in a path of a policy or a setting.
+    #[error(
+        "the path holds '*', and stands for itself and what is below it without any pattern; write the path above alone"
+    )]
+    Pattern,
     /// Decoded bytes that are not UTF-8.
     #[error("the decoded path is not UTF-8")]
     NotUtf8,
@@ -247,6 +252,7 @@ impl BadTarget {
             Self::DotSegment => "dot-segment",
             Self::EmptySegment => "empty-segment",
             Self::Folding => "folding",
+            Self::Pattern => "pattern",
         }
     }
 

@@ -47,7 +47,6 @@ pub(super) struct Offer {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct OfferedDuration {
-    pub(super) default: Text,
     pub(super) max: Text,
 }
 

@@ -329,7 +329,7 @@ fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failur
             mend(format!("Read it again: jit show {id}"));
         }
         "not-eligible" => mend(
-            "What you may ask for: jit policies. The log, revoking and lockdowns are for the roles under [control] in the policy file."
+            "What you may ask for: jit policies. The rest is for who may approve, and for the roles under [control] in the policy file."
                 .to_owned(),
         ),
         "step-up-required" => problem.factors().into_iter().for_each(&mut mend),
@@ -377,9 +377,9 @@ mod tests {
                 "There is no such thing, or none",
             ),
             (
-                "The request is past that",
+                "The request's state does not allow that",
                 "the request is denied",
-                "The request is past that\n  the request is denied",
+                "The request's state does not allow that\n  the request is denied",
             ),
             ("Né", "N", "Né\n  N"),
         ] {

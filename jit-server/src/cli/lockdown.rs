@@ -140,12 +140,6 @@ async fn set(args: &SetArgs) -> Result<(), Failure> {
         return print(&inert::json(&answer));
     }
     let lockdown: Lockdown = parsed(&answer)?;
-    if let Some(warning) = &lockdown.warning {
-        tell(&format!(
-            "warning: {warning}; to lift it again: jit lockdown lift {}",
-            lockdown.id
-        ));
-    }
     shown(&[lockdown])
 }
 
@@ -160,6 +154,12 @@ async fn lift(args: &LiftArgs) -> Result<(), Failure> {
 }
 
 fn shown(lockdowns: &[Lockdown]) -> Result<(), Failure> {
+    for lockdown in lockdowns {
+        if let Some(warning) = &lockdown.warning {
+            let lift = format!("jit lockdown lift {} --reason \"a slip\"", lockdown.id);
+            tell(&format!("warning: {warning}; to lift it: {lift}"));
+        }
+    }
     print(&table(
         ["ID", "WHAT", "DECLARED BY", "AT", "REASON"],
         lockdowns.iter().map(|lockdown| {

@@ -8,8 +8,8 @@ use super::connect::Connect;
 use super::exit::Failure;
 use super::inert;
 use super::page;
-use super::screen::{Shown, print, table};
-use super::show::{joined, people};
+use super::screen::{Shown, print, table, tell};
+use super::show::{people, place};
 
 /// What `jit policies` is told.
 #[derive(Debug, Clone, Args)]
@@ -30,18 +30,16 @@ pub(super) async fn run(args: &PoliciesArgs) -> Result<(), Failure> {
     }
     let items = answer.get("items").and_then(Value::as_array);
     let offers: Vec<Offer> = page::items(&items.cloned().unwrap_or_default())?;
+    if offers.is_empty() {
+        tell("There is nothing that you may ask for.");
+    }
     print(&table(
-        ["RESOURCE", "WHERE", "POLICY", "DEFAULT", "MOST", "WHO MUST AGREE"],
+        ["RESOURCE", "WHERE", "POLICY", "AT MOST", "WHO MUST AGREE"],
         offers.iter().map(|offer| {
             [
                 offer.resource.to_string(),
-                format!(
-                    "{} {}",
-                    joined(&offer.definition.hosts),
-                    joined(&offer.definition.paths)
-                ),
+                place(&offer.definition),
                 offer.policy.to_string(),
-                offer.duration.default.to_string(),
                 (offer.break_glass.as_ref())
                     .map_or(&offer.duration.max, |glass| &glass.max)
                     .to_string(),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::answers::{Request, Standing};
 use super::client::{Client, parsed};
 use super::connect::Connect;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::retry::persistently;
 use super::screen::{Shown, tell};
 use super::show::show;
@@ -184,7 +184,16 @@ pub(super) async fn run(args: &RequestArgs) -> Result<(), Failure> {
                     request.id, request.resource
                 ));
             }
-            wait(&client, asked, Until::Granted, limit).await?
+            wait(&client, asked, Until::Granted, limit)
+                .await
+                .map_err(|mut failure| {
+                    if failure.exit == Exit::StillPending {
+                        failure
+                            .text
+                            .push_str(&format!("; take it back: jit withdraw {}", request.id));
+                    }
+                    failure
+                })?
         }
     };
     show(&answer, args.shown.is_json())

@@ -155,7 +155,7 @@ pub(super) fn standing(request: &Request) -> String {
     }
 }
 
-fn place(definition: &Definition) -> String {
+pub(super) fn place(definition: &Definition) -> String {
     let methods = if definition.methods.is_empty() {
         String::new()
     } else {

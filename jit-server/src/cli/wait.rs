@@ -46,7 +46,7 @@ pub(super) async fn wait(
     timeout(limit.as_std(), waiting).await.unwrap_or_else(|_| {
         Err(Failure::new(
             Exit::StillPending,
-            format!("{id} is still not decided after {limit}; wait on: jit show {id} --wait; take it back: jit withdraw {id}"),
+            format!("{id} is still not decided after {limit}; wait on: jit show {id} --wait"),
         ))
     })
 }

@@ -78,7 +78,10 @@ pub(super) async fn run(args: &WithArgs) -> Result<(), Failure> {
         Err(mut failure) => {
             give_back(&client, id).await;
             if failure.exit == Exit::StillPending {
-                failure.text = format!("access was not open after {}; the command did not run", args.wait);
+                failure.text = format!(
+                    "access was not open after {}, and the command did not run; to wait for longer: --wait",
+                    args.wait
+                );
             }
             return Err(failure);
         }

@@ -65,20 +65,17 @@ impl Papers {
 }
 
 impl Papers {
-    /// What is right, and still not what anybody would want. Of people nothing where the policy gives roles for claims as well: then there
-    /// may be some whom nobody knows of.
+    /// What is right, and still not what anybody would want.
     pub(super) fn warnings(&self, clock: &dyn Clock) -> Vec<String> {
         let lints = self.policy.warnings().iter().map(ToString::to_string);
         let mut warnings: Vec<String> = lints.collect();
-        if self.policy.mappings().is_empty() {
-            let file = &self.policy_name;
-            let unfulfilled = seats::unfulfilled(&self.policy, &self.people, clock.now());
-            warnings.extend(
-                unfulfilled
-                    .iter()
-                    .map(|problem| format!("{file}: warning: {problem}")),
-            );
-        }
+        let file = &self.policy_name;
+        let unfulfilled = seats::unfulfilled(&self.policy, &self.people, clock.now());
+        warnings.extend(
+            unfulfilled
+                .iter()
+                .map(|problem| format!("{file}: warning: {problem}")),
+        );
         warnings
     }
 }

@@ -109,7 +109,7 @@ async fn broken_glass_is_looked_into_once_and_by_another_person() {
     served
         .jit("carol", &found("justified", &["--yes"]))
         .await
-        .ended(7, &["The request is past that"]);
+        .ended(7, &["The request's state does not allow that"]);
     assert_eq!(
         served.jit("carol", &nothing).await.json()["items"],
         serde_json::json!([])

@@ -62,7 +62,7 @@ async fn one_access_from_asking_to_giving_back() {
     world
         .jit("alice", &["release", &id])
         .await
-        .ended(7, &["error: The request is past that", "released"]);
+        .ended(7, &["error: The request's state does not allow that", "released"]);
     world.end().await;
 }
 
@@ -90,6 +90,7 @@ async fn waiting_ends_with_what_was_decided() {
         &[
             ": asked for admin, waiting until it is decided",
             "is still not decided after 10ms",
+            "take it back: jit withdraw req_",
         ],
     );
 

@@ -105,7 +105,14 @@ async fn what_others_wrote_is_inert() {
     let one = id(&asked).to_owned();
     world.approve(&one).await;
     let set = [
-        "lockdown", "set", "--person", "mallory", "--reason", "x", "-o", "json",
+        "lockdown",
+        "set",
+        "--resource",
+        "nowhere",
+        "--reason",
+        "x",
+        "-o",
+        "json",
     ];
     world.jit("carol", &set).await.done(&[]);
     // Real answers, so that nothing is missed that is shown.

@@ -139,7 +139,8 @@ async fn a_check_names_file_line_and_mend() {
         .policy(&["check", "policy.toml", "--people", "people.toml"])
         .await;
     checked.done(&[
-        "policy.toml: warning: policy \"admin-for-sre\": what bob may ask for can't be approved: stage \"lead\" takes 1",
+        "policy.toml: warning: policy \"admin-for-sre\": what bob may ask for can't be approved, unless a condition under `automatic` holds: stage \"lead\" takes 1",
+        "breaking the glass wants a second factor, which can't be had by frank; mend: give them totp_secret_file",
     ]);
     let args = [
         "check",

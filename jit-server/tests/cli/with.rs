@@ -198,7 +198,7 @@ async fn whoever_stops_waiting_withdraws() {
         5,
         &[
             ": withdrawn",
-            "access was not open after 10ms; the command did not run",
+            "access was not open after 10ms, and the command did not run",
         ],
     );
     world.end().await;

@@ -70,7 +70,7 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
         ),
         (
             format!(
-                "{LISTEN}[[upstreams]]\nname = \"a b\"\nservers = [\"127.0.0.1\", \"u@h:1\", \":80\", \"h:1\", \"h:1\"]\nhosts = [\"https://x\", \"X:1\"]\npaths = [\"a\", \"/a/../b\"]\n"
+                "{LISTEN}[[upstreams]]\nname = \"a b\"\nservers = [\"127.0.0.1\", \"u@h:1\", \":80\", \"h:1\", \"h:1\"]\nhosts = [\"https://x\", \"X:1\"]\npaths = [\"a\", \"/a/../b\", \"/api/*\"]\n"
             ),
             &[
                 "jit.toml:7: the name is empty, too long or not plain",
@@ -82,6 +82,7 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
                 "jit.toml:9: ",
                 "jit.toml:10: ",
                 "jit.toml:10: ",
+                "jit.toml:10: the path holds '*'",
             ],
             "127.0.0.1:3000",
         ),

@@ -119,7 +119,7 @@ impl<'a> CanonicalPath<'a> {
 ///
 /// # Errors
 /// A [`BadTarget`] of the path kinds; [`BadTarget::Encoded`] also for `\ % ; ? #`, because no path that holds them is ever matched,
-/// and [`BadTarget::Folding`] for a segment that vanishes or splits in a folded form.
+/// [`BadTarget::Folding`] for a segment that vanishes or splits in a folded form, and [`BadTarget::Pattern`] for `*`.
 pub fn canonical_prefix(text: &str) -> Result<String, BadTarget> {
     let path = CanonicalPath::of_text(text)?;
     let trimmed = text.strip_suffix('/').unwrap_or(text);
@@ -127,6 +127,10 @@ pub fn canonical_prefix(text: &str) -> Result<String, BadTarget> {
     let kept = |form: &str| form.split('/').skip(1).filter(|s| !s.is_empty()).count();
     if path.folded().any(|form| kept(form) != segments) {
         return Err(BadTarget::Folding);
+    }
+    // Whoever writes one means more than the path that is spelled so, and would leave all of that open.
+    if path.folded().any(|form| form.contains('*')) {
+        return Err(BadTarget::Pattern);
     }
     Ok(if trimmed.is_empty() { "/" } else { trimmed }.to_owned())
 }
@@ -439,6 +443,8 @@ mod tests {
             ("/a?b", Err(Encoded)),
             ("/a\\b", Err(Encoded)),
             ("/a\n", Err(Encoded)),
+            ("/a/*", Err(BadTarget::Pattern)),
+            ("/\u{ff0a}", Err(BadTarget::Pattern)),
         ] {
             assert_eq!(canonical_prefix(text), want.map(str::to_owned), "{text:?}");
         }
