@@ -106,7 +106,24 @@ impl FromStr for Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.as_std()).fmt(f)
+        // Days are the longest unit: months and years have no length of their own, and 90 days are not two of them and a rest.
+        let mut rest = self.0;
+        let mut space = "";
+        for (unit, name) in [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "m"),
+            (1000, "s"),
+            (1, "ms"),
+        ] {
+            let (count, left) = (rest / unit, rest % unit);
+            if count > 0 {
+                write!(f, "{space}{count}{name}")?;
+                space = " ";
+            }
+            rest = left;
+        }
+        Ok(())
     }
 }
 
@@ -162,6 +179,23 @@ mod tests {
             assert_eq!(span.as_millis(), millis, "{text}");
             assert_eq!(span.to_string().parse::<Span>().unwrap(), span, "{text}");
         }
+    }
+
+    #[test]
+    fn spans_print_as_people_write_them() {
+        for text in [
+            "30m",
+            "1h 30m",
+            "90d",
+            "1d 2h",
+            "366d",
+            "1ms",
+            "1d 1h 1m 1s 1ms",
+            "59s 999ms",
+        ] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+        assert_eq!("3months".parse::<Span>().unwrap().to_string(), "91d 7h 40m 48s");
     }
 
     #[test]

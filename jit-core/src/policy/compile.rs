@@ -316,7 +316,7 @@ mod tests {
                 "rules": [{"when": "subject.roles.exists(r, r == \"on-call\")", "max": "20m"}],
             },
             "break_glass": {
-                "requesters": {"roles": ["incident-commander"]}, "max": "30m", "review_within": "1day",
+                "requesters": {"roles": ["incident-commander"]}, "max": "30m", "review_within": "1d",
                 "mfa": {"max_age": "15m"},
             },
         });
@@ -392,7 +392,7 @@ mod tests {
                 Format::Toml,
                 "\n[[resources]]\nname = 5\nhosts = []\npaths = []",
                 Some(3),
-                "expected a string",
+                "expected a text",
             ),
             (
                 Format::Toml,

@@ -57,6 +57,7 @@ mod model;
 mod places;
 mod resource;
 mod ruling;
+pub mod shape;
 mod source;
 mod standing;
 pub mod terms;

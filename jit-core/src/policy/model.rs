@@ -5,8 +5,11 @@
 //! here. The JSON Schema is made of these types, so their documentation is what an editor shows.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 #[cfg(feature = "schema")]
 use {
     crate::id::{PersonId, PolicyName, ResourceName, Role, StageName},
@@ -212,23 +215,58 @@ pub(super) struct Entry {
 }
 
 /// A set of people: everyone who has one of the roles, and the persons named.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "People"))]
+#[derive(Debug, Default)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename = "People", deny_unknown_fields)
+)]
 pub(super) struct PeopleKeys {
     /// Any one of these roles is enough.
-    #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<Role>"))]
+    #[cfg_attr(feature = "schema", schemars(default, with = "BTreeSet<Role>"))]
     pub(super) roles: Vec<String>,
     /// Persons by the directory's id.
-    #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<PersonId>"))]
+    #[cfg_attr(feature = "schema", schemars(default, with = "BTreeSet<PersonId>"))]
     pub(super) persons: Vec<String>,
+}
+
+/// By hand, since a derived one takes a list for a table as well, and `requesters = ["sre"]` is written sooner or later.
+impl<'de> Deserialize<'de> for PeopleKeys {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Keys {
+            #[serde(default)]
+            roles: Vec<String>,
+            #[serde(default)]
+            persons: Vec<String>,
+        }
+
+        struct Table;
+
+        impl<'de> Visitor<'de> for Table {
+            type Value = PeopleKeys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table, such as { roles = [\"sre\"] }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PeopleKeys, A::Error> {
+                let Keys { roles, persons } = Keys::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(PeopleKeys { roles, persons })
+            }
+        }
+
+        from.deserialize_map(Table)
+    }
 }
 
 /// How long access may last.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, such as { default = \"30m\", max = \"4h\" }"
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Duration {
     /// When the request names none. Default: 30m, or `max` if that is shorter.
@@ -244,7 +282,10 @@ pub(super) struct Duration {
 
 /// What the reason must look like.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, such as { required = true, min_length = 10 }"
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Reason {
     /// Whether there must be one. Default: false.
@@ -257,7 +298,7 @@ pub(super) struct Reason {
 
 /// What the ticket must look like.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, such as { required = true }")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Ticket {
     /// Whether there must be one. Default: false.
@@ -269,7 +310,7 @@ pub(super) struct Ticket {
 
 /// How someone must have signed in.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, such as { max_age = \"15m\" }")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Mfa {
     /// Whether several factors are needed. Default: true.

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::policy::lint::Lints;
 use crate::policy::model::File;
+use crate::policy::shape::{Shape, line_of, shape};
 use crate::policy::text::clean;
 
 /// Longest policy file, in bytes: 1 MiB.
@@ -139,7 +140,11 @@ fn parse_toml(source: &str, lints: &mut Lints) -> Option<(File, Tree)> {
         Ok(file) => Some((file, tree)),
         Err(error) => {
             let line = error.span().map(|span| lines.line(span.start));
-            lints.error_on(line, clean(error.message()), SEE_KEYS);
+            let text = line.and_then(|line| usize::try_from(line).ok());
+            let text = text.map_or("", |line| line_of(source, line));
+            let Shape { problem, mend } = shape(error.message().trim_end(), text);
+            let mend = mend.map(|mend| clean(&mend));
+            lints.error_on(line, clean(&problem), mend.as_deref().unwrap_or(SEE_KEYS));
             None
         }
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::policy::Format;
+use crate::policy::shape::{Shape, line_of, shape};
+use crate::policy::text::clean;
 
 /// One thing that is wrong with a people file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,7 +117,9 @@ fn toml(source: &str) -> Result<Vec<(usize, RawPerson)>, PeopleError> {
     // The error's own `Display` quotes the line, which may hold a token; its message does not.
     let file: RawFile<toml::Spanned<RawPerson>> = toml::from_str(source).map_err(|error| {
         let line = error.span().map_or(0, |span| line_at(source, span.start));
-        PeopleError::new(line, error.message().trim_end().replace('\n', ", "), MEND)
+        let Shape { problem, mend } = shape(error.message().trim_end(), line_of(source, line));
+        let mend = mend.map(|mend| clean(&mend));
+        PeopleError::new(line, problem.replace('\n', ", "), mend.as_deref().unwrap_or(MEND))
     })?;
     let people = file.people.into_iter();
     Ok(people
