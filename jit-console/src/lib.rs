@@ -51,6 +51,7 @@
 mod dto;
 mod extract;
 mod finish;
+mod json;
 mod openapi;
 mod pages;
 mod problem;

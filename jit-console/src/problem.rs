@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 
 pub(crate) use kind::Kind;
 
+use crate::json::line;
 use crate::settings::ApiSettings;
 use crate::view::{Time, texts};
 
@@ -206,7 +207,7 @@ impl Problem {
         settings: &ApiSettings,
         now: impl FnOnce() -> Timestamp,
     ) {
-        let body = serde_json::to_vec(&self.body(settings)).unwrap_or_default();
+        let body = line(&self.body(settings)).unwrap_or_default();
         *response.status_mut() = self.kind.status();
         *response.body_mut() = body.into();
         let headers = response.headers_mut();

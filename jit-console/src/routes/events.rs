@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -31,6 +30,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::requests::page_limit;
 use crate::extract::{Caller, Params, position};
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{Page, Time, text};

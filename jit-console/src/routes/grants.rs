@@ -1,12 +1,12 @@
 //! What is open now.
 
-use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::requests::{PAGE_DEFAULT, PAGE_MAX, page_limit};
 use crate::extract::{Caller, Params, position};
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{LiveGrantView, Page};

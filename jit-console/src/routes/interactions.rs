@@ -1,6 +1,5 @@
 //! What was done under a grant.
 
-use axum::Json;
 use axum::extract::State;
 use jit_core::broker::{Interaction, InteractionPage};
 use jit_core::id::RequestId;
@@ -9,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::requests::page_limit;
 use crate::extract::{Caller, Id, Params, position};
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{Time, text};

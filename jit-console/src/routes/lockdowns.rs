@@ -1,18 +1,19 @@
 //! Shutting everything that a lockdown matches, and lifting it again.
 
-use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use jit_core::approval::lockdown::{Lockdown, Target};
 use jit_core::approval::refused::Refused;
+use jit_core::broker::Broker;
 use jit_core::id::LockdownId;
-use jit_core::policy::Policy;
+use jit_core::policy::text::clean;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::grants::NoParams;
 use crate::dto::{LockdownBody, ReasonBody};
 use crate::extract::{Caller, Id, Params, Sent};
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{Page, PrincipalView, Time, text};
@@ -59,7 +60,7 @@ pub(crate) enum TargetView {
 }
 
 impl LockdownView {
-    fn new(lockdown: &Lockdown, policy: &Policy) -> Self {
+    async fn new(lockdown: &Lockdown, broker: &Broker) -> Self {
         Self {
             id: text(lockdown.id),
             target: match &lockdown.target {
@@ -75,7 +76,7 @@ impl LockdownView {
                 principal: (&lockdown.principal).into(),
             },
             at: Time(lockdown.at),
-            warning: unmatched(policy, &lockdown.target),
+            warning: unmatched(broker, &lockdown.target).await,
         }
     }
 }
@@ -100,14 +101,11 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<LockdownView>>, Problem> {
     let lockdowns = shared.broker.lockdowns(&caller.actor).await?;
     let NoParams {} = params.read()?;
-    let policy = shared.broker.policy();
-    Ok(Json(Page {
-        items: lockdowns
-            .iter()
-            .map(|lockdown| LockdownView::new(lockdown, &policy))
-            .collect(),
-        next: None,
-    }))
+    let mut items = Vec::with_capacity(lockdowns.len());
+    for lockdown in &lockdowns {
+        items.push(LockdownView::new(lockdown, &shared.broker).await);
+    }
+    Ok(Json(Page { items, next: None }))
 }
 
 /// Declare a lockdown: it ends every grant that it matches, and nothing that it matches is granted until it is lifted.
@@ -122,17 +120,28 @@ pub(crate) async fn declare(
     may_lock_down(&shared, &caller)?;
     let (target, reason) = sent.json::<LockdownBody>().await?.read()?;
     let lockdown = shared.broker.lock_down(&caller.actor, target, &reason).await?;
-    let view = LockdownView::new(&lockdown, &shared.broker.policy());
+    let view = LockdownView::new(&lockdown, &shared.broker).await;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// A resource that the policy does not name is a slip more often than not. It is locked down all the same: another node may know it.
-pub(crate) fn unmatched(policy: &Policy, target: &Target) -> Option<String> {
-    let Target::Resource(name) = target else {
+/// What is said of a lockdown that locks out nobody and shuts nothing, as far as it is known: it may be a slip of whoever typed it.
+pub(crate) async fn unmatched(broker: &Broker, target: &Target) -> Option<String> {
+    // A directory that can't say now leaves everybody without a doubt, and the lockdown in force.
+    if !broker.is_unknown(target).await.unwrap_or(false) {
         return None;
-    };
-    let known = policy.resources().iter().any(|resource| resource.name == *name);
-    (!known).then(|| format!("the policy names no resource `{name}`, so this shuts nothing that it guards"))
+    }
+    Some(match target {
+        Target::All => return None,
+        Target::Resource(name) => {
+            format!("the policy names no resource `{name}`, so this shuts nothing that it guards")
+        }
+        Target::Person(id) => format!("nobody has the id `{id}`, so this locks out nobody who is known"),
+        Target::Role(role) => format!("nobody has the role `{role}`, so this locks out nobody who is known"),
+        Target::Principal(principal) => {
+            let principal = clean(&principal.to_string());
+            format!("nobody is known by `{principal}`, so this locks out nobody who is known")
+        }
+    })
 }
 
 /// Lift a lockdown. What it ended stays ended.

@@ -1,6 +1,5 @@
 //! What concerns the caller: who I am, what I may ask for, and what this API is.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::grants::NoParams;
 use crate::extract::{Caller, Params};
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{DefinitionView, MfaView, Page, PrincipalView, StageView, Time, text, texts};

@@ -1,6 +1,5 @@
 //! Passkeys, as far as somebody else than their person has a say in them.
 
-use axum::Json;
 use axum::extract::State;
 use jit_core::approval::refused::Refused;
 use serde::Serialize;
@@ -8,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::dto::ClearBody;
 use crate::extract::{Caller, Sent};
+use crate::json::Json;
 use crate::problem::{Kind, Problem};
 use crate::settings::Shared;
 

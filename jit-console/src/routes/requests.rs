@@ -1,6 +1,5 @@
 //! Asking, reading, and ending what was asked.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
@@ -14,6 +13,7 @@ use utoipa::IntoParams;
 
 use crate::dto::{AskBody, NoteBody, NothingBody, ReasonBody};
 use crate::extract::{Caller, Id, Params, Sent, idempotency_key, parameter, position, version};
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::{IssuedView, Page, RequestView};

@@ -1,12 +1,12 @@
 //! Deciding on what others ask for, and looking into broken glass.
 
-use axum::Json;
 use axum::extract::State;
 use jit_core::approval::review::Opinion;
 use jit_core::id::RequestId;
 
 use crate::dto::{AfterReviewBody, ReviewBody};
 use crate::extract::{Caller, Id, Sent};
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings::Shared;
 use crate::view::RequestView;

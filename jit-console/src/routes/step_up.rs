@@ -1,12 +1,12 @@
 //! Proving a second factor, for the credential that the call comes with.
 
-use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::dto::StepUpBody;
 use crate::extract::{Caller, Sent};
+use crate::json::Json;
 use crate::problem::{Kind, Problem};
 use crate::settings::Shared;
 use crate::view::Time;

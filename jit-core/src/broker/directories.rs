@@ -6,14 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::directory::{Directory, DirectoryError, Members, Person};
-use crate::id::{Principal, Role, Timestamp};
+use crate::id::{PersonId, Principal, Role, Timestamp};
 
 /// Asks several directories, in this order: a file of people first, then those who prove claims, for one.
 ///
 /// 1. The first directory that knows a principal answers for it, whole: no roles are added from another, and who is disabled there is
 ///    disabled.
 /// 2. One that does not answer may be the one that knows, so then nobody is resolved.
-/// 3. Who has a role is known only if every directory knows.
+/// 3. Who has a role, and that there is no such person, is known only if every directory knows.
 ///
 /// Each human or machine belongs in one of them, with all of its principals: no directory knows whom another one means.
 #[derive(Debug, Clone)]
@@ -47,13 +47,24 @@ impl Directory for Directories {
         }
         Ok(Members::Known(all))
     }
+
+    async fn knows(&self, person: &PersonId, now: Timestamp) -> Result<Option<bool>, DirectoryError> {
+        let mut answer = Some(false);
+        for directory in &self.0 {
+            match directory.knows(person, now).await? {
+                Some(true) => return Ok(Some(true)),
+                Some(false) => {}
+                None => answer = None,
+            }
+        }
+        Ok(answer)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::broker::people::PeopleFile;
-    use crate::id::PersonId;
     use crate::policy::Format;
 
     fn people(source: &str) -> Arc<dyn Directory> {
@@ -128,6 +139,15 @@ mod tests {
         assert!(last_away.resolve(&ada, now).await.unwrap().is_some());
         assert!(last_away.resolve(&"a|9".parse().unwrap(), now).await.is_err());
         assert_eq!(last_away.members(&role, now).await.unwrap(), Members::Unknown);
+        for (directories, id, known) in [
+            (two(), "bob", Some(true)),
+            (two(), "zoe", Some(false)),
+            (last_away.clone(), "bob", Some(true)),
+            (first_away.clone(), "zoe", None),
+        ] {
+            let id = PersonId::new(id).unwrap();
+            assert_eq!(directories.knows(&id, now).await.unwrap(), known, "{id}");
+        }
         assert_eq!(Directories::new([]).resolve(&ada, now).await.unwrap(), None);
     }
 }

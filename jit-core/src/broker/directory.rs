@@ -50,8 +50,8 @@ pub struct DirectoryError {
 ///   it. An id is never given to someone else.
 /// - A removed role or a disabled person shows within the delay that the directory documents; an error is an error, never an
 ///   empty answer.
-/// - `members` answers [`Members::Known`] only if it is complete.
-/// - Both are called for every asking and every review: a directory on a network keeps a cache with a bound.
+/// - `members` answers [`Members::Known`] only if it is complete, and `knows` `Some(false)` only if there is no such person.
+/// - The first two are called for every asking and every review: a directory on a network keeps a cache with a bound.
 ///
 /// # Writing one
 /// Here are a [file of people](super::people::PeopleFile), [those who prove claims](super::claims::ClaimsDirectory), and
@@ -78,4 +78,11 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
 
     /// Who has `role`.
     async fn members(&self, role: &Role, now: Timestamp) -> Result<Members, DirectoryError>;
+
+    /// Whether there is such a person, disabled or not; `None` if this directory can't tell. Only warnings rest on it: that a lockdown names
+    /// nobody.
+    async fn knows(&self, person: &PersonId, now: Timestamp) -> Result<Option<bool>, DirectoryError> {
+        let _ = (person, now);
+        Ok(None)
+    }
 }

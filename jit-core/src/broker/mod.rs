@@ -30,6 +30,7 @@ pub mod directory;
 mod follower;
 mod interactions;
 mod loading;
+mod locking;
 pub mod notify;
 mod pace;
 pub mod passkeys;

@@ -172,6 +172,15 @@ impl PeopleFile {
             .collect()
     }
 
+    /// Every principal with its person, in no order.
+    pub fn identities(&self) -> Vec<(Principal, PersonId)> {
+        let table = self.table.load();
+        let identities = table.principals.iter();
+        identities
+            .map(|(principal, person)| (principal.clone(), person.clone()))
+            .collect()
+    }
+
     /// How many people it knows, disabled ones included.
     pub fn len(&self) -> usize {
         self.table.load().persons.len()
@@ -214,6 +223,10 @@ impl Directory for PeopleFile {
         Ok(Members::Known(
             table.members.get(role).cloned().unwrap_or_default(),
         ))
+    }
+
+    async fn knows(&self, person: &PersonId, _now: Timestamp) -> Result<Option<bool>, DirectoryError> {
+        Ok(Some(self.table.load().persons.contains_key(person)))
     }
 }
 

@@ -125,12 +125,12 @@ impl<'a> Problem<'a> {
         )
     }
 
-    /// As a whole answer: the page if `html`, else problem+json.
+    /// As a whole answer: the page if `html`, else problem+json. Its body ends with a line end, for whoever reads it in a terminal.
     pub fn response(&self, html: bool) -> Response<String> {
         let (kind, text) = if html {
             ("text/html; charset=utf-8", self.page())
         } else {
-            ("application/problem+json", self.json())
+            ("application/problem+json", self.json() + "\n")
         };
         let mut response = Response::new(text);
         *response.status_mut() = self.status;

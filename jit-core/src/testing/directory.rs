@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::broker::directory::{Directory, Members, Person};
-use crate::id::{Principal, Role, Timestamp};
+use crate::id::{PersonId, Principal, Role, Timestamp};
 
 /// Who is who in the directory on trial.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ macro_rules! directory_laws {
             roles_are_compared_whole
             a_disabled_person_shows_as_disabled
             members_are_complete_or_unknown
+            who_is_somebody_is_known
         );
     };
     (@each $make:expr; $($law:ident)*) => {
@@ -162,5 +163,22 @@ pub async fn members_are_complete_or_unknown<G>(make: &impl AsyncFn() -> (G, Arc
             !members.contains(&resolved(&*directory, absent, cast.now).await.id),
             "{absent}"
         );
+    }
+}
+
+/// Nobody who is somebody is said to be nobody, and nobody is made up.
+pub async fn who_is_somebody_is_known<G>(make: &impl AsyncFn() -> (G, Arc<dyn Directory>, Cast)) {
+    let (_guard, directory, cast) = make().await;
+    for principal in [&cast.same[0], &cast.other, &cast.disabled] {
+        let person = resolved(&*directory, principal, cast.now).await;
+        let known = directory.knows(&person.id, cast.now).await;
+        assert_ne!(
+            known.expect("a directory that answers"),
+            Some(false),
+            "{principal}"
+        );
+        let longer = PersonId::new(format!("{}x", person.id)).expect("an id");
+        let known = directory.knows(&longer, cast.now).await;
+        assert_ne!(known.expect("a directory that answers"), Some(true), "{longer}");
     }
 }

@@ -111,6 +111,16 @@ pub struct LiftArgs {
     pub shown: Shown,
 }
 
+impl LockdownCommand {
+    pub(super) const fn shown(&self) -> &Shown {
+        match self {
+            Self::List(args) => &args.shown,
+            Self::Set(args) => &args.shown,
+            Self::Lift(args) => &args.shown,
+        }
+    }
+}
+
 pub(super) async fn run(command: &LockdownCommand) -> Result<(), Failure> {
     match command {
         LockdownCommand::List(args) => list(args).await,

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use jit_core::approval::lockdown::{Lockdown, Target};
 use jit_core::approval::refused::Refused;
+use jit_core::broker::Broker;
 use jit_core::id::{LockdownId, Timestamp};
-use jit_core::policy::Policy;
 use jit_core::policy::text::clean;
 use serde::Deserialize;
 
@@ -83,7 +83,7 @@ struct LockRow {
 }
 
 impl LockRow {
-    fn new(lockdown: &Lockdown, policy: &Policy, visitor: &Visitor, now: Timestamp) -> Self {
+    async fn new(lockdown: &Lockdown, broker: &Broker, visitor: &Visitor, now: Timestamp) -> Self {
         let id = lockdown.id.to_string();
         let may = visitor.powers.lockdown;
         Self {
@@ -92,7 +92,7 @@ impl LockRow {
             reason: clean(&lockdown.reason),
             who: lockdown.person.to_string(),
             at: Moment::new(lockdown.at, now),
-            warning: unmatched(policy, &lockdown.target),
+            warning: unmatched(broker, &lockdown.target).await,
             lift: may.then(|| visitor.session.token("lift", &id).to_string()),
         }
     }
@@ -129,14 +129,15 @@ async fn show(
 ) -> Result<Response, Failure> {
     let broker = &console.0.broker;
     let locks = broker.lockdowns(&visitor.actor).await?;
-    let (now, policy) = (broker.now(), broker.policy());
+    let now = broker.now();
+    let mut rows = Vec::with_capacity(locks.len());
+    for lock in &locks {
+        rows.push(LockRow::new(lock, broker, visitor, now).await);
+    }
     let may = visitor.powers.lockdown;
     let shown = page(&LockdownsPage {
         frame: visitor.frame("grants", "Lockdowns"),
-        locks: locks
-            .iter()
-            .map(|lock| LockRow::new(lock, &policy, visitor, now))
-            .collect(),
+        locks: rows,
         csrf: may.then(|| visitor.session.token("lock-down", "").to_string()),
         typed,
         errors: problem.map_or_else(Errors::default, |problem| {
