@@ -27,6 +27,8 @@ impl Running {
         let args = DemoArgs {
             listen: anywhere,
             console: anywhere,
+            policy: None,
+            people: None,
             no_open: true,
         };
         let demo = Demo::open(&args).await?;

@@ -4,8 +4,8 @@
 //! glass that can't be broken is found out in the emergency.
 //!
 //! A second factor can be had by a code, of a secret in the people file, and by whoever signs in elsewhere: at a provider, and with a passkey at
-//! a console that they can sign in at. Who has no principal but the people file's own comes by a token alone. Any other principal counts as
-//! one that could prove it: whether its issuer does is not looked into.
+//! a console that they can sign in at. Who has no principal but the people file's own comes by a token alone, and a client certificate
+//! proves one factor. Any other principal counts as one that could prove two: whether its issuer does is not looked into.
 
 use std::collections::BTreeSet;
 
@@ -24,24 +24,29 @@ const OWN_ISSUER: &str = "people";
 const CODE: &str = "otp";
 
 /// A line for each thing that the people of `people` can't do, as far as `policy` wants it of them, with what would mend it. None where the
-/// policy gives roles for claims as well: then there may be people whom nobody knows of.
-pub(crate) fn unfulfilled(policy: &Policy, people: &PeopleFile, now: Timestamp) -> Vec<String> {
+/// policy gives roles for claims as well: then there may be people whom nobody knows of. `certificates` is the issuer of the principals
+/// that client certificates prove.
+pub(crate) fn unfulfilled(
+    policy: &Policy,
+    people: &PeopleFile,
+    certificates: Option<&str>,
+    now: Timestamp,
+) -> Vec<String> {
     if !policy.mappings().is_empty() {
         return Vec::new();
     }
     let persons = people.persons(now);
-    let those = |wanted: &dyn Fn(&PersonId) -> bool| -> BTreeSet<PersonId> {
-        let ids = persons.iter().map(|person| &person.id);
-        ids.filter(|id| wanted(id)).cloned().collect()
-    };
+    let ids = persons.iter().map(|person| &person.id);
+    let elsewhere = people.identities().into_iter().filter(|(principal, _)| {
+        let issuer = principal.issuer();
+        issuer != OWN_ISSUER && certificates != Some(issuer)
+    });
     let crew = Crew {
-        codes: those(&|id| people.totp_secret(id).is_some()),
-        elsewhere: those(&|id| {
-            people
-                .principals(id)
-                .iter()
-                .any(|known| known.issuer() != OWN_ISSUER)
-        }),
+        codes: ids
+            .filter(|id| people.totp_secret(id).is_some())
+            .cloned()
+            .collect(),
+        elsewhere: elsewhere.map(|(_, person)| person).collect(),
         persons,
     };
     policy.policies().flat_map(|terms| crew.lines(terms)).collect()
@@ -199,7 +204,12 @@ mod tests {
             .map(|(name, roles)| format!("[[people]]\nname = \"{name}\"\nroles = {roles}\n"))
             .collect();
         let file = PeopleFile::parse(&format!("{file}{more}"), Format::Toml, "people.toml").unwrap();
-        unfulfilled(&policy, &file, Timestamp::UNIX_EPOCH)
+        unfulfilled(
+            &policy,
+            &file,
+            Some("https://ca.example.com"),
+            Timestamp::UNIX_EPOCH,
+        )
     }
 
     #[test]
@@ -273,6 +283,12 @@ mod tests {
         for more in [&elsewhere, &code] {
             assert_eq!(told(&strict, &people, more), [""; 0], "{more}");
         }
+        let certificate = format!("{lead}principals = [\"https://ca.example.com|dns:lea\"]\n");
+        assert_eq!(
+            told(&strict, &people, &certificate).len(),
+            1,
+            "a certificate is one factor"
+        );
         let class = strict.replace("{ required = true }", "{ acr = [\"phr\"] }");
         assert_eq!(told(&class, &people, &elsewhere), [""; 0]);
         let lines = told(&class, &people, &code);

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::answers::Request;
 use super::client::parsed;
 use super::connect::Connect;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::inert::{self, Text};
 use super::page;
 use super::requests::List;
@@ -94,6 +94,16 @@ struct Interaction {
     end: Text,
 }
 
+impl AfterReviewCommand {
+    pub(super) const fn shown(&self) -> &Shown {
+        match self {
+            Self::List(args) => &args.shown,
+            Self::Show(args) => &args.shown,
+            Self::Justified(args) | Self::Unjustified(args) => &args.shown,
+        }
+    }
+}
+
 pub(super) async fn run(command: &AfterReviewCommand) -> Result<(), Failure> {
     match command {
         AfterReviewCommand::List(args) => list(args).await,
@@ -165,6 +175,12 @@ async fn find(args: &FindingArgs, finding: &str) -> Result<(), Failure> {
     let client = args.connect.client()?;
     let request: Request = parsed(&read(&client, id).await?)?;
     tell(&sheet(&request));
+    if request.break_glass.is_none() {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("{id} is no break-glass: others have to agree to it, and nobody looks into it afterwards"),
+        ));
+    }
     if !args.yes && !is_confirmed(&format!("Put down for good that this was {finding}?"))? {
         return Err(Failure::failed("nothing was put down"));
     }

@@ -3,14 +3,12 @@
 //! 1. No redirect is followed: the token goes where it was meant to, and nowhere else.
 //! 2. An answer is read up to a limit, and JSON or an error.
 //! 3. What can be gone when the same is sent again is told apart from what can't ([`Passing`]): who may send it again does so (`retry.rs`).
-//! 4. A problem becomes a [`Failure`] with the code of its kind, its own words, and what to do.
+//! 4. A problem becomes a [`Failure`] (`problem.rs`).
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use jit_core::id::RequestId;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
@@ -19,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure, Passing};
-use super::inert::Text;
+use super::problem::{Endpoint, problem};
 
 /// Longest answer, in bytes. The longest that the API gives is a page of the audit log.
 const ANSWER_MAX: usize = 32 * 1024 * 1024;
@@ -118,7 +116,7 @@ impl Client {
             .header(ACCEPT, "application/json, application/problem+json");
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
-        let about = about(response.url());
+        let endpoint = Endpoint::of(response.url());
         let passing = passing(status, response.headers());
         let is_json = is_json(&response);
         let body = self.body(response).await?;
@@ -132,7 +130,7 @@ impl Client {
         };
         match read {
             Some(value) if status.is_success() => Ok(value),
-            Some(value) => Err(problem(status, value, about).passing(passing)),
+            Some(value) => Err(problem(status, value, &endpoint).passing(passing)),
             None => Err(Failure::new(
                 Exit::Unreachable,
                 format!(
@@ -253,210 +251,4 @@ pub(super) fn parsed<T: for<'de> Deserialize<'de>>(answer: &Value) -> Result<T, 
             "the answer is not what this version of jit knows: {error}; use the server's version of jit"
         ))
     })
-}
-
-/// A problem (RFC 9457), as far as it is shown.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Problem {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    title: Option<Text>,
-    detail: Option<Text>,
-    request_id: Option<RequestId>,
-    retry_at: Option<Text>,
-    step_up_url: Option<Text>,
-    console_url: Option<Text>,
-    amr_values: Option<Vec<Text>>,
-}
-
-impl Problem {
-    /// What whoever falls short of a policy's second factor can do.
-    fn factors(&self) -> Vec<String> {
-        let takes_codes = self.step_up_url.is_some()
-            && (self.amr_values.as_ref())
-                .is_none_or(|methods| methods.iter().any(|method| method.as_str() == "otp"));
-        let code = takes_codes.then(|| "With an authenticator app: jit step-up, then this again.".to_owned());
-        let passkey = self.console_url.as_ref().map(|url| {
-            format!(
-                "With a passkey: do this in the web console, {url}; a passkey can't be used in a terminal."
-            )
-        });
-        let mends: Vec<String> = code.into_iter().chain(passkey).collect();
-        if mends.is_empty() {
-            return vec!["Sign in anew with your identity provider, and use the new token.".to_owned()];
-        }
-        mends
-    }
-}
-
-/// Which request an endpoint is about.
-fn about(url: &Url) -> Option<RequestId> {
-    url.path_segments()?.find_map(|part| part.parse().ok())
-}
-
-fn problem(status: StatusCode, value: Value, about: Option<RequestId>) -> Failure {
-    let problem: Problem = serde_json::from_value(value).unwrap_or_default();
-    let kind = problem
-        .kind
-        .as_deref()
-        .and_then(|kind| kind.rsplit('/').next())
-        .unwrap_or_default();
-    let exit = match kind {
-        "stale-digest" | "already-decided" => Exit::Changed,
-        "audit-unavailable" | "directory-unavailable" => Exit::Unreachable,
-        _ if status.is_server_error() => Exit::Unreachable,
-        _ if status.is_client_error() => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    let mut text = match (&problem.title, &problem.detail) {
-        (Some(title), Some(detail)) => match rest(detail, title) {
-            Some(rest) => format!("{title}{rest}"),
-            None => format!("{title}\n  {detail}"),
-        },
-        (Some(text), None) | (None, Some(text)) => text.to_string(),
-        (None, None) => format!("the control API answers {status}"),
-    };
-    let mut mend = |mend: String| {
-        let _ = write!(text, "\n  {mend}");
-    };
-    match kind {
-        "unauthenticated" => {
-            mend("Check JIT_TOKEN or --token-file: the server does not know this token.".to_owned());
-        }
-        "stale-digest" | "already-decided" => {
-            let id = about.map_or_else(|| "ID".to_owned(), |id| id.to_string());
-            mend(format!("Read it again: jit show {id}"));
-        }
-        "not-eligible" => mend(
-            "What you may ask for: jit policies. The rest is for who may approve, and for the roles under [control] in the policy file."
-                .to_owned(),
-        ),
-        "step-up-required" => problem.factors().into_iter().for_each(&mut mend),
-        "no-second-factor" => {
-            if let Some(url) = &problem.console_url {
-                mend(format!(
-                    "With a passkey: act in the web console, {url}; a passkey can't be used in a terminal."
-                ));
-            }
-        }
-        _ => {}
-    }
-    if let Some(id) = problem.request_id {
-        mend(format!("The request in the way: jit show {id}"));
-    }
-    if let Some(at) = problem.retry_at {
-        mend(format!("Trying again can help from {at}."));
-    }
-    Failure::new(exit, text)
-}
-
-/// What a detail says after the title, if it begins by saying that again.
-fn rest<'t>(detail: &'t Text, title: &Text) -> Option<&'t str> {
-    let (start, rest) = detail.as_str().split_at_checked(title.as_str().len())?;
-    start.eq_ignore_ascii_case(title.as_str()).then_some(rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_the_title_says_is_not_said_twice() {
-        for (title, detail, said) in [
-            (
-                "You are not eligible",
-                "you are not eligible for this",
-                "You are not eligible for this",
-            ),
-            (
-                "There is no such thing",
-                "There is no such thing, or none",
-                "There is no such thing, or none",
-            ),
-            (
-                "The request's state does not allow that",
-                "the request is denied",
-                "The request's state does not allow that\n  the request is denied",
-            ),
-            ("Né", "N", "Né\n  N"),
-        ] {
-            let (title, detail) = (json!(title), json!(detail));
-            let value = json!({"type": "/_jit/problems/x", "title": title, "detail": detail});
-            assert_eq!(problem(StatusCode::CONFLICT, value, None).text, said);
-        }
-    }
-
-    #[test]
-    fn each_kind_of_problem_has_its_exit_code() {
-        for (status, kind, exit) in [
-            (403, "not-eligible", Exit::Refused),
-            (401, "unauthenticated", Exit::Refused),
-            (429, "limit-reached", Exit::Refused),
-            (400, "invalid", Exit::Refused),
-            (404, "not-found", Exit::Refused),
-            (409, "stale-digest", Exit::Changed),
-            (409, "already-decided", Exit::Changed),
-            (503, "audit-unavailable", Exit::Unreachable),
-            (502, "", Exit::Unreachable),
-            (301, "", Exit::Failed),
-        ] {
-            let value = json!({"type": format!("/_jit/problems/{kind}"), "title": "T", "detail": "d\u{1b}[2J\r\nerror: x"});
-            let failure = problem(StatusCode::from_u16(status).unwrap(), value, None);
-            assert_eq!(failure.exit, exit, "{status} {kind}");
-            assert!(
-                failure.text.starts_with("T\n  d\\u{1b}[2J\\r\\nerror: x"),
-                "{failure:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn who_falls_short_is_told_what_they_can_prove() {
-        let (code, passkey, anew) = (
-            "jit step-up",
-            "https://access.example.com; a passkey",
-            "Sign in anew",
-        );
-        for (more, told) in [
-            (
-                json!({"step_up_url": "/_jit/v1/me/step-up", "console_url": "https://access.example.com"}),
-                [true, true, false],
-            ),
-            (
-                json!({"step_up_url": "/x", "amr_values": ["hwk", "otp"]}),
-                [true, false, false],
-            ),
-            (
-                json!({"step_up_url": "/x", "amr_values": ["hwk"], "console_url": "https://access.example.com"}),
-                [false, true, false],
-            ),
-            (
-                json!({"step_up_url": "/x", "amr_values": ["hwk"]}),
-                [false, false, true],
-            ),
-            (json!({}), [false, false, true]),
-        ] {
-            let mut value = json!({"type": "/_jit/problems/step-up-required", "title": "T"});
-            value
-                .as_object_mut()
-                .unwrap()
-                .extend(more.as_object().unwrap().clone());
-            let text = problem(StatusCode::UNAUTHORIZED, value, None).text;
-            assert_eq!(
-                [code, passkey, anew].map(|part| text.contains(part)),
-                told,
-                "{more}: {text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_problem_that_is_none_is_still_a_refusal() {
-        for value in [json!(null), json!([]), json!("x"), json!({"title": 7}), json!({})] {
-            assert_eq!(problem(StatusCode::FORBIDDEN, value, None).exit, Exit::Refused);
-        }
-    }
 }

@@ -1,8 +1,10 @@
 //! Which control API, and as whom.
 //!
-//! 1. The token is never an argument: other users of the machine see those. It comes from `JIT_TOKEN` or a file.
-//! 2. A token is a password: it goes over TLS, or to this very machine, unless it is said outright that it may go in clear.
+//! 1. Options come first, then the environment.
+//! 2. The token is never an argument: other users of the machine see those. It comes from `JIT_TOKEN` or a file.
+//! 3. A token is a password: it goes over TLS, or to this very machine, unless it is said outright that it may go in clear.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
@@ -22,6 +24,8 @@ const HEADING: &str = "Control API";
 const URL_VARIABLE: &str = "JIT_URL";
 /// Where the token is, if no file is named.
 const TOKEN_VARIABLE: &str = "JIT_TOKEN";
+/// Where the file of certificate authorities is, if no option names it.
+const CA_VARIABLE: &str = "JIT_CA_FILE";
 /// Longest token, in bytes; an identity provider's are long.
 const TOKEN_MAX: u64 = 16 * 1024;
 /// Most bytes of certificates.
@@ -31,14 +35,14 @@ const CA_MAX: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct Connect {
-    /// Where the control API is, without its /_jit: scheme, host and port.
-    #[arg(long, env = URL_VARIABLE, value_name = "URL", help_heading = HEADING)]
+    /// Where the control API is, without its /_jit: scheme, host and port. Without it the environment's JIT_URL.
+    #[arg(long, value_name = "URL", help_heading = HEADING)]
     pub url: Option<String>,
-    /// The file that holds your token. Without it the token is taken from the environment, JIT_TOKEN.
+    /// The file that holds your token. Without it the environment's JIT_TOKEN is the token.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub token_file: Option<PathBuf>,
-    /// More certificate authorities to trust, in PEM.
-    #[arg(long, env = "JIT_CA_FILE", value_name = "FILE", help_heading = HEADING)]
+    /// More certificate authorities to trust, in PEM. Without it the file that the environment's JIT_CA_FILE names.
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub ca_file: Option<PathBuf>,
     /// Send the token in clear to another machine: whoever is on the way can then act as you.
     #[arg(long, help_heading = HEADING)]
@@ -48,12 +52,16 @@ pub struct Connect {
 impl Connect {
     /// Reads what it needs; nothing is sent yet.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let url = self.url.as_deref().ok_or_else(|| {
+        let url = self
+            .url
+            .clone()
+            .or_else(|| Some(said(URL_VARIABLE)?.to_string_lossy().into_owned()));
+        let url = url.ok_or_else(|| {
             Failure::usage(format!(
                 "there is no control API to ask; put its URL into {URL_VARIABLE}, or say --url, as in https://jit.example.com"
             ))
         })?;
-        let (base, local) = base(url, self.dangerous_plain_http)?;
+        let (base, local) = base(&url, self.dangerous_plain_http)?;
         let token = match &self.token_file {
             Some(file) => read(file, TOKEN_MAX, "--token-file")?,
             None => std::env::var(TOKEN_VARIABLE).map_err(|_| {
@@ -63,13 +71,17 @@ impl Connect {
             })?,
         };
         let bearer = bearer(&token)?;
-        let authorities = self
-            .ca_file
-            .as_deref()
-            .map(|file| read(file, CA_MAX, "--ca-file"))
-            .transpose()?;
+        let authorities = self.ca_file.clone().or_else(|| said(CA_VARIABLE).map(Into::into));
+        let authorities = authorities.map(|file| read(&file, CA_MAX, "--ca-file or JIT_CA_FILE"));
+        let authorities = authorities.transpose()?;
         Client::new(base, local, bearer, authorities.as_deref())
     }
+}
+
+/// What the environment says, unless that is empty. Read here and not by the parser of the command line, whose usage lines would show
+/// whatever the environment sets as if it had been typed, and had to be.
+fn said(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable).filter(|value| !value.is_empty())
 }
 
 /// The base of the control API's endpoints, and whether it is on this machine.

@@ -56,6 +56,14 @@ struct Issued {
     request: Request,
 }
 
+impl CredentialCommand {
+    pub(super) const fn shown(&self) -> &Shown {
+        match self {
+            Self::Take(args) | Self::Rotate(args) => &args.shown,
+        }
+    }
+}
+
 pub(super) async fn run(command: &CredentialCommand) -> Result<(), Failure> {
     let (args, first) = match command {
         CredentialCommand::Take(args) => (args, true),

@@ -4,6 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// The codes, in words for `--help`. They never change their meaning.
 pub const EXIT_CODES: &str = "Exit codes:
   0  done, or stopped as asked
@@ -14,6 +16,9 @@ pub const EXIT_CODES: &str = "Exit codes:
   5  still pending when the time to wait was over
   6  the control API can't be reached, or can't do it now; try again later
   7  the request has changed, or was decided, since it was read; read it again
+
+With `-o json` what is not done is told as JSON on standard error's last line: exit_code, message, and problem, the control API's answer
+(RFC 9457), if it answered. A command line that can't be read is told in words.
 
 `jit with` exits with the code of its command once that runs: 128 and the signal's number if a signal ended it, 126 if it can't be run,
 127 if there is no such command.";
@@ -63,6 +68,10 @@ pub(super) struct Failure {
     pub(super) passing: Option<Passing>,
     /// Whether what was tried, once or more often, may have been done all the same, whatever the last answer says.
     pub(super) in_doubt: bool,
+    /// Whether the text is lines that each name a file and a line, as a compiler writes them.
+    pub(super) is_report: bool,
+    /// What the control API answered (RFC 9457), for programs.
+    pub(super) problem: Option<Box<Value>>,
 }
 
 /// A failure that can be gone when the same is tried again.
@@ -81,6 +90,8 @@ impl Failure {
             text: text.into(),
             passing: None,
             in_doubt: false,
+            is_report: false,
+            problem: None,
         }
     }
 
@@ -92,8 +103,21 @@ impl Failure {
         Self { in_doubt, ..self }
     }
 
+    pub(super) fn of(self, problem: Value) -> Self {
+        let problem = Some(Box::new(problem));
+        Self { problem, ..self }
+    }
+
     pub(super) fn failed(text: impl fmt::Display) -> Self {
         Self::new(Exit::Failed, text.to_string())
+    }
+
+    /// What is wrong with a file, line by line.
+    pub(super) fn report(text: impl Into<String>) -> Self {
+        Self {
+            is_report: true,
+            ..Self::new(Exit::Failed, text)
+        }
     }
 
     pub(super) fn usage(text: impl Into<String>) -> Self {

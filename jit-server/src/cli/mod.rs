@@ -20,6 +20,7 @@ mod lockdown;
 mod page;
 mod policies;
 mod policy;
+mod problem;
 mod request;
 mod requests;
 mod retry;
@@ -56,6 +57,8 @@ pub use screen::{Format, Shown};
 pub use show::ShowArgs;
 pub use step_up::StepUpArgs;
 pub use with::WithArgs;
+
+pub(crate) use policy::{people_file, policy_file};
 
 use ending::Ending;
 use exit::{Exit, Failure};
@@ -124,10 +127,36 @@ pub async fn run(command: Command, whole: clap::Command) -> ExitCode {
     match done(&command, whole).await {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            screen::complain(&failure);
+            screen::complain(&failure, format(&command));
             failure.exit.into()
         }
     }
+}
+
+/// How the command prints its results, and so what it says when there are none.
+fn format(command: &Command) -> Format {
+    let shown = match command {
+        Command::Policies(args) => &args.shown,
+        Command::Request(args) => &args.shown,
+        Command::Requests(args) => &args.shown,
+        Command::Show(args) => &args.shown,
+        Command::Approve(args) => &args.review.shown,
+        Command::Deny(args) => &args.shown,
+        Command::Withdraw(args) | Command::Release(args) => &args.shown,
+        Command::Revoke(args) => &args.shown,
+        Command::AfterReview(command) => command.shown(),
+        Command::Credential(command) => command.shown(),
+        Command::StepUp(args) => &args.shown,
+        Command::Grants(args) => &args.shown,
+        Command::Lockdown(command) => command.shown(),
+        Command::Events(args) => &args.shown,
+        Command::Audit(_)
+        | Command::With(_)
+        | Command::Policy(_)
+        | Command::Token
+        | Command::Completions(_) => return Format::Table,
+    };
+    shown.output
 }
 
 async fn done(command: &Command, whole: clap::Command) -> Result<(), Failure> {

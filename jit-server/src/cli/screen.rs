@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::json;
 
 use super::exit::{Exit, Failure};
 use super::inert::{self, inert};
@@ -71,12 +72,24 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", inert::lines(text));
 }
 
-/// Tells why a command is not done.
-pub(super) fn complain(failure: &Failure) {
+/// Tells why a command is not done: people in words, programs in JSON.
+pub(super) fn complain(failure: &Failure, format: Format) {
     if failure.text.is_empty() {
         return;
     }
+    if format == Format::Json {
+        let mut told = json!({"exit_code": failure.exit.code(), "message": failure.text});
+        if let Some(problem) = &failure.problem {
+            told["problem"] = (**problem).clone();
+        }
+        let _ = writeln!(io::stderr().lock(), "{}", inert::json_line(&told));
+        return;
+    }
     let text = inert::lines(&failure.text);
+    if failure.is_report {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+        return;
+    }
     let (on, off) = if has_colour() {
         ("\u{1b}[1;31m", "\u{1b}[0m")
     } else {

@@ -4,16 +4,19 @@
 //! in a folder of its own, which goes when the demo ends.
 
 mod app;
+mod cast;
 mod wiring;
 
 use std::future::{Future, IntoFuture};
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use jit_core::clock::{Clock, SystemClock};
+use jit_core::policy::text::clean;
 use jit_store_sqlite::SqliteStore;
 use jit_tower::connection::{Accepted, SeverableListener};
 use tempfile::TempDir;
@@ -22,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::BoxError;
+use cast::Cast;
 use wiring::House;
 
 /// How long what is in flight may take to end once the demo is told to.
@@ -37,9 +41,22 @@ pub struct DemoArgs {
     /// Where the console is reached; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     pub console: SocketAddr,
+    /// Your policy in place of the demo's: what it protects on localhost, and who may ask and approve.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Your people in place of the demo's. Whoever reaches the demo can be anyone of them.
+    #[arg(long, value_name = "FILE")]
+    pub people: Option<PathBuf>,
     /// Don't open the console in a browser.
     #[arg(long)]
     pub no_open: bool,
+}
+
+impl DemoArgs {
+    /// Whether it shows something else than its own people and policy.
+    const fn is_own(&self) -> bool {
+        self.policy.is_some() || self.people.is_some()
+    }
 }
 
 /// A demo that has its addresses, and is ready to be served.
@@ -54,6 +71,7 @@ pub struct Demo {
     clock: Arc<dyn Clock>,
     store: Arc<SqliteStore>,
     folder: TempDir,
+    warnings: Vec<String>,
 }
 
 /// Runs the demo until the process is told to stop.
@@ -66,12 +84,22 @@ pub async fn run(args: DemoArgs) -> Result<(), BoxError> {
     let stop = stop()?;
     let guarded = reached(demo.guarded());
     let url = demo.console_origin();
+    let told = if args.is_own() {
+        let own = "the demo's own";
+        include_str!("what-is-served.txt")
+            .replace("{policy}", &cast::file(args.policy.as_deref(), own))
+            .replace("{people}", &cast::file(args.people.as_deref(), own))
+    } else {
+        include_str!("what-to-try.txt").to_owned()
+    };
     print!(
         "{}",
-        include_str!("what-to-try.txt")
-            .replace("{guarded}", &guarded.to_string())
+        told.replace("{guarded}", &guarded.to_string())
             .replace("{console}", url.trim_start_matches("http://"))
     );
+    for warning in &demo.warnings {
+        eprintln!("{}", clean(warning));
+    }
     if !(demo.guarded().ip().is_loopback() && demo.console().ip().is_loopback()) {
         eprintln!(
             "Whoever reaches these addresses can be anyone here: the tokens are public, and nobody proves who they are."
@@ -92,15 +120,19 @@ impl Demo {
     /// # Errors
     /// What is in the way, with the mend.
     pub async fn open(args: &DemoArgs) -> Result<Self, BoxError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let cast = Cast::of(args, clock.now())?;
         let guarded = bind(args.listen, "--listen").await?;
         let console = bind(args.console, "--console").await?;
         let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (guarded_at, console_at) = (guarded.local_addr()?, console.local_addr()?);
         let folder = tempfile::Builder::new().prefix("jit-demo-").tempdir()?;
         let store = Arc::new(SqliteStore::open(folder.path().join("demo.db")).await?);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let mut warnings = cast.warnings.clone();
+        warnings.extend(cast.stranger(reached(guarded_at)));
         let origin = origin(reached(console_at));
         let house = wiring::wire(
+            cast,
             store.clone(),
             clock.clone(),
             app.local_addr()?,
@@ -120,6 +152,7 @@ impl Demo {
             clock,
             store,
             folder,
+            warnings,
         })
     }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use jit_console::ApiSettings;
-use jit_console::web::{Console, ConsoleSettings, DemoPerson};
+use jit_console::web::{Console, ConsoleSettings};
 use jit_core::broker::Broker;
 use jit_core::broker::passkeys::StoredPasskeys;
-use jit_core::broker::people::PeopleFile;
 use jit_core::broker::store::Store;
 use jit_core::clock::Clock;
 use jit_core::gate::Gate;
@@ -20,25 +19,12 @@ use jit_core::gate::rules::RuleSet;
 use jit_core::gate::step_up::{StepUpSettings, StepUps};
 use jit_core::gate::tokens::ApiTokens;
 use jit_core::gate::totp::Totp;
-use jit_core::id::Principal;
-use jit_core::policy::{Format, Policy};
 use jit_tower::JitLayer;
 
+use super::cast::Cast;
 use crate::BoxError;
 use crate::proxy::Proxy;
 use crate::refusal::ToConsole;
-
-/// Whom a visitor may be: the subject, the name and what they may do.
-const PEOPLE: [(&str, &str, &str); 4] = [
-    ("alice", "Alice", "SRE: may ask for admin, staging and payroll"),
-    ("bob", "Bob", "SRE lead: may approve, and revoke"),
-    (
-        "carol",
-        "Carol",
-        "Security: may approve, revoke, lock everything down, and read the audit log",
-    ),
-    ("mallory", "Mallory", "Has no role: may ask for nothing"),
-];
 
 /// The parts of the demo.
 pub(super) struct House {
@@ -51,6 +37,7 @@ pub(super) struct House {
 
 /// Puts the parts together around an `upstream`; browsers reach the console at `origin`, and are sent there from the address `console`.
 pub(super) async fn wire(
+    cast: Cast,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     upstream: SocketAddr,
@@ -58,8 +45,12 @@ pub(super) async fn wire(
     console: SocketAddr,
     origin: &str,
 ) -> Result<House, BoxError> {
-    let policy = Policy::parse(include_str!("policy.toml"), Format::Toml, "policy.toml")?;
-    let people = PeopleFile::parse(include_str!("people.toml"), Format::Toml, "people.toml")?;
+    let Cast {
+        policy,
+        people,
+        visitors,
+        ..
+    } = cast;
     let people = Arc::new(people);
     let tokens = people.tokens().into_iter();
     let tokens = Arc::new(ApiTokens::new(
@@ -75,19 +66,12 @@ pub(super) async fn wire(
         .interactions(interactions.clone())
         .build()
         .await?;
-    let visitors = PEOPLE.into_iter().map(|(subject, name, about)| {
-        Ok(DemoPerson {
-            principal: Principal::new("demo", subject)?,
-            name: name.to_owned(),
-            about: about.to_owned(),
-        })
-    });
     let settings = ConsoleSettings::new(origin)?
         .with_guarded(format!("http://{guarded}"))?
         .with_guarded(format!("http://localhost:{}", guarded.port()))?
         .with_alias(format!("http://{console}"))?
         .with_step_ups(step_ups.clone())
-        .dangerous_with_demo_people(visitors.collect::<Result<Vec<_>, BoxError>>()?);
+        .dangerous_with_demo_people(visitors);
     // Not at an address of the network: browsers take passkeys on this machine alone, or over HTTPS.
     let settings = settings
         .clone()

@@ -29,6 +29,8 @@ pub(super) struct Papers {
     pub(super) console_tls: Option<Arc<ServerConfig>>,
     /// Whom to believe on the way to upstreams, by their names.
     pub(super) trusts: HashMap<String, Trust>,
+    /// Who names those whom client certificates prove.
+    mtls_issuer: Option<String>,
 }
 
 impl Papers {
@@ -58,6 +60,7 @@ impl Papers {
                 gate_tls,
                 console_tls,
                 trusts,
+                mtls_issuer: files.mtls_issuer.clone(),
             }),
             _ => Err(problems),
         }
@@ -70,7 +73,12 @@ impl Papers {
         let lints = self.policy.warnings().iter().map(ToString::to_string);
         let mut warnings: Vec<String> = lints.collect();
         let file = &self.policy_name;
-        let unfulfilled = seats::unfulfilled(&self.policy, &self.people, clock.now());
+        let unfulfilled = seats::unfulfilled(
+            &self.policy,
+            &self.people,
+            self.mtls_issuer.as_deref(),
+            clock.now(),
+        );
         warnings.extend(
             unfulfilled
                 .iter()

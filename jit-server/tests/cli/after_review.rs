@@ -116,3 +116,15 @@ async fn broken_glass_is_looked_into_once_and_by_another_person() {
     );
     served.stop().await;
 }
+
+#[tokio::test]
+async fn what_others_approve_is_not_looked_into_afterwards() {
+    let world = crate::world::start().await;
+    let asked = world.ask().await;
+    let id = crate::world::id(&asked);
+    world
+        .jit("bob", &["after-review", "justified", id, "--yes"])
+        .await
+        .ended(3, &[&format!("{id} is no break-glass")]);
+    world.end().await;
+}

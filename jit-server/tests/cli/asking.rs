@@ -125,7 +125,7 @@ async fn waiting_ends_with_what_was_decided() {
 
     let args = ["request", "-r", "admin", "--reason", "x", "-o", "json"];
     let second = world.jit("carol", &args).await;
-    second.ended(3, &["error: You are not eligible"]);
+    second.ended(3, &["You are not eligible for this", "problems/not-eligible"]);
     world.end().await;
 }
 
@@ -215,7 +215,7 @@ async fn each_way_to_fail_has_its_code() {
             "alice",
             &["events"],
             3,
-            &["error: You are not eligible", "jit policies"],
+            &["error: You are not eligible", "roles under auditors"],
         ),
         (
             "alice",
@@ -253,6 +253,61 @@ async fn each_way_to_fail_has_its_code() {
         .await
         .ended(2, &["JIT_TOKEN", "--token-file"]);
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_program_is_told_in_json_why_not() {
+    let world = start().await;
+    let id = world.ask().await;
+    let id = crate::world::id(&id).to_owned();
+    let json = |ran: &crate::world::Ran| -> serde_json::Value {
+        let last = ran.err.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+    };
+    let digest = world.jit("alice", &["show", &id, "-o", "json"]).await.json()["digest"].clone();
+    let own = ["approve", &id, "--digest", digest.as_str().unwrap(), "-o", "json"];
+    let own = world.jit("alice", &own).await.ended(3, &[]);
+    let told = json(&own);
+    assert_eq!(
+        (&told["exit_code"], &told["problem"]["status"]),
+        (&3.into(), &403.into())
+    );
+    assert_eq!(told["problem"]["type"], "/_jit/problems/self-review");
+    assert_eq!(own.out, "");
+    let stranger = world
+        .jit("mallory", &["lockdown", "list", "-o", "json"])
+        .await
+        .ended(3, &[]);
+    let told = json(&stranger);
+    assert_eq!(told["problem"]["type"], "/_jit/problems/not-eligible");
+    assert!(
+        told["message"].as_str().unwrap().contains("roles under lockdown"),
+        "{told}"
+    );
+    // What no control API has said has no problem.
+    let nowhere = ran(program(&["grants", "-o", "json"])).await.ended(2, &[]);
+    let told = json(&nowhere);
+    assert_eq!((&told["exit_code"], told.get("problem")), (&2.into(), None));
+    assert!(told["message"].as_str().unwrap().contains("JIT_URL"), "{told}");
+    // In words, nothing of it is JSON.
+    let words = world
+        .jit("mallory", &["lockdown", "list"])
+        .await
+        .ended(3, &["error: "]);
+    assert!(!words.err.contains('{'), "{words:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_usage_line_asks_for_nothing_that_the_environment_says() {
+    let mut revoke = program(&["revoke"]);
+    revoke
+        .env("JIT_URL", "http://127.0.0.1:9")
+        .env("JIT_CA_FILE", "/nowhere");
+    let revoke = ran(revoke)
+        .await
+        .ended(2, &["Usage: jit revoke --reason <TEXT> <ID>\n"]);
+    assert!(!revoke.err.contains("--url"), "{revoke:?}");
 }
 
 #[tokio::test]

@@ -265,6 +265,10 @@ async fn an_explanation_says_who_may_and_why_not() {
         "zoe",
     ];
     folder.policy(&args).await.ended(1, &["no person \"zoe\""]);
+    folder.write("broken.toml", "[[resources]]\nnames = \"x\"\n");
+    let broken = folder.policy(&["explain", "broken.toml"]).await;
+    let broken = broken.ended(1, &["broken.toml:2: error: unknown field `names`"]);
+    assert!(!broken.err.starts_with("error:"), "{broken:?}");
 }
 
 const CASES: &str = r#"policy = "policy.toml"
@@ -482,7 +486,7 @@ garbage
         "people.toml",
     ];
     let told = folder.policy(&args).await.done(&[
-        "access.log: 7 requests; 1 lines are none, the first is line 8",
+        "access.log: 7 requests; 1 line of something else (line 8)\n\nVERDICT",
         "yes, under admin-for-sre",
         "\n  resource billing\n  [[open]] old.example.com /\n  policy billing-for-finance\n",
     ]);
@@ -507,13 +511,23 @@ garbage
     let hostless = ["replay", "policy.toml", "access.log"];
     let hostless = folder.policy(&hostless).await;
     // The line in JSON names its host.
-    hostless.done(&["Of 6 requests the log names no host; say which it is with --host."]);
+    hostless
+        .done(&["(line 8)\nFor 6 of them the log names no host, which makes each a bad-request; say which host it is with --host.\n\nVERDICT"]);
 
-    folder.write("empty.log", "x\n");
-    folder
-        .policy(&["replay", "policy.toml", "empty.log"])
-        .await
-        .ended(1, &["no line is a request"]);
+    for (log, code, told) in [
+        ("", 1, "x.log: it is empty"),
+        ("x\n", 1, "x.log: no line is a request"),
+        (
+            "::1 - - [x] \"GET /admin HTTP/1.1\" 200 1\n",
+            2,
+            "x.log: no line names a host, and a policy is about hosts; say which host it is the log of, as in --host app.example.com",
+        ),
+    ] {
+        folder.write("x.log", log);
+        let replay = folder.policy(&["replay", "policy.toml", "x.log"]).await;
+        let replay = replay.ended(code, &[told]);
+        assert_eq!(replay.out, "", "{replay:?}");
+    }
 }
 
 #[tokio::test]
@@ -556,7 +570,7 @@ async fn what_a_log_makes_grow_has_a_limit() {
     writing.await.unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     for part in [
-        "-: 12000 requests; 1 lines are none",
+        "-: 12000 requests; 1 line of something else (line 12001)",
         "… and 9997 more",
         "2000 more requests are by users beyond the first 10000",
     ] {

@@ -28,6 +28,8 @@ pub(crate) async fn start() -> World {
     let args = DemoArgs {
         listen: free,
         console: free,
+        policy: None,
+        people: None,
         no_open: true,
     };
     let demo = Demo::open(&args).await.unwrap();

@@ -34,6 +34,8 @@ pub(crate) async fn start() -> Running {
     let args = DemoArgs {
         listen: free,
         console: free,
+        policy: None,
+        people: None,
         no_open: true,
     };
     let demo = Demo::open(&args).await.unwrap();

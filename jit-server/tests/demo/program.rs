@@ -99,3 +99,112 @@ async fn it_says_where_to_go_and_leaves_nothing_behind_when_it_is_stopped() {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{signal}");
     }
 }
+
+const POLICY: &str = r#"
+[[open]]
+hosts = ["localhost", "127.0.0.1"]
+paths = ["/"]
+[[resources]]
+name = "reports"
+hosts = ["localhost", "127.0.0.1"]
+paths = ["/reports"]
+[[policies]]
+name = "reports-for-analysts"
+resources = ["reports"]
+requesters = { roles = ["analyst"] }
+duration = { default = "5m", max = "1h" }
+stages = [ { name = "owner", approvers = { roles = ["owner"] }, quorum = 1 } ]
+"#;
+const PEOPLE: &str = r#"
+[[people]]
+name = "Dana <i>"
+roles = ["analyst"]
+token = "demo-dana"
+[[people]]
+name = "Otto"
+roles = ["owner"]
+[[people]]
+name = "Gone"
+roles = ["owner"]
+disabled = true
+"#;
+
+#[tokio::test]
+async fn it_shows_a_policy_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (policy, people) = (write("policy.toml", POLICY), write("people.toml", PEOPLE));
+    let anywhere = ["demo", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0"];
+    let start = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_jit"))
+            .args([&anywhere, args].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    let mut demo = start(&["--policy", &policy, "--people", &people]);
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut at = async |what: &str| loop {
+        let line = lines.next_line().await.unwrap().expect("it is named");
+        if let Some(at) = line.trim_start().strip_prefix(what) {
+            return at.trim().to_owned();
+        }
+    };
+    let (guarded, console) = (at("guarded application ").await, at("console ").await);
+    assert_eq!(
+        (at("policy ").await, at("people ").await),
+        (policy.clone(), people.clone())
+    );
+    let login = get("", &format!("{console}/login")).await;
+    for (part, there) in [
+        ("Dana &#60;i&#62;", true),
+        ("Role: analyst", true),
+        ("Otto", true),
+        ("Gone", false),
+        ("Alice", false),
+    ] {
+        assert_eq!(login.text.contains(part), there, "{part}: {login:?}");
+    }
+    for (path, status) in [("/admin", 200), ("/reports", 403)] {
+        assert_eq!(
+            get("dana", &format!("{guarded}{path}")).await.status,
+            status,
+            "{path}"
+        );
+    }
+
+    // What can't work is said before anybody waits for it, and what is wrong keeps it from starting.
+    let elsewhere = write(
+        "elsewhere.toml",
+        &POLICY.replace("\"localhost\", \"127.0.0.1\"", "\"app.example.com\""),
+    );
+    let mut told = start(&["--policy", &elsewhere]);
+    let mut warnings = BufReader::new(told.stderr.take().unwrap()).lines();
+    let mut all = String::new();
+    while !all.contains("names neither localhost nor 127.0.0.1") {
+        all += &warnings.next_line().await.unwrap().expect("it is told");
+    }
+    assert!(all.contains("nobody can ask"), "{all}");
+    let wrong = write("wrong.toml", &POLICY.replace("quorum", "qourum"));
+    for (option, file, part) in [
+        (
+            "--policy",
+            &*wrong,
+            "wrong.toml:14: error: unknown field `qourum`",
+        ),
+        (
+            "--people",
+            "/nowhere/people.toml",
+            "/nowhere/people.toml: No such file",
+        ),
+    ] {
+        let (code, out, err) = jit(&[&anywhere[..], &[option, file]].concat()).await;
+        assert!(code == Some(1) && out.is_empty() && err.contains(part), "{err}");
+    }
+}

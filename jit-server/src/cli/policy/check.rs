@@ -49,7 +49,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
             .map(|lint| lines(&lint.to_string()))
             .collect();
         if let Some(people) = &people {
-            let problems = unfulfilled(&ruled.policy, people, files::now());
+            let problems = unfulfilled(&ruled.policy, people, None, files::now());
             found.extend(
                 problems
                     .iter()

@@ -51,7 +51,7 @@ fn format(path: &Path) -> Result<Format, Failure> {
 pub(super) fn policy(path: &Path) -> Result<Ruled, Failure> {
     let (source, name) = (text(path)?, name(path));
     let policy = Policy::parse(&source, format(path)?, &name)
-        .map_err(|report| Failure::failed(lines(&report.to_string())))?;
+        .map_err(|report| Failure::report(lines(&report.to_string())))?;
     let rules = RuleSet::compile(policy.resources(), policy.open());
     let rules = rules.map_err(|error| Failure::failed(format!("{name}: {error}")))?;
     Ok(Ruled { policy, rules })

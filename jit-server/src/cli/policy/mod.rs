@@ -8,8 +8,11 @@ mod replay;
 mod test;
 mod verdict;
 
+use std::path::Path;
+
 use clap::Subcommand;
-use jit_core::policy;
+use jit_core::broker::people::PeopleFile;
+use jit_core::policy::{self, Policy};
 
 pub use check::CheckArgs;
 pub use explain::ExplainArgs;
@@ -36,6 +39,17 @@ pub enum PolicyCommand {
     Schema,
     /// Prints a policy file that shows what can be said in one.
     Example,
+}
+
+/// What a policy file says, or everything that is wrong with it.
+pub(crate) fn policy_file(path: &Path) -> Result<Policy, String> {
+    let ruled = files::policy(path).map_err(|failure| failure.text)?;
+    Ok(ruled.policy)
+}
+
+/// Who is in a people file, or everything that is wrong with it.
+pub(crate) fn people_file(path: &Path) -> Result<PeopleFile, String> {
+    files::people(path).map_err(|failure| failure.text)
 }
 
 pub(super) fn run(command: &PolicyCommand) -> Result<(), Failure> {

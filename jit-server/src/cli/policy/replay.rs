@@ -83,11 +83,19 @@ pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
             None => tally.skip(lines.number()),
         }
     }
-    print(&tally.report(&log, persons.as_deref(), args.top))?;
+    if lines.number() == 0 {
+        return Err(Failure::failed(format!("{log}: it is empty; name the right log")));
+    }
     if tally.is_empty() {
         return Err(Failure::failed(format!(
             "{log}: no line is a request; say how it is written with --format"
         )));
     }
-    Ok(())
+    if tally.is_hostless() {
+        return Err(Failure::usage(format!(
+            "{log}: no line names a host, and a policy is about hosts; say which host it is the log of, as in --host {}",
+            tally.some_host()
+        )));
+    }
+    print(&tally.report(&log, persons.as_deref(), args.top))
 }

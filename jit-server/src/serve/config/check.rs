@@ -88,6 +88,11 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
                 gate_tls,
                 console_tls,
                 upstreams_tls: check.upstreams_tls,
+                mtls_issuer: file
+                    .identity
+                    .mtls
+                    .as_ref()
+                    .map(|mtls| mtls.get_ref().issuer.clone()),
             },
             database,
             verify_log: file.verify_log.unwrap_or(true),

@@ -28,6 +28,8 @@ use jit_authz::AuthzSettings;
 use jit_console::web::ConsoleSettings;
 use jit_core::gate::hygiene::TrustedProxies;
 use jit_core::policy::Format;
+use jit_core::policy::shape::{Shape, line_of, shape};
+use jit_core::policy::text::clean;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(super) use problem::{Problems, guard, text};
@@ -60,6 +62,8 @@ pub(super) struct Files {
     pub(super) console_tls: Option<Tls>,
     /// Those of [`Config::upstreams`] whose servers are spoken to in TLS, by their names.
     pub(super) upstreams_tls: Vec<UpstreamTls>,
+    /// Who names those whom client certificates prove. Read once, as all of the configuration.
+    pub(super) mtls_issuer: Option<String>,
 }
 
 /// TLS to the servers of an upstream.
@@ -168,7 +172,15 @@ impl Config {
         let source = problem::text(path, 0, "name the file with --config")?;
         let written: written::File = toml::from_str(&source).map_err(|error| {
             let line = error.span().map(|span| problem::line(&source, span.start));
-            Problems::one(&name, line, error.message().trim_end(), problem::SEE_EXAMPLE)
+            let text = line.map_or("", |line| line_of(&source, line));
+            let Shape { problem, mend } = shape(error.message().trim_end(), text);
+            let mend = mend.map(|mend| clean(&mend));
+            Problems::one(
+                &name,
+                line,
+                &problem,
+                mend.as_deref().unwrap_or(problem::SEE_EXAMPLE),
+            )
         })?;
         check::check(path, &source, &written)
     }

@@ -112,6 +112,11 @@ impl Check<'_> {
         }
         let (mut servers, mut secured) = (Vec::new(), 0);
         for text in given.get_ref() {
+            if let Some(rest) = text.get_ref().strip_prefix("http://") {
+                let mend = format!("write {:?}", rest.trim_end_matches('/'));
+                self.wrong(text, "it is a URL, and a server is host and port", &mend);
+                continue;
+            }
             let https = text.get_ref().strip_prefix("https://");
             secured += usize::from(https.is_some());
             let read = https.unwrap_or(text.get_ref()).parse::<Authority>();

@@ -60,6 +60,26 @@ impl<'r> Tally<'r> {
         self.places.is_empty()
     }
 
+    /// Whether nothing can be said of any request, for want of a host.
+    pub(super) fn is_hostless(&self) -> bool {
+        self.hostless > 0 && self.hostless == self.requests()
+    }
+
+    /// A host that the policy names.
+    pub(super) fn some_host(&self) -> String {
+        let policy = &self.ruled.policy;
+        let resources = policy.resources().iter().flat_map(|resource| &resource.hosts);
+        let named = resources.chain(policy.open().iter().flat_map(|entry| &entry.hosts));
+        let mut plain = named.filter(|host| !host.contains('*'));
+        plain
+            .next()
+            .map_or_else(|| "app.example.com".to_owned(), |host| inert(host))
+    }
+
+    fn requests(&self) -> u64 {
+        self.places.values().map(|count| count.requests).sum()
+    }
+
     /// A line that is no request.
     pub(super) fn skip(&mut self, number: u64) {
         self.skipped += 1;
@@ -111,28 +131,26 @@ impl<'r> Tally<'r> {
 
     /// All of it in words.
     pub(super) fn report(&self, log: &str, persons: Option<&[Person]>, top: usize) -> String {
-        let requests: u64 = self.places.values().map(|count| count.requests).sum();
-        let mut text = format!("{log}: {requests} requests");
+        let mut text = format!("{log}: {}", many(self.requests(), "request"));
         if let Some(first) = self.first_skipped {
-            let _ = write!(
+            let lines = many(self.skipped, "line");
+            let which = if self.skipped > 1 { "the first is " } else { "" };
+            let _ = write!(text, "; {lines} of something else ({which}line {first})");
+        }
+        text.push('\n');
+        if self.hostless > 0 {
+            let _ = writeln!(
                 text,
-                "; {} lines are none, the first is line {first}",
-                self.skipped
+                "For {} of them the log names no host, which makes each a bad-request; say which host it is with --host.",
+                self.hostless
             );
         }
-        text.push_str("\n\n");
+        text.push('\n');
         text.push_str(&counts(
             ["VERDICT", "REQUESTS", "FIRST SEEN"],
             self.places.iter().map(|(word, count)| (*word, count)),
             top,
         ));
-        if self.hostless > 0 {
-            let _ = writeln!(
-                text,
-                "\nOf {} requests the log names no host; say which it is with --host.",
-                self.hostless
-            );
-        }
         if !self.resources.is_empty() {
             text.push('\n');
             let rows = self.resources.iter().map(|(name, count)| (name.as_str(), count));
@@ -240,6 +258,10 @@ fn counts<'c>(head: [&str; 3], counts: impl Iterator<Item = (&'c str, &'c Count)
         ]
     });
     table(head, rows) + "\n"
+}
+
+fn many(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Inert, and not longer than fits.
