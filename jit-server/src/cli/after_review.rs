@@ -178,7 +178,9 @@ async fn find(args: &FindingArgs, finding: &str) -> Result<(), Failure> {
     if request.break_glass.is_none() {
         return Err(Failure::new(
             Exit::Refused,
-            format!("{id} is no break-glass: others have to agree to it, and nobody looks into it afterwards"),
+            format!(
+                "{id} is no break-glass: others have to agree to it, and nobody looks into it afterwards"
+            ),
         ));
     }
     if !args.yes && !is_confirmed(&format!("Put down for good that this was {finding}?"))? {
