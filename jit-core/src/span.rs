@@ -174,6 +174,9 @@ mod tests {
             ("1h 30m", 5_400_000),
             ("1500ms", 1500),
             ("366days", 366 * 86_400_000),
+            // As it was printed once, and stands in databases.
+            ("1day", 86_400_000),
+            ("2months 29days 2h 52m 48s", 90 * 86_400_000),
         ] {
             let span: Span = text.parse().unwrap();
             assert_eq!(span.as_millis(), millis, "{text}");

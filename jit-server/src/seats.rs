@@ -23,13 +23,21 @@ const OWN_ISSUER: &str = "people";
 /// RFC 8176 §2, of a code.
 const CODE: &str = "otp";
 
+/// What second factors can be had beside codes.
+#[derive(Debug, Default)]
+pub(crate) struct Factors<'a> {
+    /// The issuer of the principals that client certificates prove, and nothing else does.
+    pub(crate) certificates: Option<&'a str>,
+    /// Whether everybody can sign in at a console that takes passkeys.
+    pub(crate) passkeys: bool,
+}
+
 /// A line for each thing that the people of `people` can't do, as far as `policy` wants it of them, with what would mend it. None where the
-/// policy gives roles for claims as well: then there may be people whom nobody knows of. `certificates` is the issuer of the principals
-/// that client certificates prove.
+/// policy gives roles for claims as well: then there may be people whom nobody knows of.
 pub(crate) fn unfulfilled(
     policy: &Policy,
     people: &PeopleFile,
-    certificates: Option<&str>,
+    factors: &Factors<'_>,
     now: Timestamp,
 ) -> Vec<String> {
     if !policy.mappings().is_empty() {
@@ -39,7 +47,7 @@ pub(crate) fn unfulfilled(
     let ids = persons.iter().map(|person| &person.id);
     let elsewhere = people.identities().into_iter().filter(|(principal, _)| {
         let issuer = principal.issuer();
-        issuer != OWN_ISSUER && certificates != Some(issuer)
+        factors.passkeys || (issuer != OWN_ISSUER && factors.certificates != Some(issuer))
     });
     let crew = Crew {
         codes: ids
@@ -204,12 +212,11 @@ mod tests {
             .map(|(name, roles)| format!("[[people]]\nname = \"{name}\"\nroles = {roles}\n"))
             .collect();
         let file = PeopleFile::parse(&format!("{file}{more}"), Format::Toml, "people.toml").unwrap();
-        unfulfilled(
-            &policy,
-            &file,
-            Some("https://ca.example.com"),
-            Timestamp::UNIX_EPOCH,
-        )
+        let factors = Factors {
+            certificates: Some("https://ca.example.com"),
+            passkeys: false,
+        };
+        unfulfilled(&policy, &file, &factors, Timestamp::UNIX_EPOCH)
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Shutting everything that a lockdown matches, and lifting it again.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use http::StatusCode;
 use jit_core::approval::lockdown::{Lockdown, Target};
 use jit_core::approval::refused::Refused;
 use jit_core::broker::Broker;
 use jit_core::id::LockdownId;
-use jit_core::policy::text::clean;
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::grants::NoParams;
@@ -60,7 +62,7 @@ pub(crate) enum TargetView {
 }
 
 impl LockdownView {
-    async fn new(lockdown: &Lockdown, broker: &Broker) -> Self {
+    fn new(lockdown: &Lockdown, warning: Option<String>) -> Self {
         Self {
             id: text(lockdown.id),
             target: match &lockdown.target {
@@ -76,7 +78,7 @@ impl LockdownView {
                 principal: (&lockdown.principal).into(),
             },
             at: Time(lockdown.at),
-            warning: unmatched(broker, &lockdown.target).await,
+            warning,
         }
     }
 }
@@ -101,11 +103,14 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<LockdownView>>, Problem> {
     let lockdowns = shared.broker.lockdowns(&caller.actor).await?;
     let NoParams {} = params.read()?;
-    let mut items = Vec::with_capacity(lockdowns.len());
-    for lockdown in &lockdowns {
-        items.push(LockdownView::new(lockdown, &shared.broker).await);
-    }
-    Ok(Json(Page { items, next: None }))
+    let warnings = warnings(&shared.broker, &lockdowns).await;
+    let items = lockdowns.iter().zip(warnings);
+    Ok(Json(Page {
+        items: items
+            .map(|(lockdown, warning)| LockdownView::new(lockdown, warning))
+            .collect(),
+        next: None,
+    }))
 }
 
 /// Declare a lockdown: it ends every grant that it matches, and nothing that it matches is granted until it is lifted.
@@ -120,28 +125,44 @@ pub(crate) async fn declare(
     may_lock_down(&shared, &caller)?;
     let (target, reason) = sent.json::<LockdownBody>().await?.read()?;
     let lockdown = shared.broker.lock_down(&caller.actor, target, &reason).await?;
-    let view = LockdownView::new(&lockdown, &shared.broker).await;
+    let warning = warnings(&shared.broker, std::slice::from_ref(&lockdown))
+        .await
+        .pop();
+    let view = LockdownView::new(&lockdown, warning.flatten());
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// What is said of a lockdown that locks out nobody and shuts nothing, as far as it is known: it may be a slip of whoever typed it.
-pub(crate) async fn unmatched(broker: &Broker, target: &Target) -> Option<String> {
-    // A directory that can't say now leaves everybody without a doubt, and the lockdown in force.
-    if !broker.is_unknown(target).await.unwrap_or(false) {
-        return None;
+/// How long a directory may take to doubt lockdowns. They are in force, whatever it says; who declared one in an emergency does not wait.
+const DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is said of each lockdown that locks out nobody and shuts nothing, as far as it is known: it may be a slip of whoever typed it.
+pub(crate) async fn warnings(broker: &Broker, lockdowns: &[Lockdown]) -> Vec<Option<String>> {
+    let mut warnings = Vec::with_capacity(lockdowns.len());
+    let asking = async {
+        for lockdown in lockdowns {
+            // A directory that can't say now leaves everybody without a doubt.
+            let is_unknown = broker.is_unknown(&lockdown.target).await.unwrap_or(false);
+            warnings.push(is_unknown.then(|| unknown(&lockdown.target)).flatten());
+        }
+    };
+    let _ = timeout(DOUBT_TIMEOUT, asking).await;
+    warnings.resize(lockdowns.len(), None);
+    warnings
+}
+
+fn unknown(target: &Target) -> Option<String> {
+    match target {
+        Target::All | Target::Principal(_) => None,
+        Target::Resource(name) => Some(format!(
+            "the policy names no resource `{name}`, so this shuts nothing that it guards"
+        )),
+        Target::Person(id) => Some(format!(
+            "nobody has the id `{id}`, so this locks out nobody who is known"
+        )),
+        Target::Role(role) => Some(format!(
+            "nobody has the role `{role}`, so this locks out nobody who is known"
+        )),
     }
-    Some(match target {
-        Target::All => return None,
-        Target::Resource(name) => {
-            format!("the policy names no resource `{name}`, so this shuts nothing that it guards")
-        }
-        Target::Person(id) => format!("nobody has the id `{id}`, so this locks out nobody who is known"),
-        Target::Role(role) => format!("nobody has the role `{role}`, so this locks out nobody who is known"),
-        Target::Principal(principal) => {
-            let principal = clean(&principal.to_string());
-            format!("nobody is known by `{principal}`, so this locks out nobody who is known")
-        }
-    })
 }
 
 /// Lift a lockdown. What it ended stays ended.

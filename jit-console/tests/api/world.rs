@@ -385,6 +385,7 @@ impl World {
     pub(crate) async fn asked(&self, who: &str, asking: Asking) -> Answer {
         let answer = self.post(who, "/v1/requests", &asking.body()).await;
         answer.is(201);
+        assert!(answer.text.ends_with("}\n"), "{answer:?}");
         answer
     }
 
@@ -427,6 +428,7 @@ impl Answer {
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, kind: &str) {
         self.is(status);
+        assert!(self.text.ends_with("}\n"), "{self:?}");
         assert_eq!(
             self.header("content-type"),
             Some("application/problem+json"),

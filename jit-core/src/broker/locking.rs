@@ -222,17 +222,16 @@ impl Broker {
         })
     }
 
-    /// Whether, as far as policy and directory can tell, `target` is nobody and nothing: a slip more often than not. It can be locked down
-    /// all the same, since another node may know more.
+    /// Whether policy and directory can tell that `target` is nobody and nothing: a slip more often than not. It can be locked down all the
+    /// same, since another node may know more. Never of an identity: who has not come yet, or not for a while, is not nobody.
     ///
     /// # Errors
     /// The directory's.
     pub async fn is_unknown(&self, target: &Target) -> Result<bool, DirectoryError> {
         let (directory, now) = (&self.inner.directory, self.now());
         Ok(match target {
-            Target::All => false,
+            Target::All | Target::Principal(_) => false,
             Target::Resource(name) => self.inner.policy.load().resource(name).is_none(),
-            Target::Principal(principal) => directory.resolve(principal, now).await?.is_none(),
             Target::Person(person) => directory.knows(person, now).await? == Some(false),
             Target::Role(role) => match directory.members(role, now).await? {
                 Members::Known(members) => members.is_empty(),

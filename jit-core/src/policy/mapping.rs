@@ -480,7 +480,7 @@ mod tests {
             (
                 format!("{issuer}claims = {{ g = 1.5 }}\nroles = [\"a\"]"),
                 6,
-                "did not match",
+                "a claim is compared with",
             ),
         ] {
             let source = format!("{BASE}{mapping}");

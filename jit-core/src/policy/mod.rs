@@ -60,6 +60,7 @@ mod ruling;
 pub mod shape;
 mod source;
 mod standing;
+mod table;
 pub mod terms;
 pub mod text;
 mod ticket;

@@ -5,11 +5,10 @@
 //! here. The JSON Schema is made of these types, so their documentation is what an editor shows.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+
+use crate::policy::table::{self, Table};
 #[cfg(feature = "schema")]
 use {
     crate::id::{PersonId, PolicyName, ResourceName, Role, StageName},
@@ -66,7 +65,10 @@ pub(super) struct Mapping {
 
 /// One value, or several of which one is enough.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a claim is compared with a text, a whole number, true or false, or a list of those"
+)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) enum Wanted {
     /// This one.
@@ -175,9 +177,10 @@ pub(super) struct Entry {
     #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<ResourceName>"))]
     pub(super) resources: Vec<String>,
     /// Who may ask.
+    #[serde(deserialize_with = "table::only")]
     pub(super) requesters: PeopleKeys,
     /// How long access may last.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     pub(super) duration: Duration,
     /// A request that is not decided within this dies. Default: 1h.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
@@ -192,15 +195,16 @@ pub(super) struct Entry {
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
     pub(super) cooldown: Option<String>,
     /// What the reason must look like.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     pub(super) reason: Reason,
     /// What the ticket must look like.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     pub(super) ticket: Ticket,
     /// How the requester must have signed in. Absent: in whatever way.
+    #[serde(default, deserialize_with = "table::any")]
     pub(super) mfa: Option<Mfa>,
     /// What one grant may be used for in all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     pub(super) limits: Limits,
     /// Who must agree, in this order.
     #[serde(default)]
@@ -211,62 +215,28 @@ pub(super) struct Entry {
     #[serde(default)]
     pub(super) automatic: Vec<Rule>,
     /// Immediate access in an emergency, reviewed afterwards.
+    #[serde(default, deserialize_with = "table::any")]
     pub(super) break_glass: Option<BreakGlass>,
 }
 
 /// A set of people: everyone who has one of the roles, and the persons named.
-#[derive(Debug, Default)]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(rename = "People", deny_unknown_fields)
-)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "People"))]
 pub(super) struct PeopleKeys {
     /// Any one of these roles is enough.
-    #[cfg_attr(feature = "schema", schemars(default, with = "BTreeSet<Role>"))]
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<Role>"))]
     pub(super) roles: Vec<String>,
     /// Persons by the directory's id.
-    #[cfg_attr(feature = "schema", schemars(default, with = "BTreeSet<PersonId>"))]
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeSet<PersonId>"))]
     pub(super) persons: Vec<String>,
-}
-
-/// By hand, since a derived one takes a list for a table as well, and `requesters = ["sre"]` is written sooner or later.
-impl<'de> Deserialize<'de> for PeopleKeys {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Keys {
-            #[serde(default)]
-            roles: Vec<String>,
-            #[serde(default)]
-            persons: Vec<String>,
-        }
-
-        struct Table;
-
-        impl<'de> Visitor<'de> for Table {
-            type Value = PeopleKeys;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table, such as { roles = [\"sre\"] }")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PeopleKeys, A::Error> {
-                let Keys { roles, persons } = Keys::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(PeopleKeys { roles, persons })
-            }
-        }
-
-        from.deserialize_map(Table)
-    }
 }
 
 /// How long access may last.
 #[derive(Debug, Default, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table, such as { default = \"30m\", max = \"4h\" }"
-)]
+#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Duration {
     /// When the request names none. Default: 30m, or `max` if that is shorter.
@@ -282,10 +252,7 @@ pub(super) struct Duration {
 
 /// What the reason must look like.
 #[derive(Debug, Default, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table, such as { required = true, min_length = 10 }"
-)]
+#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Reason {
     /// Whether there must be one. Default: false.
@@ -298,7 +265,7 @@ pub(super) struct Reason {
 
 /// What the ticket must look like.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table, such as { required = true }")]
+#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Ticket {
     /// Whether there must be one. Default: false.
@@ -310,7 +277,7 @@ pub(super) struct Ticket {
 
 /// How someone must have signed in.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table, such as { max_age = \"15m\" }")]
+#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct Mfa {
     /// Whether several factors are needed. Default: true.
@@ -366,7 +333,7 @@ pub(super) struct Stage {
     #[cfg_attr(feature = "schema", schemars(with = "Option<StageName>"))]
     pub(super) name: Option<String>,
     /// Who may fill its seats.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     pub(super) approvers: PeopleKeys,
     /// How many distinct persons must approve. Default: 1.
     #[serde(default = "one")]
@@ -376,8 +343,10 @@ pub(super) struct Stage {
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
     pub(super) escalate_after: Option<String>,
     /// Who joins the approvers then.
+    #[serde(default, deserialize_with = "table::any")]
     pub(super) escalate_to: Option<PeopleKeys>,
     /// How a reviewer must have signed in. Absent: in whatever way.
+    #[serde(default, deserialize_with = "table::any")]
     pub(super) mfa: Option<Mfa>,
 }
 
@@ -412,6 +381,7 @@ pub(super) struct Rule {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct BreakGlass {
     /// Who may break the glass. They need not be among the policy's requesters.
+    #[serde(deserialize_with = "table::only")]
     pub(super) requesters: PeopleKeys,
     /// The longest that it may last.
     #[cfg_attr(feature = "schema", schemars(with = "Span"))]
@@ -420,5 +390,24 @@ pub(super) struct BreakGlass {
     #[cfg_attr(feature = "schema", schemars(with = "Option<Span>"))]
     pub(super) review_within: Option<String>,
     /// How the requester must have signed in. Absent: as the policy asks, and with several factors in any case.
+    #[serde(default, deserialize_with = "table::any")]
     pub(super) mfa: Option<Mfa>,
+}
+
+macro_rules! tables {
+    ($($name:ident: $example:literal;)*) => {
+        $(impl Table for $name {
+            const EXAMPLE: &'static str = $example;
+        })*
+    };
+}
+
+tables! {
+    PeopleKeys: "{ roles = [\"sre\"] }";
+    Duration: "{ default = \"30m\", max = \"4h\" }";
+    Reason: "{ required = true, min_length = 10 }";
+    Ticket: "{ required = true }";
+    Mfa: "{ max_age = \"15m\" }";
+    Limits: "{ requests = 100 }";
+    BreakGlass: "{ requesters = { roles = [\"on-call\"] }, max = \"30m\" }";
 }

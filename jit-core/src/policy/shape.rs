@@ -33,20 +33,18 @@ pub fn shape(message: &str, line: &str) -> Shape {
         problem,
         mend: Some(mend),
     };
-    if let Some((name, is_list)) = header(line)
-        && message.starts_with("invalid type: map, expected")
-    {
-        let is_wanted = message.ends_with("expected a sequence");
-        if is_wanted && !is_list {
-            return told(
-                format!("[{name}] is one table, and there may be several"),
-                format!("write [[{name}]], in two pairs of brackets"),
-            );
-        }
-        if is_list {
+    // A table inside another one can stand for many things; what stands at the top is plain.
+    if let Some((name, is_list)) = header(line).filter(|(name, _)| !name.contains('.')) {
+        if is_list && message.starts_with("invalid type: map, expected ") {
             return told(
                 format!("[[{name}]] is a list of tables, and there is only one"),
                 format!("write [{name}], in one pair of brackets"),
+            );
+        }
+        if !is_list && message == "invalid type: map, expected a sequence" {
+            return told(
+                format!("[{name}] is one table, and there may be several"),
+                format!("write [[{name}]], in two pairs of brackets"),
             );
         }
     }
@@ -60,16 +58,11 @@ pub fn shape(message: &str, line: &str) -> Shape {
     match expected {
         "a sequence" => Shape {
             problem: format!("{found}, expected a list"),
-            mend: if is_text(value) {
-                Some(format!("write {key} = [{value}]"))
-            } else {
-                line.contains("= {")
-                    .then(|| "put brackets around it: [ { … } ]".to_owned())
-            },
+            mend: is_text(value).then(|| format!("write {key} = [{value}]")),
         },
         "a string" | "path string" => {
             let unit = if found.contains("integer") {
-                "; a length of time has its unit, such as \"30m\""
+                "; a length of time with its unit, such as \"30m\""
             } else {
                 ""
             };
@@ -82,10 +75,9 @@ pub fn shape(message: &str, line: &str) -> Shape {
             message.to_owned(),
             "write true or false, without quotes".to_owned(),
         ),
-        "u16" | "u32" | "u64" | "usize" => told(
-            format!("{found}, expected a whole number, not below 0"),
-            "write it in digits, without quotes".to_owned(),
-        ),
+        "u16" => number(found, "from 0 to 65535"),
+        "u32" => number(found, "from 0 to 4294967295"),
+        "u64" | "usize" => number(found, "not below 0"),
         "literal string" => told(found.to_owned(), "write it in quotes".to_owned()),
         "socket address" => told(format!("{found}, expected an address"), ADDRESS.to_owned()),
         _ if message.starts_with("invalid socket address") => {
@@ -93,26 +85,30 @@ pub fn shape(message: &str, line: &str) -> Shape {
         }
         _ if expected.starts_with("a table, such as ") => {
             let example = expected.trim_start_matches("a table, such as ");
-            let named = if key.is_empty() {
-                String::new()
-            } else {
-                format!("{key} = ")
-            };
-            told(
-                format!("{found}, expected a table"),
-                format!("write it like {named}{example}"),
-            )
+            let problem = format!("{found}, expected a table");
+            match header(line) {
+                Some((name, true)) => told(problem, format!("write [{name}], in one pair of brackets")),
+                _ if line.is_empty() => Shape { problem, mend: None },
+                _ if key.is_empty() => told(problem, format!("write it like {example}")),
+                _ => told(problem, format!("write it like {key} = {example}")),
+            }
         }
         _ if expected.starts_with("struct ") => Shape {
             problem: format!("{found}, expected a table"),
-            mend: (!key.is_empty()).then(|| {
-                format!("write [{key}] on a line of its own with its keys below, or {key} = {{ … }}")
-            }),
+            mend: (!key.is_empty() && !value.starts_with('['))
+                .then(|| format!("write {key} = {{ … }}, with its keys and values in the braces")),
         },
         _ => Shape {
             problem: message.to_owned(),
             mend: None,
         },
+    }
+}
+
+fn number(found: &str, which: &str) -> Shape {
+    Shape {
+        problem: format!("{found}, expected a whole number, {which}"),
+        mend: Some("write one, in digits and without quotes".to_owned()),
     }
 }
 
@@ -170,7 +166,7 @@ mod tests {
                 "invalid type: integer `30`, expected a string",
                 "default = 30",
                 "invalid type: integer `30`, expected a text",
-                "write it in quotes; a length of time has its unit, such as \"30m\"",
+                "write it in quotes; a length of time with its unit, such as \"30m\"",
             ),
             (
                 "invalid type: boolean `true`, expected path string",
@@ -187,8 +183,8 @@ mod tests {
             (
                 "invalid value: integer `-1`, expected u16",
                 "quorum = -1",
-                "invalid value: integer `-1`, expected a whole number, not below 0",
-                "write it in digits, without quotes",
+                "invalid value: integer `-1`, expected a whole number, from 0 to 65535",
+                "write one, in digits and without quotes",
             ),
             (
                 "string values must be quoted, expected literal string",
@@ -212,7 +208,7 @@ mod tests {
                 "invalid type: string \"x\", expected struct Listen",
                 "listen = \"x\"",
                 "invalid type: string \"x\", expected a table",
-                "write [listen] on a line of its own with its keys below, or listen = { … }",
+                "write listen = { … }, with its keys and values in the braces",
             ),
             (
                 "invalid type: boolean `true`, expected a table, such as { required = true }",
@@ -230,7 +226,7 @@ mod tests {
                 "invalid type: map, expected a sequence",
                 "stages = { name = \"lead\" }",
                 "invalid type: map, expected a list",
-                "put brackets around it: [ { … } ]",
+                "",
             ),
             (
                 "invalid type: map, expected a sequence",
@@ -243,6 +239,36 @@ mod tests {
                 "stages = [ { approvers = [\"sre-lead\"] } ]",
                 "invalid type: sequence, expected a table",
                 "write it like { roles = [\"sre\"] }",
+            ),
+            (
+                "invalid type: map, expected a string",
+                "[[upstreams.servers]]",
+                "invalid type: map, expected a text",
+                "write it in quotes",
+            ),
+            (
+                "invalid type: map, expected a sequence",
+                "[upstreams.servers]",
+                "invalid type: map, expected a list",
+                "",
+            ),
+            (
+                "invalid type: sequence, expected a table, such as { roles = [\"sre\"] }",
+                "[[policies.requesters]]",
+                "invalid type: sequence, expected a table",
+                "write [policies.requesters], in one pair of brackets",
+            ),
+            (
+                "invalid type: string \"x\", expected struct RawPerson",
+                "people = [\"x\"]",
+                "invalid type: string \"x\", expected a table",
+                "",
+            ),
+            (
+                "invalid type: sequence, expected a table, such as { roles = [\"sre\"] }",
+                "",
+                "invalid type: sequence, expected a table",
+                "",
             ),
             ("missing field `name`", "[[people]]", "missing field `name`", ""),
             ("", "[", "", ""),

@@ -215,7 +215,10 @@ fn parse_json(source: &str, lints: &mut Lints) -> Option<(File, Tree)> {
             } else {
                 "the file must be JSON"
             };
-            lints.error_on(line, clean(&error.to_string()), mend);
+            // The line is told beside it.
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            lints.error_on(line, clean(&shape(message, "").problem), mend);
             None
         }
     }
@@ -258,7 +261,8 @@ fn parse_yaml(source: &str, lints: &mut Lints) -> Option<(File, Tree)> {
             let message = error.without_snippet().to_string();
             let mend =
                 "write YAML without anchors and aliases, with the keys of the policy file's JSON Schema";
-            lints.error_on(line.filter(|line| *line > 0), clean(&message), mend);
+            let problem = shape(message.trim_end(), "").problem;
+            lints.error_on(line.filter(|line| *line > 0), clean(&problem), mend);
             None
         }
     }

@@ -175,14 +175,6 @@ async fn find(args: &FindingArgs, finding: &str) -> Result<(), Failure> {
     let client = args.connect.client()?;
     let request: Request = parsed(&read(&client, id).await?)?;
     tell(&sheet(&request));
-    if request.break_glass.is_none() {
-        return Err(Failure::new(
-            Exit::Refused,
-            format!(
-                "{id} is no break-glass: others have to agree to it, and nobody looks into it afterwards"
-            ),
-        ));
-    }
     if !args.yes && !is_confirmed(&format!("Put down for good that this was {finding}?"))? {
         return Err(Failure::failed("nothing was put down"));
     }
@@ -192,6 +184,16 @@ async fn find(args: &FindingArgs, finding: &str) -> Result<(), Failure> {
     }
     let reviewed = client
         .post(&format!("v1/requests/{id}/after-review"), &body)
-        .await?;
+        .await;
+    let reviewed = reviewed.map_err(|failure| {
+        if request.break_glass.is_some() || failure.exit != Exit::Changed {
+            return failure;
+        }
+        let text = format!(
+            "{}\n  It is no break-glass, and nobody looks into it afterwards.",
+            failure.text
+        );
+        Failure { text, ..failure }
+    })?;
     show(&reviewed, args.shown.is_json())
 }

@@ -79,7 +79,7 @@ impl Client {
             .http
             .request(Method::GET, url)
             .timeout(ANSWER_TIMEOUT.saturating_add(wait));
-        self.send(request).await
+        self.send(&Method::GET, request).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -103,20 +103,20 @@ impl Client {
                 .map_err(|_| Failure::usage("--idempotency-key must be 1 to 128 visible ASCII characters"))?;
             request = request.header("idempotency-key", value);
         }
-        self.send(request).await
+        self.send(&Method::POST, request).await
     }
 
     fn url(&self, path: &str) -> Result<Url, Failure> {
         self.base.join(path).map_err(Failure::failed)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
+    async fn send(&self, method: &Method, request: RequestBuilder) -> Result<Value, Failure> {
         let request = request
             .header(AUTHORIZATION, self.bearer.clone())
             .header(ACCEPT, "application/json, application/problem+json");
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
-        let endpoint = Endpoint::of(response.url());
+        let endpoint = Endpoint::of(method, response.url());
         let passing = passing(status, response.headers());
         let is_json = is_json(&response);
         let body = self.body(response).await?;

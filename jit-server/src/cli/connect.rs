@@ -96,7 +96,7 @@ fn base(text: &str, plain: bool) -> Result<(Url, bool), Failure> {
     if !url.username().is_empty() || url.password().is_some() {
         // What it holds must not be repeated.
         return Err(Failure::usage(
-            "--url holds a password; leave it out: the token says who you are",
+            "the control API's URL, --url or JIT_URL, holds a password; leave it out: the token says who you are",
         ));
     }
     if url.query().is_some() || url.fragment().is_some() {

@@ -139,7 +139,13 @@ async fn list(args: &ListArgs) -> Result<(), Failure> {
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
-    shown(&page::items(&items)?)
+    let lockdowns: Vec<Lockdown> = page::items(&items)?;
+    for lockdown in &lockdowns {
+        if let Some(warning) = &lockdown.warning {
+            tell(&format!("warning: {}: {warning}", lockdown.id));
+        }
+    }
+    shown(&lockdowns)
 }
 
 async fn set(args: &SetArgs) -> Result<(), Failure> {
@@ -150,6 +156,10 @@ async fn set(args: &SetArgs) -> Result<(), Failure> {
         return print(&inert::json(&answer));
     }
     let lockdown: Lockdown = parsed(&answer)?;
+    if let Some(warning) = &lockdown.warning {
+        let lift = format!("jit lockdown lift {} --reason \"a slip\"", lockdown.id);
+        tell(&format!("warning: {warning}; to lift it: {lift}"));
+    }
     shown(&[lockdown])
 }
 
@@ -164,12 +174,6 @@ async fn lift(args: &LiftArgs) -> Result<(), Failure> {
 }
 
 fn shown(lockdowns: &[Lockdown]) -> Result<(), Failure> {
-    for lockdown in lockdowns {
-        if let Some(warning) = &lockdown.warning {
-            let lift = format!("jit lockdown lift {} --reason \"a slip\"", lockdown.id);
-            tell(&format!("warning: {warning}; to lift it: {lift}"));
-        }
-    }
     print(&table(
         ["ID", "WHAT", "DECLARED BY", "AT", "REASON"],
         lockdowns.iter().map(|lockdown| {

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use jit_core::id::RequestId;
-use reqwest::{StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -54,11 +54,16 @@ pub(super) struct Endpoint {
     request: Option<RequestId>,
     /// The last part of its path that is no id.
     action: String,
+    /// Whether it was only read.
+    reads: bool,
 }
 
 impl Endpoint {
-    pub(super) fn of(url: &Url) -> Self {
-        let mut endpoint = Self::default();
+    pub(super) fn of(method: &Method, url: &Url) -> Self {
+        let mut endpoint = Self {
+            reads: *method == Method::GET,
+            ..Self::default()
+        };
         for part in url.path_segments().into_iter().flatten() {
             match part.parse() {
                 Ok(id) => endpoint.request = Some(id),
@@ -70,7 +75,7 @@ impl Endpoint {
 
     /// Who could have done it.
     fn who(&self) -> Option<String> {
-        let role = |role: &str| format!("The roles under {role} in [control] of the policy file may.");
+        let role = |roles: &str| format!("The roles under {roles} in [control] of the policy file may.");
         let who = match &*self.action {
             // To ask.
             "requests" => "What you may ask for: jit policies".to_owned(),
@@ -84,6 +89,7 @@ impl Endpoint {
                 format!("Who may decide about it (jit show {id}) may{others}.")
             }
             "withdraw" | "release" | "credential" => "Only who asked for it may.".to_owned(),
+            "lockdowns" if self.reads => role("auditors, revokers and lockdown"),
             "lockdowns" | "lift" | "clear" => role("lockdown"),
             "events" => role("auditors"),
             _ => return None,
@@ -280,10 +286,23 @@ mod tests {
         ] {
             let url = Url::parse(&format!("https://a.example/_jit/{path}")).unwrap();
             let value = json!({"type": "/_jit/problems/not-eligible", "title": "T"});
-            let failure = problem(StatusCode::FORBIDDEN, value.clone(), &Endpoint::of(&url));
+            let failure = problem(
+                StatusCode::FORBIDDEN,
+                value.clone(),
+                &Endpoint::of(&Method::POST, &url),
+            );
             assert!(failure.text.contains(told), "{path}: {failure:?}");
             assert_eq!(failure.problem.as_deref(), Some(&value));
         }
+        let list = Url::parse("https://a.example/_jit/v1/lockdowns").unwrap();
+        let value = json!({"type": "/_jit/problems/not-eligible", "title": "T"});
+        let failure = problem(StatusCode::FORBIDDEN, value, &Endpoint::of(&Method::GET, &list));
+        assert!(
+            failure
+                .text
+                .contains("roles under auditors, revokers and lockdown"),
+            "{failure:?}"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Whoever reaches the demo can be anyone of these people. That is said where it starts, and the reason why it listens on this machine alone
 //! unless it is told otherwise.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use jit_console::web::DemoPerson;
@@ -15,7 +15,7 @@ use jit_core::policy::{Format, Policy};
 use super::DemoArgs;
 use crate::BoxError;
 use crate::cli::{people_file, policy_file};
-use crate::seats::unfulfilled;
+use crate::seats::{Factors, unfulfilled};
 
 /// Whom a visitor may be, with the demo's own people: the subject, the name and what they may do.
 const PEOPLE: [(&str, &str, &str); 4] = [
@@ -56,13 +56,22 @@ impl Cast {
             PEOPLE.into_iter().map(own).collect::<Result<_, _>>()?
         };
         let mut warnings: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
-        let unfulfilled = unfulfilled(&policy, &people, None, now).into_iter();
+        let factors = Factors {
+            certificates: None,
+            // Everybody here can be at the console; and browsers take passkeys on this machine.
+            passkeys: super::reached(args.console).ip().is_loopback(),
+        };
+        let unfulfilled = unfulfilled(&policy, &people, &factors, now).into_iter();
         warnings.extend(unfulfilled.map(|problem| format!("warning: {problem}")));
-        if people.len() > visitors.len() {
+        let enabled = people
+            .persons(now)
+            .iter()
+            .filter(|person| !person.disabled)
+            .count();
+        if args.is_own() && enabled > visitors.len() {
             let offered = visitors.len();
             warnings.push(format!(
-                "warning: of {} people the console offers the first {offered} who are not disabled",
-                people.len()
+                "warning: of {enabled} people the console offers the first {offered}"
             ));
         }
         Ok(Self {
@@ -73,18 +82,33 @@ impl Cast {
         })
     }
 
-    /// What is said if nothing can be reached where the demo listens: policies name hosts.
-    pub(super) fn stranger(&self, guarded: SocketAddr) -> Option<String> {
+    /// The address to open in a browser, by a name that the policy knows; and what is said if it knows none.
+    pub(super) fn address(&self, guarded: SocketAddr) -> (String, Option<String>) {
+        let ip = match guarded.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let local = guarded.ip().is_loopback();
+        if self.names(&ip) {
+            return (guarded.to_string(), None);
+        }
+        if local && self.names("localhost") {
+            return (format!("localhost:{}", guarded.port()), None);
+        }
+        let add = if local { "localhost" } else { &ip };
+        let warning = format!(
+            "warning: the policy does not name the host {add}, so everything at {guarded} is refused; for the demo, add {add:?} to its hosts"
+        );
+        (guarded.to_string(), Some(warning))
+    }
+
+    fn names(&self, host: &str) -> bool {
         let resources = self.policy.resources().iter().map(|resource| &resource.hosts);
         let open = self.policy.open().iter().map(|entry| &entry.hosts);
-        let mut named = resources.chain(open).flatten();
-        let ip = guarded.ip().to_string();
-        let is_reached = named.any(|host| host_matches(host, "localhost") || host_matches(host, &ip));
-        (!is_reached).then(|| {
-            format!(
-                "warning: the policy names neither localhost nor {ip}, so everything at {guarded} is refused; for the demo, add \"localhost\" to its hosts"
-            )
-        })
+        resources
+            .chain(open)
+            .flatten()
+            .any(|named| host_matches(named, host))
     }
 }
 
@@ -124,4 +148,39 @@ fn named(people: &PeopleFile, now: Timestamp) -> Vec<DemoPerson> {
 /// The names of files, for what is printed.
 pub(super) fn file(path: Option<&Path>, own: &str) -> String {
     path.map_or_else(|| own.to_owned(), |path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(hosts: &str) -> Cast {
+        let policy = format!("[[open]]\nhosts = {hosts}\npaths = [\"/\"]\n");
+        Cast {
+            policy: Policy::parse(&policy, Format::Toml, "policy.toml").unwrap(),
+            people: PeopleFile::parse("", Format::Toml, "people.toml").unwrap(),
+            visitors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_address_that_is_shown_is_one_that_the_policy_knows() {
+        for (hosts, at, shown, named) in [
+            (
+                "[\"localhost\", \"127.0.0.1\"]",
+                "127.0.0.1:80",
+                "127.0.0.1:80",
+                true,
+            ),
+            ("[\"localhost\"]", "127.0.0.1:80", "localhost:80", true),
+            ("[\"localhost\"]", "[::1]:80", "localhost:80", true),
+            ("[\"[::1]\"]", "[::1]:80", "[::1]:80", true),
+            ("[\"localhost\"]", "192.0.2.1:80", "192.0.2.1:80", false),
+            ("[\"app.example.com\"]", "127.0.0.1:80", "127.0.0.1:80", false),
+        ] {
+            let (told, warning) = of(hosts).address(at.parse().unwrap());
+            assert_eq!((&*told, warning.is_none()), (shown, named), "{hosts} {at}");
+        }
+    }
 }

@@ -71,6 +71,9 @@ pub struct Demo {
     clock: Arc<dyn Clock>,
     store: Arc<SqliteStore>,
     folder: TempDir,
+    /// Where the guarded application is, for people.
+    shown: String,
+    /// What will not work, for people.
     warnings: Vec<String>,
 }
 
@@ -82,19 +85,35 @@ pub async fn run(args: DemoArgs) -> Result<(), BoxError> {
     let demo = Demo::open(&args).await?;
     // Listened for before anything is said: whoever reads what is printed may stop it at once.
     let stop = stop()?;
-    let guarded = reached(demo.guarded());
+    let guarded = &demo.shown;
     let url = demo.console_origin();
     let told = if args.is_own() {
         let own = "the demo's own";
         include_str!("what-is-served.txt")
             .replace("{policy}", &cast::file(args.policy.as_deref(), own))
             .replace("{people}", &cast::file(args.people.as_deref(), own))
+            .replace(
+                "{who}",
+                if args.people.is_some() {
+                    "somebody who has a token there"
+                } else {
+                    "Alice"
+                },
+            )
+            .replace(
+                "{token}",
+                if args.people.is_some() {
+                    "…"
+                } else {
+                    "demo-alice"
+                },
+            )
     } else {
         include_str!("what-to-try.txt").to_owned()
     };
     print!(
         "{}",
-        told.replace("{guarded}", &guarded.to_string())
+        told.replace("{guarded}", guarded)
             .replace("{console}", url.trim_start_matches("http://"))
     );
     for warning in &demo.warnings {
@@ -129,7 +148,8 @@ impl Demo {
         let folder = tempfile::Builder::new().prefix("jit-demo-").tempdir()?;
         let store = Arc::new(SqliteStore::open(folder.path().join("demo.db")).await?);
         let mut warnings = cast.warnings.clone();
-        warnings.extend(cast.stranger(reached(guarded_at)));
+        let (shown, warning) = cast.address(reached(guarded_at));
+        warnings.extend(warning);
         let origin = origin(reached(console_at));
         let house = wiring::wire(
             cast,
@@ -152,6 +172,7 @@ impl Demo {
             clock,
             store,
             folder,
+            shown,
             warnings,
         })
     }

@@ -15,7 +15,7 @@ use super::config::{Files, Problems, text};
 use super::tls;
 use super::upstreams::trust;
 use crate::proxy::Trust;
-use crate::seats;
+use crate::seats::{self, Factors};
 
 /// Everything that was read.
 #[derive(Debug)]
@@ -73,12 +73,11 @@ impl Papers {
         let lints = self.policy.warnings().iter().map(ToString::to_string);
         let mut warnings: Vec<String> = lints.collect();
         let file = &self.policy_name;
-        let unfulfilled = seats::unfulfilled(
-            &self.policy,
-            &self.people,
-            self.mtls_issuer.as_deref(),
-            clock.now(),
-        );
+        let factors = Factors {
+            certificates: self.mtls_issuer.as_deref(),
+            passkeys: false,
+        };
+        let unfulfilled = seats::unfulfilled(&self.policy, &self.people, &factors, clock.now());
         warnings.extend(
             unfulfilled
                 .iter()

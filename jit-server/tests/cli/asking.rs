@@ -281,7 +281,10 @@ async fn a_program_is_told_in_json_why_not() {
     let told = json(&stranger);
     assert_eq!(told["problem"]["type"], "/_jit/problems/not-eligible");
     assert!(
-        told["message"].as_str().unwrap().contains("roles under lockdown"),
+        told["message"]
+            .as_str()
+            .unwrap()
+            .contains("roles under auditors, revokers and lockdown"),
         "{told}"
     );
     // What no control API has said has no problem.

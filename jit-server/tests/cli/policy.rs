@@ -518,7 +518,7 @@ garbage
         ("", 1, "x.log: it is empty"),
         ("x\n", 1, "x.log: no line is a request"),
         (
-            "::1 - - [x] \"GET /admin HTTP/1.1\" 200 1\n",
+            "::1 - - [x] \"GET /admin HTTP/1.1\" 200 1\n::1 - - [x] \"OPTIONS * HTTP/1.1\" 200 1\n",
             2,
             "x.log: no line names a host, and a policy is about hosts; say which host it is the log of, as in --host app.example.com",
         ),

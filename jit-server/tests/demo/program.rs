@@ -5,6 +5,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::client::{PATIENCE, get};
 
@@ -94,7 +95,7 @@ async fn it_says_where_to_go_and_leaves_nothing_behind_when_it_is_stopped() {
             .await
             .unwrap();
         assert!(told.success());
-        let ended = tokio::time::timeout(PATIENCE, demo.wait()).await;
+        let ended = timeout(PATIENCE, demo.wait()).await;
         assert_eq!(ended.expect("it stops").unwrap().code(), Some(0), "{signal}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{signal}");
     }
@@ -151,7 +152,8 @@ async fn it_shows_a_policy_of_ones_own() {
     let mut demo = start(&["--policy", &policy, "--people", &people]);
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     let mut at = async |what: &str| loop {
-        let line = lines.next_line().await.unwrap().expect("it is named");
+        let line = timeout(PATIENCE, lines.next_line()).await.expect("it says so");
+        let line = line.unwrap().expect("it is named");
         if let Some(at) = line.trim_start().strip_prefix(what) {
             return at.trim().to_owned();
         }
@@ -187,8 +189,9 @@ async fn it_shows_a_policy_of_ones_own() {
     let mut told = start(&["--policy", &elsewhere]);
     let mut warnings = BufReader::new(told.stderr.take().unwrap()).lines();
     let mut all = String::new();
-    while !all.contains("names neither localhost nor 127.0.0.1") {
-        all += &warnings.next_line().await.unwrap().expect("it is told");
+    while !all.contains("does not name the host localhost") {
+        let line = timeout(PATIENCE, warnings.next_line()).await.expect("it warns");
+        all += &line.unwrap().expect("it is told");
     }
     assert!(all.contains("nobody can ask"), "{all}");
     let wrong = write("wrong.toml", &POLICY.replace("quorum", "qourum"));

@@ -246,6 +246,7 @@ async fn each_refusal_is_a_response() {
     ] {
         let answer = send(&world, "GET", path, fields).await;
         assert_eq!(answer.head.status, status, "{kind}");
+        assert!(answer.text.ends_with("}\n"), "{}", answer.text);
         let problem: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
         assert_eq!(problem["type"], format!("/_jit/problems/{kind}"));
         assert_eq!(problem["status"], status);

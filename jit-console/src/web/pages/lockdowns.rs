@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use jit_core::approval::lockdown::{Lockdown, Target};
 use jit_core::approval::refused::Refused;
-use jit_core::broker::Broker;
 use jit_core::id::{LockdownId, Timestamp};
 use jit_core::policy::text::clean;
 use serde::Deserialize;
@@ -16,7 +15,7 @@ use super::words::Moment;
 use crate::dto::{LockdownBody, ReasonBody};
 use crate::extract::{Id, Params};
 use crate::problem::Problem;
-use crate::routes::lockdowns::unmatched;
+use crate::routes::lockdowns::warnings;
 use crate::web::Console;
 use crate::web::failure::Failure;
 use crate::web::frame::{Frame, page};
@@ -83,7 +82,7 @@ struct LockRow {
 }
 
 impl LockRow {
-    async fn new(lockdown: &Lockdown, broker: &Broker, visitor: &Visitor, now: Timestamp) -> Self {
+    fn new(lockdown: &Lockdown, warning: Option<String>, visitor: &Visitor, now: Timestamp) -> Self {
         let id = lockdown.id.to_string();
         let may = visitor.powers.lockdown;
         Self {
@@ -92,7 +91,7 @@ impl LockRow {
             reason: clean(&lockdown.reason),
             who: lockdown.person.to_string(),
             at: Moment::new(lockdown.at, now),
-            warning: unmatched(broker, &lockdown.target).await,
+            warning,
             lift: may.then(|| visitor.session.token("lift", &id).to_string()),
         }
     }
@@ -130,14 +129,12 @@ async fn show(
     let broker = &console.0.broker;
     let locks = broker.lockdowns(&visitor.actor).await?;
     let now = broker.now();
-    let mut rows = Vec::with_capacity(locks.len());
-    for lock in &locks {
-        rows.push(LockRow::new(lock, broker, visitor, now).await);
-    }
+    let rows = locks.iter().zip(warnings(broker, &locks).await);
+    let rows = rows.map(|(lock, warning)| LockRow::new(lock, warning, visitor, now));
     let may = visitor.powers.lockdown;
     let shown = page(&LockdownsPage {
         frame: visitor.frame("grants", "Lockdowns"),
-        locks: rows,
+        locks: rows.collect(),
         csrf: may.then(|| visitor.session.token("lock-down", "").to_string()),
         typed,
         errors: problem.map_or_else(Errors::default, |problem| {

@@ -78,7 +78,10 @@ pub(super) struct RawPerson {
 
 /// `"issuer|subject"` or a table of both.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a principal is \"issuer|subject\", or { issuer = \"…\", subject = \"…\" }"
+)]
 pub(super) enum RawPrincipal {
     Text(String),
     Table(RawNames),
@@ -156,7 +159,7 @@ fn json(source: &str) -> Result<Vec<(usize, RawPerson)>, PeopleError> {
         let message = error.to_string();
         // The message ends in a line of its own count, which for an entry starts at the entry.
         let message = message.split(" at line ").next().unwrap_or_default();
-        PeopleError::new(before + error.line(), message.to_owned(), MEND)
+        PeopleError::new(before + error.line(), shape(message, "").problem, MEND)
     };
     let file: RawFile<&serde_json::value::RawValue> =
         serde_json::from_str(source).map_err(|error| wrong(0, &error))?;

@@ -8,7 +8,7 @@ use super::super::exit::Failure;
 use super::super::inert::lines;
 use super::super::screen::print;
 use super::files::{self, Ruled};
-use crate::seats::unfulfilled;
+use crate::seats::{Factors, unfulfilled};
 
 /// What `jit policy check` is told.
 #[derive(Debug, Clone, Args)]
@@ -49,7 +49,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
             .map(|lint| lines(&lint.to_string()))
             .collect();
         if let Some(people) = &people {
-            let problems = unfulfilled(&ruled.policy, people, None, files::now());
+            let problems = unfulfilled(&ruled.policy, people, &Factors::default(), files::now());
             found.extend(
                 problems
                     .iter()

@@ -88,11 +88,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
                 gate_tls,
                 console_tls,
                 upstreams_tls: check.upstreams_tls,
-                mtls_issuer: file
-                    .identity
-                    .mtls
-                    .as_ref()
-                    .map(|mtls| mtls.get_ref().issuer.clone()),
+                mtls_issuer: of_certificates(file),
             },
             database,
             verify_log: file.verify_log.unwrap_or(true),
@@ -107,6 +103,15 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
         }),
         _ => Err(check.problems),
     }
+}
+
+/// Who names those whom client certificates prove, unless tokens or a sign-in of the same name prove more.
+fn of_certificates(file: &written::File) -> Option<String> {
+    let issuer = &file.identity.mtls.as_ref()?.get_ref().issuer;
+    let tokens = file.identity.jwt.iter().map(|jwt| &jwt.get_ref().issuer);
+    let sign_in = file.console.as_ref().and_then(|console| console.sign_in.as_ref());
+    let mut others = tokens.chain(sign_in.map(|sign_in| &sign_in.get_ref().issuer));
+    (!others.any(|other| other == issuer)).then(|| issuer.clone())
 }
 
 pub(super) fn span(given: Option<Span>, seconds: u64) -> Duration {

@@ -113,7 +113,13 @@ impl Check<'_> {
         let (mut servers, mut secured) = (Vec::new(), 0);
         for text in given.get_ref() {
             if let Some(rest) = text.get_ref().strip_prefix("http://") {
-                let mend = format!("write {:?}", rest.trim_end_matches('/'));
+                let plain = rest.trim_end_matches('/');
+                let fits = plain.parse().is_ok_and(|server| is_whole(&server));
+                let mend = if fits {
+                    format!("write {plain:?}")
+                } else {
+                    MEND.to_owned()
+                };
                 self.wrong(text, "it is a URL, and a server is host and port", &mend);
                 continue;
             }
@@ -123,10 +129,7 @@ impl Check<'_> {
             let Some(server) = self.take(text, read, MEND) else {
                 continue;
             };
-            if server.port_u16().is_none_or(|port| port == 0)
-                || server.host().is_empty()
-                || server.as_str().contains('@')
-            {
+            if !is_whole(&server) {
                 self.wrong(text, "it is no host with a port", MEND);
             } else if servers.contains(&server) {
                 self.wrong(
@@ -197,4 +200,10 @@ impl Check<'_> {
             passes: self.count(health.passes.as_ref(), 2),
         }
     }
+}
+
+/// Whether it is a host with a port, and nothing else.
+fn is_whole(server: &Authority) -> bool {
+    let port = server.port_u16().is_some_and(|port| port != 0);
+    port && !server.host().is_empty() && !server.as_str().contains('@')
 }

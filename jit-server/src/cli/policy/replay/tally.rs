@@ -31,7 +31,9 @@ pub(super) struct Tally<'r> {
     ruled: &'r Ruled,
     skipped: u64,
     first_skipped: Option<u64>,
-    /// Requests for which neither the log nor an option names a host: whatever the policy says of hosts can't hold for them.
+    /// Requests for a path, as nearly all are; the rest are for a whole URL, for `*` or to be connected.
+    plain: u64,
+    /// Those for which neither the log nor an option names a host: whatever the policy says of hosts can't hold for them.
     hostless: u64,
     places: BTreeMap<&'static str, Count>,
     resources: BTreeMap<ResourceName, Count>,
@@ -47,6 +49,7 @@ impl<'r> Tally<'r> {
             ruled,
             skipped: 0,
             first_skipped: None,
+            plain: 0,
             hostless: 0,
             places: BTreeMap::new(),
             resources: BTreeMap::new(),
@@ -62,7 +65,7 @@ impl<'r> Tally<'r> {
 
     /// Whether nothing can be said of any request, for want of a host.
     pub(super) fn is_hostless(&self) -> bool {
-        self.hostless > 0 && self.hostless == self.requests()
+        self.hostless > 0 && self.hostless == self.plain
     }
 
     /// A host that the policy names.
@@ -88,7 +91,9 @@ impl<'r> Tally<'r> {
 
     pub(super) fn count(&mut self, entry: &Entry<'_>, host: Option<&str>) {
         let host = entry.host.as_deref().or(host);
-        self.hostless += u64::from(host.is_none() && entry.target.starts_with('/'));
+        let is_plain = entry.target.starts_with('/');
+        self.plain += u64::from(is_plain);
+        self.hostless += u64::from(is_plain && host.is_none());
         let place = self
             .ruled
             .place(request(&entry.method, &entry.target, host).as_ref());
