@@ -13,8 +13,8 @@ use jit_core::approval::ask::Assurance;
 use jit_core::broker::directory::Person;
 use jit_core::broker::people::PeopleFile;
 use jit_core::id::{PersonId, Timestamp};
-use jit_core::policy::Policy;
 use jit_core::policy::terms::{MfaTerms, StageTerms, Terms};
+use jit_core::policy::{Control, Policy};
 
 /// Most names that a line tells.
 const NAMES_MAX: usize = 5;
@@ -57,7 +57,9 @@ pub(crate) fn unfulfilled(
         elsewhere: elsewhere.map(|(_, person)| person).collect(),
         persons,
     };
-    policy.policies().flat_map(|terms| crew.lines(terms)).collect()
+    let mut lines = crew.unheld(policy.control());
+    lines.extend(policy.policies().flat_map(|terms| crew.lines(terms)));
+    lines
 }
 
 struct Crew {
@@ -69,6 +71,28 @@ struct Crew {
 }
 
 impl Crew {
+    /// What the policy lets some do whom it names, and nobody is one of them.
+    fn unheld(&self, control: &Control) -> Vec<String> {
+        let tasks = [
+            ("auditors", &control.auditors, "read the audit log"),
+            (
+                "revokers",
+                &control.revokers,
+                "revoke what they have not approved",
+            ),
+            ("lockdown", &control.lockdown, "declare a lockdown"),
+        ];
+        let unheld = tasks.iter().filter(|(_, named, _)| {
+            let is_named = !(named.roles.is_empty() && named.persons.is_empty());
+            is_named && !self.persons.iter().any(|person| named.includes(person))
+        });
+        unheld
+            .map(|(key, _, task)| {
+                format!("[control]: nobody can {task}; mend: give somebody a role of `{key}`")
+            })
+            .collect()
+    }
+
     fn lines(&self, terms: &Terms) -> Vec<String> {
         let policy = terms.policy.as_str();
         let askers: Vec<&Person> = (self.persons.iter())
@@ -257,6 +281,17 @@ mod tests {
         assert_eq!(told(POLICY, &GUARDS, ""), [nobody]);
         let glass = "break_glass = { requesters = { roles = [\"guard\"] }, max = \"5m\", mfa = { required = false } }";
         assert_eq!(told(&format!("{POLICY}\n{glass}"), &GUARDS, ""), [""; 0]);
+    }
+
+    #[test]
+    fn a_task_that_nobody_has_is_told() {
+        let control = "control = { auditors = [\"auditor\"], lockdown = [\"guard\"] }\n";
+        let people = [("ana", "[\"sre\"]"), ("bob", "[\"lead\"]"), GUARDS[0], GUARDS[1]];
+        let lines = told(&format!("{control}{POLICY}"), &people, "");
+        assert_eq!(
+            lines,
+            ["[control]: nobody can read the audit log; mend: give somebody a role of `auditors`"]
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! - everything is kept in one SQLite file; `kill -9` loses nothing that was answered
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -89,10 +89,21 @@ async fn serve(args: Args) -> Result<(), BoxError> {
     let (app, broker) = app(store, policy, people, Arc::new(SystemClock::new())).await?;
     // The gate can end a connection whose peer does not read.
     let app = app.into_make_service_with_connect_info::<Accepted>();
-    print!(
-        "{}",
-        include_str!("what-to-try.txt").replace("{at}", &listener.local_addr()?.to_string())
-    );
+    let mut at = listener.local_addr()?;
+    if !at.ip().is_loopback() && args.people.is_none() {
+        eprintln!("whoever reaches {at} can be anyone here: the tokens are public");
+    }
+    if at.ip().is_unspecified() {
+        at.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    if args.policy.is_some() || args.people.is_some() {
+        println!("listening on http://{at}");
+    } else {
+        print!(
+            "{}",
+            include_str!("what-to-try.txt").replace("{at}", &at.to_string())
+        );
+    }
 
     // What was answered is on the disk. What was done with the grants in the last second may not be.
     tokio::select! {

@@ -75,7 +75,7 @@ async fn what_was_typed_is_kept_and_what_is_wrong_is_said_at_its_field() {
         (
             "reason",
             "abc",
-            "id=\"reason-error\">This has 3 characters; it needs at least 5.",
+            "id=\"reason-error\">This needs at least 5 characters, and has 3.",
         ),
         (
             "duration",

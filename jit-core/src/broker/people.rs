@@ -377,12 +377,12 @@ fn token(
         (Some(hex), None) => match hex.parse() {
             Ok(digest) if digest == Digest::plain(b"") => Err((
                 "`token_sha256` is the hash of nothing",
-                "hash the token: printf %s \"$TOKEN\" | sha256sum",
+                "write the line that `jit token` prints, or the hash of your token: printf %s \"$TOKEN\" | sha256sum",
             )),
             Ok(digest) => Ok(Some((digest, false))),
             Err(_) => Err((
                 "`token_sha256` is not 64 lower-case hex digits",
-                "hash the token: printf %s \"$TOKEN\" | sha256sum",
+                "write the line that `jit token` prints, or the hash of your token: printf %s \"$TOKEN\" | sha256sum",
             )),
         },
         (None, Some(clear)) if clear.starts_with("demo-") && clear.len() >= DEMO_TOKEN_MIN => {

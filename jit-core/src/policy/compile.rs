@@ -212,6 +212,18 @@ fn compile(file: &model::File, root: At<'_>, lints: &mut Lints) -> Parts {
             );
         }
     }
+    // Such as one that was cut off on its way here.
+    if file.resources.is_empty()
+        && file.open.is_empty()
+        && file.policies.is_empty()
+        && file.mappings.is_empty()
+    {
+        lints.warn(
+            root,
+            "nothing is protected and nothing is open, so every request is refused",
+            "add a [[resources]] entry, or an [[open]] one",
+        );
+    }
     Parts {
         control,
         on_full,
@@ -331,9 +343,10 @@ mod tests {
         assert_eq!(parse("[interactions]\n").unwrap().on_full(), OnFull::Count);
         assert_eq!(parse("").unwrap().on_full(), OnFull::Count);
         check(
-            "[interactions]\non_full = \"Refuse\"\n",
+            &format!("[interactions]\non_full = \"Refuse\"\n{BASE}"),
             &[
                 "p.toml:2: error: interactions.on_full is \"Refuse\", which means nothing; mend: write \"count\", or \"refuse\"",
+                "p.toml:4: warning: nobody can ask for resource \"a\": no policy governs it; mend: name it in the `resources` of a policy, or take it out",
             ],
         );
         assert!(parse("[interactions]\nwhen_full = \"count\"\n").is_err());
@@ -365,7 +378,11 @@ mod tests {
     #[test]
     fn an_empty_file_protects_everything_from_everyone() {
         let policy = parse("").unwrap();
-        assert!(policy.resources().is_empty() && policy.open().is_empty() && policy.warnings().is_empty());
+        assert!(policy.resources().is_empty() && policy.open().is_empty());
+        let [warning] = policy.warnings() else {
+            panic!("{:?}", policy.warnings())
+        };
+        assert!(warning.message.contains("every request is refused"), "{warning}");
     }
 
     #[test]

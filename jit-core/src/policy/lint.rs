@@ -52,7 +52,7 @@ impl fmt::Display for Lint {
 }
 
 /// Everything that is wrong with a policy file that was refused, by line: at least one error, and the warnings besides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Report {
     lints: Vec<Lint>,
 }
@@ -73,6 +73,13 @@ impl fmt::Display for Report {
             lint.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// As it is displayed: what a program's `main` returns is shown so.
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

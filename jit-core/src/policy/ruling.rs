@@ -218,7 +218,7 @@ fn reason(raw: &str, terms: &Terms) -> Result<String, Refused> {
         return Err(Refused::invalid("reason", "is required: say why you need access"));
     }
     if length < least && (terms.reason.required || length > 0) {
-        let problem = format!("has {length} characters; it needs at least {least}");
+        let problem = format!("needs at least {least} characters, and has {length}");
         return Err(Refused::invalid("reason", problem));
     }
     Ok(reason)

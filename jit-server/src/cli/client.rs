@@ -162,6 +162,12 @@ impl Client {
         } else {
             causes(error)
         };
+        // What rustls says of an answer that begins with no record of TLS (RFC 8446 §5.1).
+        let why = if why.contains("InvalidContentType") {
+            "nothing speaks TLS there; is it http://?".to_owned()
+        } else {
+            why
+        };
         Failure::new(
             Exit::Unreachable,
             format!(

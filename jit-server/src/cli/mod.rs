@@ -150,11 +150,10 @@ fn format(command: &Command) -> Format {
         Command::Grants(args) => &args.shown,
         Command::Lockdown(command) => command.shown(),
         Command::Events(args) => &args.shown,
-        Command::Audit(_)
-        | Command::With(_)
-        | Command::Policy(_)
-        | Command::Token
-        | Command::Completions(_) => return Format::Table,
+        Command::With(args) => &args.shown,
+        Command::Audit(_) | Command::Policy(_) | Command::Token | Command::Completions(_) => {
+            return Format::Table;
+        }
     };
     shown.output
 }

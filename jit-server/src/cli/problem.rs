@@ -78,7 +78,7 @@ impl Endpoint {
         let role = |roles: &str| format!("The roles under {roles} in [control] of the policy file may.");
         let who = match &*self.action {
             // To ask.
-            "requests" => "What you may ask for: jit policies".to_owned(),
+            "requests" => "It is not yours to ask for, or there is none of that name. What you may ask for: jit policies".to_owned(),
             "review" | "revoke" | "after-review" => {
                 let id = self.request?;
                 let others = if self.action == "review" {
@@ -134,6 +134,9 @@ pub(super) fn problem(status: StatusCode, value: Value, endpoint: &Endpoint) -> 
             mend(format!("Read it again: jit show {id}"));
         }
         "not-eligible" => endpoint.who().into_iter().for_each(&mut mend),
+        "not-found" if endpoint.action == "lift" => {
+            mend("It is in force no more, or never was. What is: jit lockdown list".to_owned());
+        }
         "step-up-required" => problem.factors().into_iter().for_each(&mut mend),
         "no-second-factor" => {
             if let Some(url) = &problem.console_url {

@@ -48,7 +48,7 @@ async fn home(headers: HeaderMap) -> Html<String> {
     let main = "<p>Everyone may read this page. <a href=\"/admin\">Admin</a> opens when somebody has approved it, \
                 <a href=\"/staging\">Staging</a> when you have said why, \
                 <a href=\"/payroll\">Payroll</a> when somebody with a second factor has approved it.</p>";
-    page(&headers, "Parcel office", main)
+    page(&headers, "Welcome", main)
 }
 
 async fn staging(headers: HeaderMap) -> Html<String> {

@@ -36,10 +36,10 @@ const GRACE: Duration = Duration::from_secs(2);
 #[expect(clippy::exhaustive_structs, reason = "a command line is its options")]
 pub struct DemoArgs {
     /// Where the guarded application is reached; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
     pub listen: SocketAddr,
     /// Where the console is reached; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = address)]
     pub console: SocketAddr,
     /// Your policy in place of the demo's: what it protects on localhost, and who may ask and approve.
     #[arg(long, value_name = "FILE")]
@@ -259,6 +259,12 @@ impl std::fmt::Debug for Demo {
             .field("console", &self.console_at)
             .finish_non_exhaustive()
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong =
+        "write an IP address and a port, such as 127.0.0.1:8080; names such as localhost are not looked up";
+    text.parse().map_err(|_| wrong.to_owned())
 }
 
 async fn bind(at: SocketAddr, option: &str) -> Result<TcpListener, String> {

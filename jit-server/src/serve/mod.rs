@@ -30,6 +30,7 @@
 //! - How many connections one address may have is not limited, nor how slowly a client reads a response: `connections` bounds all of them together.
 
 mod config;
+mod doubts;
 mod identity;
 mod listener;
 mod log;
@@ -61,6 +62,9 @@ pub struct ServeArgs {
     /// Check the file and all that it names, say what is wrong, and exit.
     #[arg(long)]
     pub check: bool,
+    /// Print a file that shows every key, with its type and meaning, and exit.
+    #[arg(long, conflicts_with = "check")]
+    pub example: bool,
     /// How the log on standard error is written. JIT_LOG says what is logged: a level, or targets with levels (warn,jit_core=debug).
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub log_format: LogFormat,

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::config::{Config, Stop};
+use super::doubts::doubts;
 use super::listener::{Bounds, Door, Stage};
 use super::operator::Operator;
 use super::papers::Papers;
@@ -34,26 +35,26 @@ const INSIDERS: Bounds = Bounds {
     websocket_idle: None,
 };
 
-const NO_SIGN_IN: &str = "nobody can sign in at the console's pages, only programs can use its API; name a provider under [console.sign_in]";
-
 /// Serves until the process is told to stop.
 ///
 /// # Errors
 /// What kept it from starting, with the mend, or what ended it.
 pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
+    if args.example {
+        print!("{}", include_str!("../../jit.example.toml"));
+        return Ok(());
+    }
     let mut config = Config::read(&args.config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let papers = Papers::read(&config.files, &clock)?;
+    let doubts = doubts(&args.config, &config, &papers, &*clock);
     if args.check {
-        say_good(&args.config, &config, &papers.warnings(&*clock));
+        say_good(&args.config, &config, &doubts);
         return Ok(());
     }
     log::begin(args.log_format)?;
-    for warning in papers.warnings(&*clock) {
-        tracing::warn!(warning, "policy and people");
-    }
-    if config.has_no_sign_in() {
-        tracing::warn!("{NO_SIGN_IN}");
+    for doubt in doubts {
+        tracing::warn!("{doubt}");
     }
     // Before anything is open: who stops it meanwhile stops it in order.
     let mut signals = Signals::listen()?;
@@ -173,12 +174,6 @@ async fn open(config: &Config, house: &House) -> Result<Vec<Door>, BoxError> {
         fields: 100,
         websocket_idle: None,
     };
-    if house.current.gate_tls.is_none() && !listen.addr.ip().is_loopback() {
-        tracing::warn!(
-            addr = %listen.addr,
-            "there is no TLS at the guarded listener: whoever is on the way can read tokens; give [listen] `tls`, or put TLS in front"
-        );
-    }
     let mut doors = vec![Door {
         tls: house.current.gate_tls.clone(),
         bounds: Bounds {
@@ -225,9 +220,6 @@ async fn bare(name: &'static str, addr: SocketAddr) -> Result<Door, BoxError> {
 fn say_good(path: &Path, config: &Config, warnings: &[String]) {
     for warning in warnings {
         eprintln!("{}", log::inert(warning));
-    }
-    if config.has_no_sign_in() {
-        eprintln!("{NO_SIGN_IN}");
     }
     let upstreams = match config.upstreams.len() {
         1 => "1 upstream".to_owned(),

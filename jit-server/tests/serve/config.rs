@@ -28,12 +28,12 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
         (
             format!("{LISTEN}{UPSTREAM}[lisen]\n"),
             &["jit.toml:9: unknown field `lisen`"][..],
-            "jit.example.toml",
+            "jit serve --example",
         ),
         (
             format!("{LISTEN}tcp = 1\n{UPSTREAM}"),
             &["jit.toml:6: unknown field `tcp`"],
-            "jit.example.toml",
+            "jit serve --example",
         ),
         (
             format!("{LISTEN}{UPSTREAM}weight = 1\n"),
@@ -85,6 +85,24 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
                 "jit.toml:10: the path holds '*'",
             ],
             "127.0.0.1:3000",
+        ),
+        (
+            "[listen]\naddr = \"127.0.0.1:8080\"\n[operator]\naddr = \"0.0.0.0:9090\"\n[[upstreams]]\nname = \"app\"\nservers = [\"localhost:8080\", \"127.0.0.1:9090\", \"127.0.0.1:8081\", \"[::1]:8080\"]\n".to_owned(),
+            &[
+                "jit.toml:10: it is a listener of this file",
+                "jit.toml:10: it is a listener of this file",
+            ],
+            "the application itself",
+        ),
+        (
+            format!("{LISTEN}[[upstreams]]\nname = \"app\"\nservers = [\"http://10.0.0.1:3000/\"]\n"),
+            &["jit.toml:8: it is a URL"],
+            "write \"10.0.0.1:3000\"",
+        ),
+        (
+            format!("{LISTEN}[[upstreams]]\nname = \"app\"\nservers = [\"http://u:secret@10.0.0.1:3000\"]\n"),
+            &["jit.toml:8: it is a URL"],
+            "write host and port, such as",
         ),
         (
             format!("{LISTEN}{UPSTREAM}{UPSTREAM}"),
@@ -154,7 +172,7 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
         (
             format!("{LISTEN}{UPSTREAM}tls = {{ dangerous = true }}\n"),
             &["jit.toml:9: unknown field `dangerous`"],
-            "jit.example.toml",
+            "jit serve --example",
         ),
         (
             format!(
@@ -221,7 +239,7 @@ async fn a_wrong_file_is_told_with_line_and_mend() {
                 "{LISTEN}{UPSTREAM}[[identity.jwt]]\nissuer = \"i\"\naudiences = [\"a\"]\nalgorithms = [\"RS256\"]\ntype = \"saml\"\n"
             ),
             &["jit.toml:13: unknown variant `saml`"],
-            "jit.example.toml",
+            "jit serve --example",
         ),
     ] {
         check(&World::new(&rest), told, mend).await;
@@ -310,6 +328,23 @@ async fn files_in_everybodys_hands_are_refused() {
         );
     }
     world.write("people.toml", &people);
+    // What is no file is not told to be shut for everybody else.
+    let text = fs::read_to_string(world.path("jit.toml")).unwrap();
+    for (database, told) in [
+        ("/tmp", "jit.toml:3: the database is no file"),
+        (
+            "/nowhere/jit.db",
+            "jit.toml:3: the database's folder, /nowhere, is not there",
+        ),
+    ] {
+        world.write("jit.toml", &text.replace("\"jit.db\"", &format!("{database:?}")));
+        let (code, _, err) = world.run(&["--check"]).await;
+        assert!(
+            code == Some(1) && err.contains(told) && !err.contains("chmod"),
+            "{err}"
+        );
+    }
+    world.write("jit.toml", &text);
     world.write("jit.db", "");
     fs::set_permissions(world.path("jit.db"), fs::Permissions::from_mode(0o640)).unwrap();
     let (code, _, err) = world.run(&["--check"]).await;
@@ -346,6 +381,26 @@ async fn what_would_only_disappoint_is_told_and_is_no_error() {
         matches!(told[..], [line] if line.contains("name a provider under [console.sign_in]")),
         "{err}"
     );
+    assert!(
+        err.starts_with("jit.toml: warning: ") || err.contains("/jit.toml: warning: "),
+        "{err}"
+    );
+    // Tokens in the clear, hosts that nobody serves, and hosts that nothing allows.
+    let console = console.replace("127.0.0.1", "0.0.0.0");
+    let listen = LISTEN.replace("127.0.0.1", "0.0.0.0");
+    let upstream = format!("{UPSTREAM}hosts = [\"other.example.com\"]\n");
+    let (fine, _, err) = World::new(&format!("{listen}{upstream}{console}"))
+        .run(&["--check"])
+        .await;
+    assert_eq!(fine, Some(0), "{err}");
+    for told in [
+        "there is no TLS at the guarded listener, 0.0.0.0:0",
+        "there is no TLS at the console's listener, 0.0.0.0:0",
+        "serves \"other.example.com\", which no resource and no [[open]] of the policy names",
+        &format!("the policy names the host {HOST:?}, which no upstream serves"),
+    ] {
+        assert!(err.contains(told), "{told}: {err}");
+    }
     // Bob loses his role, who alone could approve what Alice asks for.
     world.write("people.toml", &people("\"sre\"").replace("sre-lead", "sre"));
     let (again, _, err) = world.run(&["--check"]).await;

@@ -29,7 +29,7 @@ impl PeopleError {
 }
 
 /// Everything that is wrong with a people file; prints as one line for each: `file:line: problem; mend`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PeopleErrors {
     file: String,
     errors: Vec<PeopleError>,
@@ -54,6 +54,13 @@ impl fmt::Display for PeopleErrors {
             write!(f, "{end}{}:{}: {error}", self.file, error.line)?;
         }
         Ok(())
+    }
+}
+
+/// As it is displayed: what a program's `main` returns is shown so.
+impl fmt::Debug for PeopleErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

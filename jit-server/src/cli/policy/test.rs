@@ -297,7 +297,7 @@ impl Bench {
         let people = self.people.as_ref();
         people.ok_or_else(|| {
             Failure::failed(
-                "a case names a person, and no people file is named; write people = \"people.toml\"",
+                "a case names somebody, as its person or among its reviewers, and no people file is named; write people = \"people.toml\"",
             )
         })
     }

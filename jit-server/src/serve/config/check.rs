@@ -1,7 +1,7 @@
 //! From what is written to what is meant.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,9 +36,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
     let policy = check.document(&file.policy);
     let people = check.document(&file.people);
     let database = check.folder.join(file.database.get_ref());
-    if let Err(exposed) = guard(&database, 0o077) {
-        check.problems.add(&exposed);
-    }
+    check.database(&file.database, &database);
     let identified = file.identity.mtls.is_some();
     let gate_tls = file.listen.tls.as_ref().map(|tls| check.tls(tls, identified));
     let console_tls = file
@@ -80,6 +78,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
         delay: file.stop.delay.map_or(Duration::ZERO, Span::as_std),
         grace: span(file.stop.grace, 30),
     };
+    check.own_servers(&file.upstreams);
     match (policy, people, check.problems.is_empty()) {
         (Some(policy), Some(people), true) => Ok(Config {
             files: Files {
@@ -103,6 +102,25 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
         }),
         _ => Err(check.problems),
     }
+}
+
+/// Whether a server's host and port lead to a listener of this machine's.
+fn is_listener(server: &str, listener: SocketAddr) -> bool {
+    let own = |ip: IpAddr| {
+        listener.ip() == ip || (listener.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+    };
+    let Some((host, port)) = server.rsplit_once(':') else {
+        return false;
+    };
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
+    let is_own = match ip {
+        Ok(ip) => own(ip),
+        Err(_) => {
+            host.eq_ignore_ascii_case("localhost")
+                && (listener.ip().is_loopback() || listener.ip().is_unspecified())
+        }
+    };
+    is_own && port.parse() == Ok(listener.port())
 }
 
 /// Who names those whom client certificates prove, unless tokens or a sign-in of the same name prove more.
@@ -191,6 +209,42 @@ impl Check<'_> {
     }
 
     /// An address that no other listener has. Port 0 is a free one each time.
+    /// What is there already is a file that nobody else may read; what is not can be made.
+    fn database(&mut self, at: &Spanned<PathBuf>, path: &Path) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if path.exists() && !path.is_file() {
+            self.wrong(
+                at,
+                "the database is no file",
+                "name a file; it is made if it is not there",
+            );
+        } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let problem = format!("the database's folder, {}, is not there", folder.display());
+            self.wrong(at, &problem, "make the folder, or name another");
+        } else if let Err(exposed) = guard(path, 0o077) {
+            self.problems.add(&exposed);
+        }
+    }
+
+    /// A server that is a listener of this very process would be sent its own requests for as long as there are connections.
+    fn own_servers(&mut self, upstreams: &Spanned<Vec<Spanned<written::Upstream>>>) {
+        let upstreams = upstreams.get_ref().iter().map(Spanned::get_ref);
+        for text in upstreams.flat_map(|upstream| upstream.servers.get_ref()) {
+            let server = text.get_ref().trim_start_matches("https://");
+            let own = self
+                .listeners
+                .iter()
+                .any(|listener| is_listener(server, *listener));
+            if own {
+                self.wrong(
+                    text,
+                    "it is a listener of this file",
+                    "name the address of the application itself",
+                );
+            }
+        }
+    }
+
     fn listener<T>(&mut self, at: &Spanned<T>, addr: SocketAddr) -> SocketAddr {
         if addr.port() != 0 && self.listeners.contains(&addr) {
             self.wrong(

@@ -9,7 +9,7 @@ use jit_core::policy::text::clean;
 use crate::serve::log::inert;
 
 /// The mend for what is no key or no value.
-pub(super) const SEE_EXAMPLE: &str = "jit.example.toml shows every key with its type";
+pub(super) const SEE_EXAMPLE: &str = "`jit serve --example` shows every key with its type";
 /// Largest file that is read, in bytes: 1 MiB.
 const SIZE_MAX: u64 = 1024 * 1024;
 
