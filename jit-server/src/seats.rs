@@ -78,7 +78,7 @@ impl Crew {
             (
                 "revokers",
                 &control.revokers,
-                "revoke what they have not approved",
+                "revoke what they may not decide about",
             ),
             ("lockdown", &control.lockdown, "declare a lockdown"),
         ];

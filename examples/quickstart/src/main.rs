@@ -73,6 +73,7 @@ async fn serve(args: Args) -> Result<(), BoxError> {
         Some(path) => PeopleFile::parse(&read(path)?, format_of(path)?, &path.display().to_string())?,
         None => PeopleFile::parse(include_str!("people.toml"), Format::Toml, "people.toml")?,
     };
+    let is_public = people.tokens().iter().any(|token| token.is_demo);
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| format!("{}: {error}; choose another address with --listen", args.listen))?;
@@ -90,7 +91,7 @@ async fn serve(args: Args) -> Result<(), BoxError> {
     // The gate can end a connection whose peer does not read.
     let app = app.into_make_service_with_connect_info::<Accepted>();
     let mut at = listener.local_addr()?;
-    if !at.ip().is_loopback() && args.people.is_none() {
+    if !at.ip().is_loopback() && is_public {
         eprintln!("whoever reaches {at} can be anyone here: the tokens are public");
     }
     if at.ip().is_unspecified() {

@@ -47,6 +47,8 @@ pub const AGE: TimeDelta = TimeDelta::hours(8);
 pub const AGE_MAX: TimeDelta = TimeDelta::hours(24);
 /// How many principals are remembered, unless said otherwise.
 pub const CAPACITY: usize = 10_000;
+/// What the id of somebody begins with whose issuer and subject are too long to be one.
+const HASHED: &str = "sha256:";
 /// How far one thread's view of now may be behind another's.
 const SLACK: TimeDelta = TimeDelta::seconds(30);
 
@@ -284,7 +286,7 @@ impl ClaimsDirectory {
         let id = if whole.len() <= TEXT_MAX {
             whole
         } else {
-            format!("sha256:{}", Digest::plain(whole.as_bytes()))
+            format!("{HASHED}{}", Digest::plain(whole.as_bytes()))
         };
         PersonId::new(id).ok()
     }
@@ -369,8 +371,9 @@ impl Directory for ClaimsDirectory {
     }
 
     async fn knows(&self, person: &PersonId, _now: Timestamp) -> Result<Option<bool>, DirectoryError> {
-        // Somebody may come whose id is of the form that rule 3 gives; nobody else's can be made.
-        let could_come = self.persons.contains_key(person) || person.as_str().contains('|');
+        // Somebody may come whose id is of a form that is made here; nobody else does.
+        let made = person.as_str().contains('|') || person.as_str().starts_with(HASHED);
+        let could_come = made || self.persons.contains_key(person);
         Ok((!could_come).then_some(false))
     }
 }
@@ -672,5 +675,23 @@ mod tests {
             ["a", "b"].map(|end| principal(&"i".repeat(200), &format!("{}{end}", "s".repeat(200))));
         assert_ne!(directory.person_id(&one), directory.person_id(&two));
         assert!(directory.person_id(&one).unwrap().as_str().starts_with("sha256:"));
+    }
+
+    #[tokio::test]
+    async fn nobody_who_may_come_is_said_to_be_nobody() {
+        let linked = PersonId::new("ana").unwrap();
+        let directory = ClaimsDirectory::new(Mappings::default())
+            .with_person(linked.clone(), [principal("i", "ana")])
+            .unwrap();
+        let long = directory.person_id(&principal(&"i".repeat(200), &"s".repeat(200)));
+        for (id, known) in [
+            (linked, None),
+            (PersonId::new("i|bob").unwrap(), None),
+            (long.unwrap(), None),
+            (PersonId::new("bob").unwrap(), Some(false)),
+        ] {
+            let answer = directory.knows(&id, Timestamp::UNIX_EPOCH).await.unwrap();
+            assert_eq!(answer, known, "{id}");
+        }
     }
 }

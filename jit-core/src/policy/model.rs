@@ -26,10 +26,10 @@ use {
 )]
 pub(super) struct File {
     /// Roles for what is nobody's by default.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     pub(super) control: Control,
     /// What is recorded of the requests under a grant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table::only")]
     pub(super) interactions: Interactions,
     /// What nothing protects. Where a resource protects the same, the resource wins.
     #[serde(default)]
@@ -407,7 +407,9 @@ tables! {
     Duration: "{ default = \"30m\", max = \"4h\" }";
     Reason: "{ required = true, min_length = 10 }";
     Ticket: "{ required = true }";
-    Mfa: "{ max_age = \"15m\" }";
+    Mfa: "{ required = true }";
+    Control: "{ auditors = [\"security\"] }";
+    Interactions: "{ on_full = \"refuse\" }";
     Limits: "{ requests = 100 }";
     BreakGlass: "{ requesters = { roles = [\"on-call\"] }, max = \"30m\" }";
 }

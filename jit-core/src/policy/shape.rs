@@ -58,11 +58,25 @@ pub fn shape(message: &str, line: &str) -> Shape {
     match expected {
         "a sequence" => Shape {
             problem: format!("{found}, expected a list"),
-            mend: is_text(value).then(|| format!("write {key} = [{value}]")),
+            mend: is_text(value).then(|| {
+                if TABLES.contains(&key) {
+                    format!("write {key} = [ {{ … }} ], with its keys and values in the braces")
+                } else {
+                    format!("write {key} = [{value}]")
+                }
+            }),
         },
+        _ if message.starts_with("invalid type: map, expected ")
+            && let Some((name, true)) = header(line) =>
+        {
+            Shape {
+                problem: format!("[[{name}]] is a list of tables"),
+                mend: Some(format!("write [{name}] if there is only one")),
+            }
+        }
         "a string" | "path string" => {
             let unit = if found.contains("integer") {
-                "; a length of time with its unit, such as \"30m\""
+                "; if it is a length of time, with its unit, such as \"30m\""
             } else {
                 ""
             };
@@ -90,6 +104,7 @@ pub fn shape(message: &str, line: &str) -> Shape {
                 Some((name, true)) => told(problem, format!("write [{name}], in one pair of brackets")),
                 _ if line.is_empty() => Shape { problem, mend: None },
                 _ if key.is_empty() => told(problem, format!("write it like {example}")),
+                _ if value == "false" => told(problem, format!("leave {key} out")),
                 _ => told(problem, format!("write it like {key} = {example}")),
             }
         }
@@ -112,6 +127,18 @@ fn number(found: &str, which: &str) -> Shape {
     }
 }
 
+/// Keys whose values are lists of tables.
+const TABLES: [&str; 9] = [
+    "automatic",
+    "jwt",
+    "mappings",
+    "open",
+    "people",
+    "policies",
+    "resources",
+    "stages",
+    "upstreams",
+];
 const ADDRESS: &str =
     "write an IP address and a port, such as \"127.0.0.1:8080\"; names such as localhost are not looked up";
 
@@ -166,7 +193,7 @@ mod tests {
                 "invalid type: integer `30`, expected a string",
                 "default = 30",
                 "invalid type: integer `30`, expected a text",
-                "write it in quotes; a length of time with its unit, such as \"30m\"",
+                "write it in quotes; if it is a length of time, with its unit, such as \"30m\"",
             ),
             (
                 "invalid type: boolean `true`, expected path string",
@@ -242,9 +269,21 @@ mod tests {
             ),
             (
                 "invalid type: map, expected a string",
-                "[[upstreams.servers]]",
-                "invalid type: map, expected a text",
-                "write it in quotes",
+                "[[listen.tls]]",
+                "[[listen.tls]] is a list of tables",
+                "write [listen.tls] if there is only one",
+            ),
+            (
+                "invalid type: string \"lead\", expected a sequence",
+                "stages = \"lead\"",
+                "invalid type: string \"lead\", expected a list",
+                "write stages = [ { … } ], with its keys and values in the braces",
+            ),
+            (
+                "invalid type: boolean `false`, expected a table, such as { required = true }",
+                "mfa = false",
+                "invalid type: boolean `false`, expected a table",
+                "leave mfa out",
             ),
             (
                 "invalid type: map, expected a sequence",

@@ -217,7 +217,9 @@ fn parse_json(source: &str, lints: &mut Lints) -> Option<(File, Tree)> {
             };
             // The line is told beside it.
             let message = error.to_string();
-            let message = message.split(" at line ").next().unwrap_or_default();
+            let message = message
+                .rsplit_once(" at line ")
+                .map_or(&*message, |(message, _)| message);
             lints.error_on(line, clean(&shape(message, "").problem), mend);
             None
         }

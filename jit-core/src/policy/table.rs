@@ -1,6 +1,6 @@
-//! Tables that nothing else is taken for.
+//! Tables that nothing else is taken for: those that stand at a key. The entries of lists are what serde derives.
 //!
-//! What serde derives takes a list for a table as well, by the order of its fields: `requesters = ["sre"]` would be told as a text where a list
+//! What it derives takes a list for a table as well, by the order of its fields: `requesters = ["sre"]` would be told as a text where a list
 //! belongs, and `mfa = [true]` would be right.
 
 use std::fmt;

@@ -18,7 +18,8 @@ pub const EXIT_CODES: &str = "Exit codes:
   7  the request has changed, or was decided, since it was read; read it again
 
 With `-o json` what is not done is told as JSON on standard error's last line: exit_code, message, and problem, the control API's answer
-(RFC 9457), if it answered. A command line that can't be read is told in words.
+(RFC 9457), if it answered. A command line that can't be read is told in words. Where `jit with -o json` tells nothing, the code is its
+command's.
 
 `jit with` exits with the code of its command once that runs: 128 and the signal's number if a signal ended it, 126 if it can't be run,
 127 if there is no such command.";

@@ -150,7 +150,7 @@ fn format(command: &Command) -> Format {
         Command::Grants(args) => &args.shown,
         Command::Lockdown(command) => command.shown(),
         Command::Events(args) => &args.shown,
-        Command::With(args) => &args.shown,
+        Command::With(args) => return args.output,
         Command::Audit(_) | Command::Policy(_) | Command::Token | Command::Completions(_) => {
             return Format::Table;
         }

@@ -29,7 +29,7 @@ use super::ending::{Ending, end};
 use super::exit::{Exit, Failure};
 use super::request::{self, AskArgs, random_key};
 use super::retry::{once_more, persistently};
-use super::screen::{Shown, tell};
+use super::screen::{Format, tell};
 use super::show::read;
 use super::signals::{Signal, Signals};
 use super::wait::{Until, wait};
@@ -53,9 +53,9 @@ pub struct WithArgs {
     /// Where, and as whom.
     #[command(flatten)]
     pub connect: Connect,
-    /// How it is told what is not done; the command prints what it will.
-    #[command(flatten)]
-    pub shown: Shown,
+    /// How to tell what is not done. What the command prints is its own.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -3,7 +3,7 @@
 //! Whoever reaches the demo can be anyone of these people. That is said where it starts, and the reason why it listens on this machine alone
 //! unless it is told otherwise.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use jit_console::web::DemoPerson;
@@ -88,7 +88,9 @@ impl Cast {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        let local = guarded.ip().is_loopback();
+        // Other addresses of the loopback network have no name.
+        let local =
+            [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].contains(&guarded.ip());
         if self.names(&ip) {
             return (guarded.to_string(), None);
         }
@@ -176,6 +178,7 @@ mod tests {
             ("[\"localhost\"]", "127.0.0.1:80", "localhost:80", true),
             ("[\"localhost\"]", "[::1]:80", "localhost:80", true),
             ("[\"[::1]\"]", "[::1]:80", "[::1]:80", true),
+            ("[\"localhost\"]", "127.0.0.2:80", "127.0.0.2:80", false),
             ("[\"localhost\"]", "192.0.2.1:80", "192.0.2.1:80", false),
             ("[\"app.example.com\"]", "127.0.0.1:80", "127.0.0.1:80", false),
         ] {

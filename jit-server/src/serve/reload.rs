@@ -39,7 +39,7 @@ pub(super) async fn reload(files: &Files, current: &Current) {
 
 async fn put_in_force(papers: Papers, current: &Current) {
     for warning in papers.warnings(&*current.clock) {
-        tracing::warn!(warning, "policy and people");
+        tracing::warn!("{warning}");
     }
     current.gate.set_rules(papers.rules);
     let mappings = papers.policy.mappings().clone();

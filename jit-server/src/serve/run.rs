@@ -47,7 +47,7 @@ pub async fn run(args: ServeArgs) -> Result<(), BoxError> {
     let mut config = Config::read(&args.config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let papers = Papers::read(&config.files, &clock)?;
-    let doubts = doubts(&args.config, &config, &papers, &*clock);
+    let doubts = doubts(&args.config, &config, &papers, &*clock, args.check);
     if args.check {
         say_good(&args.config, &config, &doubts);
         return Ok(());

@@ -165,7 +165,9 @@ fn json(source: &str) -> Result<Vec<(usize, RawPerson)>, PeopleError> {
     let wrong = |before: usize, error: &serde_json::Error| {
         let message = error.to_string();
         // The message ends in a line of its own count, which for an entry starts at the entry.
-        let message = message.split(" at line ").next().unwrap_or_default();
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(&*message, |(message, _)| message);
         PeopleError::new(before + error.line(), shape(message, "").problem, MEND)
     };
     let file: RawFile<&serde_json::value::RawValue> =

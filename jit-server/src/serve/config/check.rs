@@ -78,7 +78,7 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
         delay: file.stop.delay.map_or(Duration::ZERO, Span::as_std),
         grace: span(file.stop.grace, 30),
     };
-    check.own_servers(&file.upstreams);
+    check.own_servers(file);
     match (policy, people, check.problems.is_empty()) {
         (Some(policy), Some(people), true) => Ok(Config {
             files: Files {
@@ -104,23 +104,25 @@ pub(super) fn check(path: &Path, source: &str, file: &written::File) -> Result<C
     }
 }
 
-/// Whether a server's host and port lead to a listener of this machine's.
+/// Whether a server's host and port lead to this listener.
 fn is_listener(server: &str, listener: SocketAddr) -> bool {
-    let own = |ip: IpAddr| {
-        listener.ip() == ip || (listener.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
-    };
     let Some((host, port)) = server.rsplit_once(':') else {
         return false;
     };
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
-    let is_own = match ip {
-        Ok(ip) => own(ip),
+    let at = listener.ip().to_canonical();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_own = match bare.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if at.is_unspecified() => {
+            // Of IPv4 there is none behind 0.0.0.0 but IPv4's; behind [::] there are both.
+            (ip.is_loopback() || ip.is_unspecified()) && (at.is_ipv6() || ip.is_ipv4())
+        }
+        Ok(ip) => ip == at,
         Err(_) => {
-            host.eq_ignore_ascii_case("localhost")
-                && (listener.ip().is_loopback() || listener.ip().is_unspecified())
+            let name = host.trim_end_matches('.');
+            name.eq_ignore_ascii_case("localhost") && (at.is_loopback() || at.is_unspecified())
         }
     };
-    is_own && port.parse() == Ok(listener.port())
+    is_own && listener.port() != 0 && port.parse() == Ok(listener.port())
 }
 
 /// Who names those whom client certificates prove, unless tokens or a sign-in of the same name prove more.
@@ -208,7 +210,6 @@ impl Check<'_> {
         }
     }
 
-    /// An address that no other listener has. Port 0 is a free one each time.
     /// What is there already is a file that nobody else may read; what is not can be made.
     fn database(&mut self, at: &Spanned<PathBuf>, path: &Path) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -226,25 +227,22 @@ impl Check<'_> {
         }
     }
 
-    /// A server that is a listener of this very process would be sent its own requests for as long as there are connections.
-    fn own_servers(&mut self, upstreams: &Spanned<Vec<Spanned<written::Upstream>>>) {
-        let upstreams = upstreams.get_ref().iter().map(Spanned::get_ref);
+    /// A server that is the guarded listener would be sent its own requests for as long as there are connections.
+    fn own_servers(&mut self, file: &written::File) {
+        let listener = *file.listen.addr.get_ref();
+        let upstreams = file.upstreams.get_ref().iter().map(Spanned::get_ref);
         for text in upstreams.flat_map(|upstream| upstream.servers.get_ref()) {
-            let server = text.get_ref().trim_start_matches("https://");
-            let own = self
-                .listeners
-                .iter()
-                .any(|listener| is_listener(server, *listener));
-            if own {
+            if is_listener(text.get_ref().trim_start_matches("https://"), listener) {
                 self.wrong(
                     text,
-                    "it is a listener of this file",
+                    "it is the address under [listen]",
                     "name the address of the application itself",
                 );
             }
         }
     }
 
+    /// An address that no other listener has. Port 0 is a free one each time.
     fn listener<T>(&mut self, at: &Spanned<T>, addr: SocketAddr) -> SocketAddr {
         if addr.port() != 0 && self.listeners.contains(&addr) {
             self.wrong(
@@ -338,5 +336,37 @@ impl Check<'_> {
             proxies,
             settings,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_the_listener_is_known() {
+        for (server, listener, own) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("localhost:80", "127.0.0.1:80", true),
+            ("LOCALHOST.:80", "[::1]:80", true),
+            ("localhost:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("[::1]:80", "[::]:80", true),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("127.0.0.1:81", "127.0.0.1:80", false),
+            ("127.0.0.2:80", "127.0.0.1:80", false),
+            ("10.0.0.1:80", "0.0.0.0:80", false),
+            ("app.example.com:80", "0.0.0.0:80", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("localhost", "127.0.0.1:80", false),
+        ] {
+            assert_eq!(
+                is_listener(server, listener.parse().unwrap()),
+                own,
+                "{server} {listener}"
+            );
+        }
     }
 }
