@@ -286,7 +286,7 @@ async fn what_keeps_it_from_starting_is_said_with_its_mend() {
     let people = file("people.toml", "[[people]]\nname = \"Eve\"\ntoken = \"secret\"\n");
     let error = fails(&["--people", &people]).await;
     assert!(
-        error.starts_with(&format!("{people}:1: ")) && !error.contains("\"secret\""),
+        error.starts_with(&format!("{people}:3: ")) && !error.contains("\"secret\""),
         "{error}"
     );
     let gone = folder.path().join("gone.toml");

@@ -115,7 +115,11 @@ impl PeopleFile {
             reader.take(line, raw);
         }
         if !reader.errors.is_empty() {
-            return Err(PeopleErrors::new(file_name, reader.errors));
+            let mut errors = reader.errors;
+            if format == Format::Toml {
+                errors.iter_mut().for_each(|error| error.find_key(source));
+            }
+            return Err(PeopleErrors::new(file_name, errors));
         }
         Ok(Self {
             table: ArcSwap::from_pointee(reader.table),
@@ -598,43 +602,43 @@ token = "demo-eve"
                 &[(3, "stands here and at \"bob\"")],
             ),
             ("roles = ['']", &[(1, "role is empty")]),
-            ("token = 'hunter2-hunter2'", &[(1, "use `token_sha256`")]),
-            ("token = 'demo-ab'", &[(1, "use `token_sha256`")]),
-            ("token = 'DEMO-hunter2'", &[(1, "use `token_sha256`")]),
-            ("token_sha256 = 'hunter2'", &[(1, "64 lower-case hex digits")]),
+            ("token = 'hunter2-hunter2'", &[(3, "use `token_sha256`")]),
+            ("token = 'demo-ab'", &[(3, "use `token_sha256`")]),
+            ("token = 'DEMO-hunter2'", &[(3, "use `token_sha256`")]),
+            ("token_sha256 = 'hunter2'", &[(3, "64 lower-case hex digits")]),
             (
                 "token_sha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'",
-                &[(1, "hash of nothing")],
+                &[(3, "hash of nothing")],
             ),
-            ("token = 'demo-hunter2'\ntoken_sha256 = '00'", &[(1, "both")]),
+            ("token = 'demo-hunter2'\ntoken_sha256 = '00'", &[(4, "both")]),
             (
                 "token = 'demo-hunter2'\n[[people]]\nname='C'\ntoken='demo-hunter2'",
                 &[(4, "the token is the one of \"bob\"")],
             ),
-            ("totp_secret = 'hunter2!'", &[(1, "`totp_secret` is not base32")]),
+            ("totp_secret = 'hunter2!'", &[(3, "`totp_secret` is not base32")]),
             (
                 "totp_secret = 'JBSWY3DPEHPK3PXP'",
-                &[(1, "`totp_secret` is 80 bits long, and needs 128")],
+                &[(3, "`totp_secret` is 80 bits long, and needs 128")],
             ),
             (
                 "totp_secret = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'",
-                &[(1, "does not look random")],
+                &[(3, "does not look random")],
             ),
             (
                 "totp_secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'",
-                &[(1, "does not look random")],
+                &[(3, "does not look random")],
             ),
             (
                 "totp_secret = 'AAAQEAYEAUDAOCAJBIFQYDIOB4'",
-                &[(1, "does not look random")],
+                &[(3, "does not look random")],
             ),
             (
                 "totp_secret = 'A'\ntotp_secret_file = 'b'",
-                &[(1, "both `totp_secret` and")],
+                &[(3, "both `totp_secret` and")],
             ),
             (
                 "totp_secret_file = 'hunter3'",
-                &[(1, "`totp_secret_file` can't be read")],
+                &[(3, "`totp_secret_file` can't be read")],
             ),
             (
                 "totp_secret = 'JF4C2SLQGE3TCNJXGBYXOZLSOR4XK2LP'\n[[people]]\nname='C'\ntotp_secret='jf4c2slq ge3tcnjx-gbyxozls or4xk2lp=='",

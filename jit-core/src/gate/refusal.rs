@@ -227,7 +227,7 @@ impl Refusal {
                 "You are signed in, but not as anyone who may use this or ask for it."
             }
             Self::ApprovalRequired { .. } => {
-                "You need a grant for this resource. Ask for one, then try again."
+                "You need a grant for this resource. If you may ask for one, ask, then try again."
             }
             Self::ApprovalPending { .. } => {
                 "You have asked for this resource. Wait until the request is approved and its window opens, then try again."

@@ -26,6 +26,22 @@ impl PeopleError {
         let mend = mend.to_owned();
         Self { line, problem, mend }
     }
+
+    /// Goes from the entry's line to that of the key which the problem names, if the entry, as TOML, has it on a line of its own.
+    pub(super) fn find_key(&mut self, source: &str) {
+        let Some(key) = self.problem.split('`').nth(1) else {
+            return;
+        };
+        let lines = source.lines().enumerate().skip(self.line);
+        let mut entry = lines.take_while(|(_, text)| !text.trim_start().starts_with('['));
+        let found = entry.find(|(_, text)| {
+            let rest = text.trim_start().strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+        });
+        if let Some((before, _)) = found {
+            self.line = before + 1;
+        }
+    }
 }
 
 /// Everything that is wrong with a people file; prints as one line for each: `file:line: problem; mend`.
